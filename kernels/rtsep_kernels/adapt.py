@@ -1,0 +1,369 @@
+"""Learn the canceller's paths: a frequency-domain Kalman filter over partitions of 512 samples.
+
+After Enzner & Vary 2006 (doi:10.1016/j.sigpro.2005.09.013), in the recursive form in which the reference of each
+path is the *cleaned* neighbour y_j and the wanted sound itself is the observation noise Psi:
+
+    den_i  = sum over j, p of P_ijp |Y_jp|^2 + Psi_i,      Psi_i = 2 c max(smoothed |E_i|^2, |E_i|^2)
+    W_ijp += P_ijp conj(Y_jp) E_i / den_i
+    P_ijp  = clip(a2 (1 - P_ijp |Y_jp|^2 / (2 den_i)) P_ijp + (1 - a2) |W_ijp|^2 + q prior_p, 0, 10 prior_p)
+
+One job learns from one partition and hands over a quarter of the filter: only those partitions whose turn it is
+are made causal again (inverse transform, second half cleared) and exported to the idle version.
+"""
+
+import numpy as np
+from numba import carray, from_dtype, types
+
+from .canceller import (
+    APPLIED,
+    BINS,
+    BLOCK,
+    CANCELLER,
+    DONE,
+    EXCHANGE,
+    GROUPS,
+    HISTORY,
+    NEAR,
+    NEAR_ROW,
+    PUBLISHED,
+    RESTORE,
+    ROW,
+    STOP,
+    join,
+    split,
+)
+from .grid import sleep_until
+from .jit import entry, kernel
+from .memory import call_fft, flush_to_zero, load_acquire, pointer, restore_floats, samples, store_release
+
+ADAPT = np.dtype([
+    ("canceller", np.int64),                                # address of the CANCELLER record
+    ("w_re", np.int64), ("w_im", np.int64), ("p", np.int64),  # float32[partitions, k, k, ROW]
+    ("good_re", np.int64), ("good_im", np.int64),           # float32[partitions, k, k, ROW]: last good filters
+    ("y_power", np.int64),                                  # float32[HISTORY, k, ROW]
+    ("smooth", np.int64),                                   # float32[k, ROW]: smoothed |E|^2
+    ("work", np.int64),                                     # float32[6, ROW]
+    ("time", np.int64), ("spectrum", np.int64),             # float32[1024], float32[2 * ROW]
+    ("prior", np.int64),                                    # float32[partitions]
+    ("tap0", np.int64),                                     # float64[k, 2 * k]: scratch of the inverse
+    ("versions", np.int64),                                 # int64[GROUPS]: as this side sees them
+    ("memory", np.float32), ("drift", np.float32), ("caution", np.float32), ("smoothing", np.float32),
+    ("restored", np.int64), ("restores", np.int64), ("skipped", np.int64), ("jobs", np.int64),
+], align=True)
+_ADAPT = from_dtype(ADAPT)
+_CANCELLER = from_dtype(CANCELLER)
+# After a restore the exploding filters stay audible as dry sound until all groups are renewed.
+_CALM = GROUPS + 4
+
+
+@kernel
+def _observe(s, c, m, y_power):
+    """Take |Y|^2 of the partition that has ended."""
+    far_re = carray(samples(c.far_re), (HISTORY, c.channels, ROW))
+    far_im = carray(samples(c.far_im), (HISTORY, c.channels, ROW))
+    slot = m % HISTORY
+    for j in range(c.channels):
+        _power(far_re[slot, j], far_im[slot, j], y_power[slot, j])
+
+
+@kernel
+def _power(re, im, out):
+    for b in range(ROW):
+        out[b] = re[b] * re[b] + im[b] * im[b]
+
+
+@kernel
+def _error_spectrum(s, c, m, i, e_re, e_im):
+    history = carray(samples(c.history), (c.channels, HISTORY * BLOCK))
+    time = carray(samples(s.time), (1024,))
+    spectrum = carray(samples(s.spectrum), (2 * ROW,))
+    first = (m % HISTORY) * BLOCK
+    for n in range(BLOCK):
+        time[n] = np.float32(0)
+        time[BLOCK + n] = history[i, first + n]
+    call_fft(c.forward, c.plan1024, s.time, s.spectrum)
+    split(spectrum, e_re, e_im, BINS)
+
+
+@kernel
+def _wanted_power(e_re, e_im, smooth, den, smoothing, caution):
+    """Start the denominators with Psi, the power of the wanted sound."""
+    for b in range(ROW):
+        power = e_re[b] * e_re[b] + e_im[b] * e_im[b]
+        smooth[b] = smoothing * smooth[b] + (np.float32(1) - smoothing) * power
+        den[b] = np.float32(2) * caution * max(smooth[b], power) + np.float32(1e-10)
+
+
+@kernel
+def _add_expected(den, p, y_power):
+    for b in range(ROW):
+        den[b] += p[b] * y_power[b]
+
+
+@kernel
+def _normalise(e_re, e_im, den):
+    for b in range(ROW):
+        inverse = np.float32(1) / den[b]
+        den[b] = inverse
+        e_re[b] *= inverse
+        e_im[b] *= inverse
+
+
+@kernel
+def _learn(w_re, w_im, p, y_re, y_im, g_re, g_im, inverse, memory, noise, most):
+    """One partition's Kalman step; g = E / den."""
+    forget = np.float32(1) - memory
+    for b in range(ROW):
+        pb = p[b]
+        yr = y_re[b]
+        yi = y_im[b]
+        wr = w_re[b] + pb * (yr * g_re[b] + yi * g_im[b])
+        wi = w_im[b] + pb * (yr * g_im[b] - yi * g_re[b])
+        w_re[b] = wr
+        w_im[b] = wi
+        kept = np.float32(1) - np.float32(0.5) * pb * inverse[b] * (yr * yr + yi * yi)
+        new = memory * kept * pb + forget * (wr * wr + wi * wi) + noise
+        p[b] = min(max(new, np.float32(0)), most)
+
+
+@kernel
+def _export(s, c, p, i, j, v):
+    """Make one partition causal again and lay it, in the form that is applied, into version `v`."""
+    k = c.channels
+    w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))[p, i, j]
+    w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))[p, i, j]
+    time = carray(samples(s.time), (1024,))
+    spectrum = carray(samples(s.spectrum), (2 * ROW,))
+    join(w_re, w_im, spectrum, BINS)
+    call_fft(c.backward, c.inverse1024, s.spectrum, s.time)
+    for n in range(BLOCK):
+        time[n] *= np.float32(1 / 1024)
+        time[BLOCK + n] = np.float32(0)
+    if p < 2:
+        _export_near(s, c, p, i, j, v, time)
+    call_fft(c.forward, c.plan1024, s.time, s.spectrum)
+    split(spectrum, w_re, w_im, BINS)
+    if p >= 2:
+        far_re = carray(samples(c.far_filter_re), (2, c.partitions, k, k, ROW))[v, p, i, j]
+        far_im = carray(samples(c.far_filter_im), (2, c.partitions, k, k, ROW))[v, p, i, j]
+        for b in range(ROW):
+            far_re[b] = w_re[b]
+            far_im[b] = w_im[b]
+
+
+@kernel
+def _export_near(s, c, p, i, j, v, time):
+    k = c.channels
+    near_re = carray(samples(c.near_filter_re), (2, k, k, NEAR - 1, NEAR_ROW))[v, i, j]
+    near_im = carray(samples(c.near_filter_im), (2, k, k, NEAR - 1, NEAR_ROW))[v, i, j]
+    short = carray(samples(s.work), (6, ROW))[4]          # 128 samples
+    spectrum = carray(samples(s.spectrum), (2 * ROW,))
+    if p == 0:
+        carray(pointer(s.tap0), (k, 2 * k), np.float64)[i, j] = time[0]
+        head = carray(samples(c.head), (2, k, k, 64))[v, i, j]
+        for n in range(63):
+            head[n] = time[n + 1]
+    for r in range(1 if p == 0 else 0, 8):
+        q = r if p == 0 else r + 8
+        for n in range(64):
+            short[n] = time[64 * r + n]
+            short[64 + n] = np.float32(0)
+        call_fft(c.forward, c.plan128, s.work + 4 * 4 * ROW, s.spectrum)
+        split(spectrum, near_re[q - 1], near_im[q - 1], 65)
+
+
+@kernel
+def _invert_tap0(s, c, v):
+    """Gauss-Jordan elimination of I + A0, in float64 with pivoting; the identity where it is singular."""
+    k = c.channels
+    a = carray(pointer(s.tap0), (k, 2 * k), np.float64)
+    inverse = carray(samples(c.inverse), (2, k, k))[v]
+    for i in range(k):
+        for j in range(k):
+            a[i, k + j] = 1.0 if i == j else 0.0
+        a[i, i] = 1.0
+    singular = False
+    for col in range(k):
+        best = col
+        for i in range(col + 1, k):
+            if abs(a[i, col]) > abs(a[best, col]):
+                best = i
+        if abs(a[best, col]) < 1e-3:
+            singular = True
+            break
+        for j in range(2 * k):
+            held = a[col, j]
+            a[col, j] = a[best, j]
+            a[best, j] = held
+        scale = 1.0 / a[col, col]
+        for j in range(2 * k):
+            a[col, j] *= scale
+        for i in range(k):
+            if i != col and a[i, col] != 0.0:
+                factor = a[i, col]
+                for j in range(2 * k):
+                    a[i, j] -= factor * a[col, j]
+    for i in range(k):
+        for j in range(k):
+            if singular:
+                inverse[i, j] = np.float32(1) if i == j else np.float32(0)
+            else:
+                inverse[i, j] = a[i, k + j]
+
+
+@kernel
+def _copy(source, target):
+    for n in range(source.shape[0]):
+        target[n] = source[n]
+
+
+@kernel
+def _restore(s, c, m):
+    """Go back to the last good filters; after two explosions within ten seconds, to none at all."""
+    k = c.channels
+    size = c.partitions * k * k * ROW
+    w_re = carray(samples(s.w_re), (size,))
+    w_im = carray(samples(s.w_im), (size,))
+    good_re = carray(samples(s.good_re), (size,))
+    good_im = carray(samples(s.good_im), (size,))
+    if s.restores > 0 and m - s.restored < 1000:
+        for n in range(size):
+            good_re[n] = np.float32(0)
+            good_im[n] = np.float32(0)
+    _copy(good_re, w_re)
+    _copy(good_im, w_im)
+    s.restored = m
+    s.restores += 1
+
+
+@kernel
+def _keep_good(s, c, m):
+    """Copy one partition a job, so that a snapshot is never older than a few seconds nor a burst of work."""
+    p = (m - s.restored) % 256
+    if p >= c.partitions:
+        return
+    size = c.channels * c.channels * ROW
+    shape = (c.partitions, size)
+    _copy(carray(samples(s.w_re), shape)[p], carray(samples(s.good_re), shape)[p])
+    _copy(carray(samples(s.w_im), shape)[p], carray(samples(s.good_im), shape)[p])
+
+
+@kernel
+def _tame(s, c, m, i):
+    """Shrink a mic's paths while its output is clearly louder than its input: bleed only ever adds power."""
+    power = carray(samples(c.power), (HISTORY, 2, c.channels))[m % HISTORY]
+    if power[1, i] <= np.float32(2) * power[0, i] + np.float32(1e-6):
+        return
+    k = c.channels
+    w_re = carray(samples(s.w_re), (c.partitions, k, k * ROW))
+    w_im = carray(samples(s.w_im), (c.partitions, k, k * ROW))
+    for p in range(c.partitions):
+        for n in range(k * ROW):
+            w_re[p, i, n] *= np.float32(0.7)
+            w_im[p, i, n] *= np.float32(0.7)
+
+
+@kernel
+def _finish(c, m, wrote):
+    carray(pointer(c.wrote), (HISTORY,), np.int64)[m % HISTORY] = wrote
+    store_release(c.exchange + 8 * DONE, m + 1)
+
+
+@kernel
+def _job(s, c, m):
+    k = c.channels
+    exchange = carray(pointer(c.exchange), (EXCHANGE,), np.int64)
+    y_power = carray(samples(s.y_power), (HISTORY, k, ROW))
+    _observe(s, c, m, y_power)
+    if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
+        s.skipped += 1           # what this job would read is being overwritten
+        _finish(c, m, 0)
+        return
+    if exchange[RESTORE] and m - s.restored > _CALM:
+        _restore(s, c, m)
+        store_release(c.exchange + 8 * RESTORE, 0)
+    if carray(pointer(c.wanted), (HISTORY,), np.int64)[m % HISTORY] == 0:
+        _finish(c, m, 0)
+        return
+    w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
+    w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
+    p_all = carray(samples(s.p), (c.partitions, k, k, ROW))
+    far_re = carray(samples(c.far_re), (HISTORY, k, ROW))
+    far_im = carray(samples(c.far_im), (HISTORY, k, ROW))
+    smooth = carray(samples(s.smooth), (k, ROW))
+    work = carray(samples(s.work), (6, ROW))
+    e_re = work[0]
+    e_im = work[1]
+    den = work[2]
+    prior = carray(samples(s.prior), (c.partitions,))
+    for i in range(k):
+        _tame(s, c, m, i)
+        _error_spectrum(s, c, m, i, e_re, e_im)
+        _wanted_power(e_re, e_im, smooth[i], den, s.smoothing, s.caution)
+        for p in range(c.partitions):
+            slot = (m - p) % HISTORY
+            for j in range(k):
+                if j != i:
+                    _add_expected(den, p_all[p, i, j], y_power[slot, j])
+        _normalise(e_re, e_im, den)
+        for p in range(c.partitions):
+            slot = (m - p) % HISTORY
+            noise = s.drift * prior[p]
+            most = np.float32(10) * prior[p]
+            for j in range(k):
+                if j != i:
+                    _learn(w_re[p, i, j], w_im[p, i, j], p_all[p, i, j], far_re[slot, j], far_im[slot, j],
+                           e_re, e_im, den, s.memory, noise, most)
+    group = m % GROUPS
+    # The idle version must really be idle: what the job four blocks ago wrote has been taken into use.
+    sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
+    versions = carray(pointer(s.versions), (GROUPS,), np.int64)
+    v = 1 - versions[group]
+    for p in range(group, c.partitions, GROUPS):
+        for i in range(k):
+            for j in range(k):
+                if j != i:
+                    _export(s, c, p, i, j, v)
+    if group == 0:
+        _invert_tap0(s, c, v)
+    versions[group] = v
+    _keep_good(s, c, m)
+    s.jobs += 1
+    _finish(c, m, 1)
+
+
+@entry(types.int32(types.CPointer(_ADAPT), types.int64))
+def adapt_job(state, m):
+    """Learn from partition `m`."""
+    s = carray(state, (1,))[0]
+    _job(s, carray(pointer(s.canceller), (1,), _CANCELLER)[0], m)
+    return 0
+
+
+@entry(types.int32(types.CPointer(_ADAPT), types.int64))
+def adapt_export(state, v):
+    """Export every partition to version `v`: before the start, and never while audio runs."""
+    s = carray(state, (1,))[0]
+    c = carray(pointer(s.canceller), (1,), _CANCELLER)[0]
+    for p in range(c.partitions):
+        for i in range(c.channels):
+            for j in range(c.channels):
+                if j != i:
+                    _export(s, c, p, i, j, v)
+    _invert_tap0(s, c, v)
+    return 0
+
+
+@entry(types.int32(types.CPointer(_ADAPT), types.int64))
+def adapt_forever(state, _argument):
+    """Be the helper thread: one job for each partition published, until told to stop."""
+    floats = flush_to_zero()
+    s = carray(state, (1,))[0]
+    c = carray(pointer(s.canceller), (1,), _CANCELLER)[0]
+    done = load_acquire(c.exchange + 8 * DONE)
+    while load_acquire(c.exchange + 8 * STOP) == 0:
+        if sleep_until(c.exchange + 8 * PUBLISHED, done + 1, c.exchange + 8 * STOP):
+            _job(s, c, done)
+            done += 1
+    restore_floats(floats)
+    return 0

@@ -1,0 +1,40 @@
+"""The decorators of every kernel, and the signature of a stage.
+
+`kernel` is for functions that other kernels (and tests) call. `entry` makes a C function with an address: what
+chains, hosts and helper threads call. Entries are compiled when their module is imported (from the cache, after
+the first time), never in a callback.
+"""
+
+import numba
+from numba import types
+
+# Without `reassoc`, which makes sums depend on the block length, and without `nnan`/`ninf`, which remove NaN checks.
+FASTMATH = {"contract", "arcp", "nsz"}
+OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "cache": True}
+
+SAMPLES = types.CPointer(types.float32)
+
+
+def kernel(function):
+    """Compile `function` without the GIL; types are taken from the caller."""
+    return numba.njit(nogil=True, **OPTIONS)(function)
+
+
+def inlined(function):
+    """As `kernel`, but pasted into its caller: for one-line helpers in inner loops."""
+    return numba.njit(nogil=True, inline="always", **OPTIONS)(function)
+
+
+def entry(signature):
+    """Compile a C function of the given numba signature."""
+    return numba.cfunc(signature, **OPTIONS)
+
+
+def stage_entry(state_dtype):
+    """Compile a stage's function: ``int32 f(state*, float32* x, float32* out, int64 frames)``.
+
+    `x` and `out` are float32[channels, frames], C-contiguous, 1 to 64 frames that never cross a multiple of 64.
+    With frames = 0 (and x, out null) the function clears its signal history and keeps what it has learnt.
+    """
+    state = types.CPointer(numba.from_dtype(state_dtype))
+    return entry(types.int32(state, SAMPLES, SAMPLES, types.int64))

@@ -1,0 +1,202 @@
+"""Param: what a user may turn. Board: where every parameter's target stands, for all processes to write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from multiprocessing import shared_memory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputError
+
+
+@dataclass(frozen=True)
+class Param:
+    """A value that may change at any time; the data plane ramps to it.
+
+    Parameters
+    ----------
+    name : str
+    unit : str
+        `dB`, `ms`, `on` (0 or 1) or empty.
+    low, high, default : float
+        In `unit`.
+    per_mic : bool
+        One value for each microphone, else one for all.
+    help : str
+        One sentence.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    default: float
+    per_mic: bool
+    help: str
+
+    def check(self, place: str, value: object) -> float:
+        """Return `value` as a float, or raise InputError naming `place` and the range."""
+        allowed = f"a number from {self.low:g} to {self.high:g}" + (f" {self.unit}" if self.unit else "")
+        if isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(place, f"{value!r} is not a number", f"allowed is {allowed}")
+        if not self.low <= value <= self.high:
+            raise InputError(place, f"{value:g} is out of range", f"allowed is {allowed}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that is fixed when a stage is prepared; changing it rebuilds the stage.
+
+    Parameters
+    ----------
+    name : str
+    kind : type
+        `int`, `float`, `bool`, `str` or `list`.
+    default : object
+    low, high : float
+        Range of numbers.
+    multiple_of : int
+        Integers must be multiples of this.
+    choices : tuple of str
+        Allowed strings; empty: any.
+    help : str
+        One sentence.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    multiple_of: int = 1
+    choices: tuple[str, ...] = ()
+
+    def check(self, place: str, value: object) -> Any:
+        """Return `value` if it is allowed, or raise InputError naming `place` and what is."""
+        allowed = self._allowed()
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
+            raise InputError(place, f"{value!r} is not allowed", f"allowed is {allowed}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            outside = not self.low <= value <= self.high
+            if outside or (isinstance(value, int) and value % self.multiple_of):
+                raise InputError(place, f"{value!r} is not allowed", f"allowed is {allowed}")
+        if self.choices and value not in self.choices:
+            raise InputError(place, f"{value!r} is not allowed", f"allowed is {allowed}")
+        return value
+
+    def _allowed(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        words = {int: "an integer", float: "a number", bool: "true or false", str: "a string", list: "a list"}
+        text = words[self.kind]
+        if self.low > -math.inf:
+            text += f" from {self.low:g} to {self.high:g}"
+        if self.multiple_of > 1:
+            text += f", a multiple of {self.multiple_of}"
+        return text
+
+
+class Board:
+    """Targets of all parameters, one float32 vector, in shared memory when it has a name.
+
+    Paths are `stage.param` (all microphones at once) and `stage.param.mic`, where `mic` is a name or a number
+    from 1. An aligned float32 is written whole on every machine that numba compiles for, so no lock is needed.
+
+    Parameters
+    ----------
+    mics : sequence of str
+        Names of the microphones.
+    params : iterable of (stage name, params)
+        In the order in which they are laid out; the same in every process.
+    name : str, optional
+        Shared memory to use. With `create` it is made, and `close` removes it.
+    create : bool
+    """
+
+    def __init__(
+        self,
+        mics: Sequence[str],
+        params: Iterable[tuple[str, Sequence[Param]]],
+        name: str | None = None,
+        create: bool = True,
+    ) -> None:
+        self.mics = tuple(mics)
+        self._places: dict[str, tuple[Param, int]] = {}
+        size = 0
+        for stage, group in params:
+            for param in group:
+                self._places[f"{stage}.{param.name}"] = (param, size)
+                size += len(self.mics)
+        self._memory: shared_memory.SharedMemory | None = None
+        self._owner = create
+        if name is None:
+            self.values: NDArray[np.float32] = np.zeros(max(size, 1), np.float32)
+        else:
+            self._memory = shared_memory.SharedMemory(name, create=create, size=max(4 * size, 4))
+            self.values = np.frombuffer(self._memory.buf, np.float32)[: max(size, 1)]
+        if create:
+            for param, place in self._places.values():
+                self.values[place : place + len(self.mics)] = param.default
+
+    def set(self, path: str, value: float) -> None:
+        """Set a target.
+
+        Raises
+        ------
+        InputError
+            If there is no such path, or `value` is out of range.
+        """
+        param, places = self._find(path)
+        self.values[places] = param.check(path, value)
+
+    def get(self, path: str) -> float:
+        """Return a target; of `stage.param`, the first microphone's."""
+        return float(self.values[self._find(path)[1]][0])
+
+    def paths(self) -> list[str]:
+        """Return all paths without the microphones' names."""
+        return list(self._places)
+
+    def address(self, path: str) -> int:
+        """Return the address of the first microphone's target: what a stage's state record holds."""
+        return int(self.values.ctypes.data + 4 * self._places[path][1])
+
+    def close(self) -> None:
+        """Let go of the shared memory, and remove it if this side made it."""
+        if self._memory is not None:
+            self.values = np.zeros(1, np.float32)
+            self._memory.close()
+            if self._owner:
+                self._memory.unlink()
+            self._memory = None
+
+    def _find(self, path: str) -> tuple[Param, slice]:
+        stage, _, rest = path.partition(".")
+        name, _, mic = rest.partition(".")
+        key = f"{stage}.{name}"
+        if key not in self._places:
+            raise InputError(path, "there is no such parameter", "known: " + ", ".join(self._places))
+        param, place = self._places[key]
+        if not mic or not param.per_mic:
+            if mic:
+                raise InputError(path, "this parameter is one for all microphones", f"use {key}")
+            return param, slice(place, place + len(self.mics))
+        if mic in self.mics:
+            index = self.mics.index(mic)
+        elif mic.isdecimal() and 1 <= int(mic) <= len(self.mics):
+            index = int(mic) - 1
+        else:
+            known = ", ".join(self.mics)
+            raise InputError(path, f"there is no microphone {mic!r}", f"known: {known} or 1 to {len(self.mics)}")
+        return param, slice(place + index, place + index + 1)

@@ -1,0 +1,89 @@
+"""Every stage's name, options and parameters. Light to import: presets are checked without compiling anything.
+
+A new stage is one file, one entry here and one line in the contract test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtsep.params import Option, Param
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What a preset may say of a stage, and where its class is."""
+
+    name: str
+    module: str
+    cls: str
+    options: tuple[Option, ...]
+    params: tuple[Param, ...]
+    help: str
+
+
+STAGES = {
+    spec.name: spec
+    for spec in (
+        StageSpec(
+            "input", "rtsep.stages.mix", "Input",
+            (Option("max_delay_ms", float, 50.0, "Longest alignment delay.", 0.0, 500.0),),
+            (
+                Param("gain_db", "dB", -60.0, 24.0, 0.0, True, "Trim before everything."),
+                Param("invert", "on", 0.0, 1.0, 0.0, True, "Turn the polarity."),
+                Param("delay_ms", "ms", 0.0, 500.0, 0.0, True, "Alignment delay, beside the chain's latency."),
+            ),
+            "gain, polarity and alignment delay of each microphone",
+        ),
+        StageSpec(
+            "matrix", "rtsep.stages.mix", "Matrix",
+            (
+                Option("mixing", list, [], "How much of each source (column) is in each mic (row); [] = nothing."),
+                Option("ramp_ms", float, 40.0, "Time to move to a new matrix.", 1.0, 1000.0),
+                Option("max_condition", float, 20.0, "A mixing matrix worse conditioned is refused.", 1.0, 1000.0),
+            ),
+            (),
+            "undoes an instantaneous mixture with the pseudo-inverse of the mixing matrix",
+        ),
+        StageSpec(
+            "canceller", "rtsep.stages.canceller", "Canceller",
+            (
+                Option("taps", int, 8192, "Length of each path, samples.", 1024, 12288, 512),
+            ),
+            (
+                Param("adapt", "on", 0.0, 1.0, 1.0, False, "Learn while running; 0 freezes what is known."),
+                Param("amount", "", 0.0, 1.0, 1.0, True, "How much of the estimated bleed is taken away."),
+            ),
+            "subtracts what the other microphones' sources make of themselves in each microphone; no latency",
+        ),
+        StageSpec(
+            "spectral", "rtsep.stages.spectral", "Spectral",
+            (
+                Option("analysis", int, 1024, "Analysis window, samples.", 128, 8192, 64),
+                Option("synthesis", int, 512, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
+                Option("hop", int, 128, "Samples between two frames.", 64, 4096, 64),
+                Option("estimator", str, "residual", "Who decides the gains.", choices=("residual", "unity")),
+            ),
+            (
+                Param("range_db", "dB", -60.0, 0.0, -18.0, True, "The most that is ever taken away."),
+                Param("strength", "", 0.0, 4.0, 1.0, False, "How much the estimated bleed is multiplied by."),
+                Param("attack_ms", "ms", 0.0, 500.0, 0.0, False, "Time for a gain to open."),
+                Param("release_ms", "ms", 0.0, 2000.0, 20.0, False, "Time for a gain to close."),
+            ),
+            "short-time spectrum, a gain in every bin, overlap-add",
+        ),
+    )
+}
+
+# The engine's own stage behind every chain; it cannot be left out.
+OUTPUT_PARAMS = (
+    Param("gain_db", "dB", -60.0, 12.0, 0.0, True, "Level behind everything but the limiter."),
+    Param("mute", "on", 0.0, 1.0, 0.0, True, "Silence."),
+    Param("solo", "on", 0.0, 1.0, 0.0, True, "Silence every microphone without solo."),
+    Param("dry", "on", 0.0, 1.0, 0.0, True, "The microphone as it came, as late as the cleaned one."),
+    Param("dry_all", "on", 0.0, 1.0, 0.0, False, "All microphones dry."),
+    Param("mute_all", "on", 0.0, 1.0, 0.0, False, "All microphones silent."),
+)
+
+# Most latency that a preset of each class may add, seconds.
+CLASS_LIMITS = {"live": 0.0, "monitor": 0.003, "foh": 0.012, "record": 0.050}
