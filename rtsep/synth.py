@@ -88,7 +88,7 @@ def band(names: Sequence[str], seed: int, seconds: float, rate: int) -> Audio:
     Returns
     -------
     float32[instruments, frames]
-        One row an instrument, each of RMS 0.05. A row does not depend on who else plays.
+        One row an instrument, each of RMS 0.05 (silent if its first note comes later). A row does not depend on who else plays.
 
     Raises
     ------
@@ -215,10 +215,12 @@ def _snare(score: _Score, _: np.random.Generator, frames: int, rate: int) -> Sig
 def _hats(score: _Score, _: np.random.Generator, frames: int, rate: int) -> Signal:
     rng = np.random.default_rng([score.hits, 2])
     times = np.arange(int(0.4 * rate)) / rate
-    metal = sum(np.sign(np.sin(2 * np.pi * f * times)) for f in (2050, 3071, 4162, 5437, 6123, 7411))
-    metal = 0.15 * np.asarray(metal) + _band_noise(rng, len(times), rate, 5500, 16000)
+    metal = _band_noise(rng, len(times), rate, 5500, 16000)
+    for frequency in (2050, 3071, 4162, 5437, 6123, 7411):
+        metal += 0.15 * np.sign(np.sin(2 * np.pi * frequency * times))
     strokes = [metal * np.exp(-times / decay) for decay in (0.025, 0.03, 0.16)]
-    closed, opened = [], []
+    closed: list[tuple[float, float]] = []
+    opened: list[tuple[float, float]] = []
     for bar in range(score.bars(frames / rate)):
         for step in range(0, 16, score.hat_step):
             strength = (1.0 if step % 4 == 0 else 0.55) * (0.8 + 0.2 * rng.random())
@@ -228,7 +230,8 @@ def _hats(score: _Score, _: np.random.Generator, frames: int, rate: int) -> Sign
 
 
 def _bass(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
-    steps = [(0, 3, 4, 6, 8, 11, 12, 14), (0, 4, 8, 12), (0, 2, 4, 6, 8, 10, 12, 14), (0, 6, 8, 14)][rng.integers(4)]
+    grooves = ((0, 3, 4, 6, 8, 11, 12, 14), (0, 4, 8, 12), (0, 2, 4, 6, 8, 10, 12, 14), (0, 6, 8, 14))
+    steps = grooves[rng.integers(4)]
     notes = []
     for bar in range(score.bars(frames / rate)):
         root = score.chord(bar)
@@ -237,8 +240,9 @@ def _bass(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Si
             start = score.time(16 * bar + step)
             length = 0.9 * (following - step) * score.beat / 4
             notes.append(_Note(start, length, score.pitch(degree, 28), 0.7 + 0.3 * rng.random()))
-    plucked = _pluck(rng, notes, frames, rate, brightness=900, sustain=2.5)
-    return _resonate(plucked, rate, 1.0, ((90, 1.5, 0.6), (700, 2.0, 0.5)))
+    plucked = _pluck(rng, notes, frames, rate, brightness=400, sustain=2.5)
+    pickup = _lowpass(plucked, 1 / (2 * np.pi * 180), rate)
+    return _resonate(pickup, rate, 1.0, ((90, 1.5, 0.6), (700, 2.0, 0.5)))
 
 
 def _guitar(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
@@ -257,8 +261,9 @@ def _guitar(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> 
             for rank, pitch in enumerate(order):
                 strength = (0.9 if stroke % 2 == 0 else 0.6) * (0.8 + 0.2 * rng.random())
                 notes.append(_Note(start + rank * spread, length, pitch, strength))
-    plucked = _pluck(rng, notes, frames, rate, brightness=4500, sustain=1.8)
-    return _resonate(plucked, rate, 0.7, ((105, 3.0, 0.6), (205, 3.0, 0.5), (420, 3.0, 0.4), (2400, 2.0, 0.5)))
+    plucked = _pluck(rng, notes, frames, rate, brightness=1500, sustain=1.8)
+    body = ((105, 3.0, 0.6), (205, 3.0, 0.5), (420, 3.0, 0.4), (2400, 2.0, 0.3))
+    return _resonate(plucked, rate, 0.6, body)
 
 
 def _keys(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
@@ -268,14 +273,15 @@ def _keys(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Si
     tones: dict[int, Signal] = {}
     out = np.zeros(frames)
     for bar in range(score.bars(frames / rate)):
-        voicing = [score.pitch(score.chord(bar) + third, 55 + lift) for third, lift in ((0, 0), (2, 2), (4, 4), (6, 6))]
+        voicing = [score.pitch(score.chord(bar) + third, 55 + third) for third in (0, 2, 4, 6)]
         for step, following in zip(steps, (*steps[1:], 16), strict=True):
             length = 0.95 * (following - step) * score.beat / 4
             for pitch in voicing:
                 if pitch not in tones:
                     turn = 2 * np.pi * _hertz(pitch) * times
-                    bright = 1.4 * np.exp(-times / 0.5) * np.sin(turn) + 0.5 * np.exp(-times / 0.05) * np.sin(14 * turn)
-                    tones[pitch] = np.sin(turn + bright) * np.exp(-times * _hertz(pitch) / 260)
+                    bell = 0.5 * np.exp(-times / 0.05) * np.sin(14 * turn)
+                    bark = 1.4 * np.exp(-times / 0.5) * np.sin(turn)
+                    tones[pitch] = np.sin(turn + bark + bell) * np.exp(-times * _hertz(pitch) / 260)
                 start = score.time(16 * bar + step) + rng.uniform(0, 0.008)
                 _add(out, _gate(tones[pitch], length, 0.05, rate) * (0.6 + 0.4 * rng.random()), start, rate)
     tremolo: Signal = 1 - 0.15 * np.sin(2 * np.pi * 4.7 * np.arange(frames) / rate)
@@ -283,7 +289,7 @@ def _keys(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Si
 
 
 def _sax(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
-    notes = _melody(score, rng, frames / rate, low=54, high=78, steps=(2, 2, 2, 4, 6), rest_every=3)
+    notes = _melody(score, rng, frames / rate, low=54, high=78, steps=(2, 2, 2, 4, 6), rest_every=3, rest=(3, 10))
     line = _sing(rng, notes, frames, rate, attack=0.025, glide=0.012, vibrato=(5.0, 0.22))
     reed = line.loudness * _harmonics(line, 0.55 + 0.32 * line.loudness, rate)
     breath = _band_noise(rng, frames, rate, 1200, 7000) * line.loudness
@@ -300,7 +306,7 @@ _VOWELS = (  # Hz, the first four formants of a, e, i, o, u
 
 
 def _voice(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
-    notes = _melody(score, rng, frames / rate, low=57, high=74, steps=(2, 2, 3, 4, 8), rest_every=2)
+    notes = _melody(score, rng, frames / rate, low=57, high=74, steps=(2, 2, 3, 4), rest_every=2, rest=(4, 12))
     line = _sing(rng, notes, frames, rate, attack=0.04, glide=0.03, vibrato=(5.6, 0.35))
     folds = line.loudness * _harmonics(line, 0.70 + 0.2 * line.loudness, rate)
     folds += 0.012 * _band_noise(rng, frames, rate, 600, 9000) * line.loudness
@@ -309,7 +315,7 @@ def _voice(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> S
     out = np.zeros(frames)
     for index, formants in enumerate(_VOWELS):
         spoken = [note for note, vowel in zip(notes, vowels, strict=True) if vowel == index]
-        share = _smooth(_track(spoken, frames, rate), 0.03, rate)
+        share = _smooth(_track(spoken, frames, rate), 0.03, frames, rate)
         peaks = zip(formants, (8.0, 11.0, 15.0, 15.0), (1.0, 0.6, 0.3, 0.2), strict=True)
         out += _resonate(folds * share, rate, 0.02, tuple(peaks))
 
@@ -325,17 +331,20 @@ def _voice(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> S
 
 def _violin(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
     notes = _melody(score, rng, frames / rate, low=62, high=88, steps=(2, 2, 4, 4, 8), rest_every=4)
-    return _bow(rng, notes, frames, rate, ((280, 6.0, 1.0), (460, 6.0, 0.9), (1000, 3.0, 0.5), (2600, 2.0, 0.9)))
+    body = ((280, 6.0, 1.0), (460, 6.0, 0.9), (1000, 3.0, 0.5), (2600, 2.0, 0.5))
+    return _bow(rng, notes, frames, rate, body)
 
 
 def _viola(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
     notes = _melody(score, rng, frames / rate, low=52, high=72, steps=(2, 4, 4, 8), rest_every=5)
-    return _bow(rng, notes, frames, rate, ((220, 6.0, 1.0), (370, 6.0, 0.9), (850, 3.0, 0.5), (2000, 2.0, 0.7)))
+    body = ((220, 6.0, 1.0), (370, 6.0, 0.9), (850, 3.0, 0.5), (2000, 2.0, 0.4))
+    return _bow(rng, notes, frames, rate, body)
 
 
 def _cello(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
     notes = _melody(score, rng, frames / rate, low=37, high=57, steps=(4, 4, 8, 8), rest_every=6)
-    return _bow(rng, notes, frames, rate, ((105, 5.0, 1.0), (185, 5.0, 0.9), (430, 3.0, 0.6), (1500, 2.0, 0.6)))
+    body = ((105, 5.0, 1.0), (185, 5.0, 0.9), (430, 3.0, 0.6), (1500, 2.0, 0.5))
+    return _bow(rng, notes, frames, rate, body)
 
 
 def _bow(
@@ -359,20 +368,24 @@ def _melody(
     high: int,
     steps: tuple[int, ...],
     rest_every: int,
+    rest: tuple[int, int] = (2, 6),
 ) -> list[_Note]:
-    """Compose one voice: a walk on the scale that leans on chord tones, with a rest after each phrase."""
+    """Compose one voice: a walk on the scale that leans on chord tones, with a rest after each phrase.
+
+    Steps and rests are counted in sixteenths, phrases (`rest_every`) in bars.
+    """
     tones = [pitch for pitch in range(low, high + 1) if (pitch - score.root) % 12 in score.scale]
     place = len(tones) // 2
     notes: list[_Note] = []
-    step, phrase_end = 0, 16 * rest_every
+    step, phrase_end, breath = 0, 16 * rest_every, int(rng.integers(*rest))
     while score.time(step) < seconds:
         length = int(rng.choice(steps))
-        if step + length >= phrase_end:
-            length = max(2, phrase_end - step - int(rng.integers(2, 6)))
-            phrase_end += 16 * rest_every
-            rest = phrase_end - 16 * rest_every - step - length
+        if step + length >= phrase_end - breath:
+            length = max(2, phrase_end - breath - step)
+            following = max(phrase_end, step + length)
+            phrase_end, breath = following + 16 * rest_every, int(rng.integers(*rest))
         else:
-            rest = 0
+            following = step + length
         place = int(np.clip(place + rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3]), 0, len(tones) - 1))
         if step % 8 == 0:
             root = score.chord(step // 16)
@@ -381,7 +394,7 @@ def _melody(
         start = score.time(step) + rng.uniform(-0.008, 0.012)
         sounding = (0.93 if rng.random() < 0.7 else 0.7) * length * score.beat / 4
         notes.append(_Note(max(0.0, start), sounding, tones[place], 0.55 + 0.45 * rng.random()))
-        step += length + rest
+        step = following
     return notes
 
 
@@ -419,7 +432,7 @@ def _sing(
     wobble = rate_hz * times + 0.1 * np.cumsum(rng.standard_normal(points)) * math.sqrt(_CONTROL / rate)
     pitch = _lowpass(pitch, glide, rate / _CONTROL) + drift
     pitch += depth * np.clip((age - 0.15) / 0.3, 0, 1) * np.sin(2 * np.pi * wobble)
-    loudness = _smooth(_track(notes, frames, rate), attack, rate)
+    loudness = _smooth(_track(notes, frames, rate), attack, frames, rate)
     swell = 1 + 0.15 * np.sin(2 * np.pi * 0.31 * np.arange(frames) / rate + rng.uniform(0, 6))
     frequency = np.interp(np.arange(frames), np.arange(points) * _CONTROL, _hertz(pitch))
     return _Line(frequency, np.clip(loudness * swell, 0, 1))
@@ -434,10 +447,9 @@ def _track(notes: list[_Note], frames: int, rate: int) -> Signal:
     return track
 
 
-def _smooth(track: Signal, seconds: float, rate: int) -> Signal:
+def _smooth(track: Signal, seconds: float, frames: int, rate: int) -> Signal:
     """Smooth a track and stretch it to one value a frame."""
     smoothed = _lowpass(track, seconds, rate / _CONTROL)
-    frames = (len(track) - 2) * _CONTROL + _CONTROL
     return np.interp(np.arange(frames), np.arange(len(track)) * _CONTROL, smoothed)
 
 
@@ -470,7 +482,8 @@ def _pluck(
         cycles = math.ceil((max(note.length for note in plucks) + 0.1) * rate / period)
         loss = 10 ** (-3 / (sustain * frequency))
         strings = np.empty((len(plucks), cycles, period))
-        strings[:, 0] = _lowpass(rng.standard_normal((len(plucks), period)), 1 / (2 * np.pi * brightness), rate)
+        noise = rng.standard_normal((len(plucks), period))
+        strings[:, 0] = _lowpass(noise, 1 / (2 * np.pi * brightness), rate)
         strings[:, 0] -= np.roll(strings[:, 0], period // 5, axis=1)  # plucked at a fifth of its length
         strings[:, 0] /= np.sqrt(np.mean(strings[:, 0] ** 2, axis=1, keepdims=True))
         before = np.zeros(len(plucks))

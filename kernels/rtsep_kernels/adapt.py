@@ -34,7 +34,7 @@ from .canceller import (
 )
 from .grid import sleep_until
 from .jit import entry, kernel
-from .memory import call_fft, flush_to_zero, load_acquire, pointer, restore_floats, samples, store_release
+from .memory import call_fft, flush_to_zero, load_acquire, pointer, record_at, restore_floats, samples, store_release
 
 ADAPT = np.dtype([
     ("canceller", np.int64),                                # address of the CANCELLER record
@@ -336,7 +336,7 @@ def _job(s, c, m):
 def adapt_job(state, m):
     """Learn from partition `m`."""
     s = carray(state, (1,))[0]
-    _job(s, carray(pointer(s.canceller), (1,), _CANCELLER)[0], m)
+    _job(s, carray(record_at(s.canceller, _CANCELLER), (1,))[0], m)
     return 0
 
 
@@ -344,7 +344,7 @@ def adapt_job(state, m):
 def adapt_export(state, v):
     """Export every partition to version `v`: before the start, and never while audio runs."""
     s = carray(state, (1,))[0]
-    c = carray(pointer(s.canceller), (1,), _CANCELLER)[0]
+    c = carray(record_at(s.canceller, _CANCELLER), (1,))[0]
     for p in range(c.partitions):
         for i in range(c.channels):
             for j in range(c.channels):
@@ -359,7 +359,7 @@ def adapt_forever(state, _argument):
     """Be the helper thread: one job for each partition published, until told to stop."""
     floats = flush_to_zero()
     s = carray(state, (1,))[0]
-    c = carray(pointer(s.canceller), (1,), _CANCELLER)[0]
+    c = carray(record_at(s.canceller, _CANCELLER), (1,))[0]
     done = load_acquire(c.exchange + 8 * DONE)
     while load_acquire(c.exchange + 8 * STOP) == 0:
         if sleep_until(c.exchange + 8 * PUBLISHED, done + 1, c.exchange + 8 * STOP):

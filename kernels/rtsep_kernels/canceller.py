@@ -49,7 +49,7 @@ CANCELLER = np.dtype([
     ("time", np.int64), ("spectrum", np.int64),                # scratch: float32[1024], float32[2 * ROW]
     ("forward", np.int64), ("backward", np.int64),             # FFTW's execute functions
     ("plan128", np.int64), ("inverse128", np.int64), ("plan1024", np.int64), ("inverse1024", np.int64),
-    ("adapt_on", np.int64), ("amount", np.int64),              # targets: float32[1], float32[k]
+    ("adapt", np.int64), ("amount", np.int64),              # targets: float32[1], float32[k]
     ("amounts", np.int64), ("ramp_segments", np.int64),        # float32[k, RAMP]
     ("row", np.int64),                                         # float32[2, k]: r and y of one sample
     ("power", np.int64),                                       # float32[HISTORY, 2, k]: of x and y, per block
@@ -159,7 +159,7 @@ def _start_block(s, block):
         return
     _apply_due(s, block)
     wanted = carray(pointer(s.wanted), (HISTORY,), np.int64)
-    wanted[(block - 1) % HISTORY] = 1 if carray(samples(s.adapt_on), (1,))[0] > np.float32(0.5) else 0
+    wanted[(block - 1) % HISTORY] = 1 if carray(samples(s.adapt), (1,))[0] > np.float32(0.5) else 0
     store_release(s.exchange + 8 * PUBLISHED, block)
     if s.inline:
         call_job(s.job, s.job_state, block - 1)

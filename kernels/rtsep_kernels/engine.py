@@ -11,7 +11,7 @@ from numba import carray, from_dtype, types
 from . import ramp
 from .chain import CHAIN
 from .jit import kernel, stage_entry
-from .memory import call_stage, load_acquire, pointer, samples, store_release
+from .memory import call_stage, load_acquire, pointer, record_at, samples, store_release
 
 CEILING = np.float32(10 ** (-1 / 20))   # -1 dBFS
 METER_FRAMES = 2048
@@ -112,7 +112,7 @@ def engine(state, x, out, frames):
     for c in range(channels):
         for i in range(frames):
             ring[c, (s.position + i) & mask] = given[c, i]
-    now = carray(pointer(s.chain_now), (1,), _CHAIN)[0]
+    now = carray(record_at(s.chain_now, _CHAIN), (1,))[0]
     faded = now.faded
     late = now.latency
     was_late = now.old_latency

@@ -26,6 +26,14 @@ def pointer(typingctx, address):
 
 
 @intrinsic
+def record_at(typingctx, address, kind):
+    """Turn an int64 address into a pointer to a record of a numba type, for `numba.carray`."""
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+    return types.CPointer(kind.instance_type)(types.int64, kind), codegen
+
+
+@intrinsic
 def samples(typingctx, address):
     """Turn an int64 address into a float32 pointer."""
     def codegen(context, builder, signature, args):

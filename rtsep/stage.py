@@ -1,0 +1,330 @@
+"""Format, Stage, Chain: the contract between everything that touches audio. Read this first.
+
+A Block is float32[channels, frames], C-contiguous: the one layout. A stage is a compiled function and a state
+record, both known by address; `Stage.process` calls the same function that the sound card's callback calls, so
+there is no second implementation. What every stage promises is tested in `tests/test_stage_contract.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rtsep_kernels import chain as chain_kernel
+from rtsep_kernels import grid
+from rtsep_kernels.memory import aligned
+
+from rtsep.clock import ticks_per_second
+from rtsep.errors import InputError
+from rtsep.params import Board, Param
+
+Block = NDArray[np.float32]
+
+RAMP_SECONDS = 0.02   # time in which a parameter reaches its target
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a stage is prepared for.
+
+    Parameters
+    ----------
+    rate : int
+        Samples per second.
+    channels : int
+        Microphones.
+    """
+
+    rate: int
+    channels: int
+
+    def segments(self, seconds: float) -> int:
+        """Return how many segments of 64 samples last about `seconds`, at least one."""
+        return max(1, round(seconds * self.rate / grid.GRID))
+
+
+class Stage:
+    """Something that takes a Block and gives one, sample by sample in step, `latency` frames later.
+
+    A subclass sets `params`, and in `_build` allocates its arrays, fills its state record and returns its compiled
+    function and latency. `_start` puts the arrays as they are at the beginning.
+
+    Attributes
+    ----------
+    name : str
+        What the preset calls it; first part of its parameters' paths.
+    latency : int
+        Frames, valid after `prepare`.
+    function, state : int
+        Addresses of the compiled function and of its state record, valid after `prepare`.
+    """
+
+    params: Sequence[Param] = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.latency = 0
+        self.function = 0
+        self.state = 0
+        self._keep: dict[str, Any] = {}
+        self._record: NDArray[Any] = np.zeros(0)
+        self._runner: Runner | None = None
+
+    def prepare(self, fmt: Format, board: Board | None = None) -> Format:
+        """Allocate everything; nothing is allocated afterwards.
+
+        Parameters
+        ----------
+        fmt : Format
+        board : Board, optional
+            Where the parameters' targets stand; without it the stage has a board of its own.
+
+        Returns
+        -------
+        Format
+            What comes out.
+        """
+        self.fmt = fmt
+        if board is None:
+            board = Board([f"mic{c + 1}" for c in range(fmt.channels)], [(self.name, self.params)])
+        self.board = board
+        self._keep.clear()
+        compiled, self._record, self.latency = self._build(fmt)
+        self._keep["function"] = compiled
+        for param in self.params:
+            if param.name in (self._record.dtype.names or ()):
+                self._record[param.name] = board.address(f"{self.name}.{param.name}")
+        self.function = compiled.address
+        self.state = self._record.ctypes.data
+        self._runner = None
+        self._start()
+        return fmt
+
+    def process(self, x: Block, out: Block) -> None:
+        """Process any number of frames; `x` is left alone.
+
+        Raises
+        ------
+        ValueError
+            If a block is not C-contiguous float32[channels, frames].
+        """
+        if self._runner is None:
+            self._runner = Runner(self)
+        self._runner.process(x, out)
+
+    def reset(self) -> None:
+        """Make the stage as new: history, ramps and everything learnt; nothing is allocated."""
+        self._record["position"] = 0
+        self._start()
+        if self._runner is not None:
+            self._runner.record["position"] = 0
+
+    def shadow(self) -> Stage:
+        """Return a prepared stage that applies this one's decisions to another signal, in step with it.
+
+        For measuring harm: what the very filters of a mixture do to the wanted sound alone. The default is a twin
+        on the same board; a stage that learns hands over what it has learnt.
+        """
+        raise NotImplementedError
+
+    def go_live(self) -> None:
+        """Move slow work to a helper thread: a device host will drive this stage."""
+
+    def close(self) -> None:
+        """Stop helper threads."""
+
+    def status(self) -> dict[str, int]:
+        """Return counters that a user should see, such as late updates."""
+        return {}
+
+    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _hold(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        """Keep an array alive and put its address into the state record."""
+        self._keep[name] = array
+        self._record[name] = array.ctypes.data
+        return array
+
+
+class Runner:
+    """Drives a stage from any host: cuts to the grid, guards the input, times the calls.
+
+    Parameters
+    ----------
+    stage : Stage
+        Prepared.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        channels = stage.fmt.channels
+        self.channels = channels
+        self.rate = stage.fmt.rate
+        self.record = np.zeros(1, grid.RUNNER)
+        self.bad_inputs = np.zeros(channels, np.int64)
+        self.timings = np.zeros(grid.TIMINGS, np.int64)
+        self._keep = (stage, aligned((channels, grid.GRID)), aligned((channels, grid.GRID)))
+        self.record["function"] = stage.function
+        self.record["state"] = stage.state
+        self.record["channels"] = channels
+        self.record["inside"] = self._keep[1].ctypes.data
+        self.record["outside"] = self._keep[2].ctypes.data
+        self.record["bad_inputs"] = self.bad_inputs.ctypes.data
+        self.record["timings"] = self.timings.ctypes.data
+        self._planar = _PLANAR(grid.run_planar.address)
+
+    @property
+    def address(self) -> int:
+        """Address of the record: what a device hands to the callback."""
+        return int(self.record.ctypes.data)
+
+    def process(self, x: Block, out: Block) -> None:
+        """See `Stage.process`."""
+        for block in (x, out):
+            if block.dtype != np.float32 or block.ndim != 2 or not block.flags.c_contiguous:
+                raise ValueError(f"a block is C-contiguous float32[channels, frames], not {block.dtype}{block.shape}")
+        if x.shape != out.shape or x.shape[0] != self.channels:
+            raise ValueError(f"blocks of {self.channels} channels expected, not {x.shape} and {out.shape}")
+        self._planar(self.address, x.ctypes.data, out.ctypes.data, x.shape[1])
+
+    def run_paced(self, x: Block, out: Block, block: int, progress: NDArray[np.int64]) -> None:
+        """Process a whole signal at the pace of a sound card, from one compiled call without the GIL.
+
+        Parameters
+        ----------
+        x, out : float32[channels, frames]
+        block : int
+            Frames per block.
+        progress : int64[1]
+            Written: frames done.
+        """
+        paced = _PACED(grid.run_paced.address)
+        paced(self.address, x.ctypes.data, out.ctypes.data, x.shape[1], block,
+              ticks_per_second() / self.rate, progress.ctypes.data)
+
+    def microseconds(self) -> NDArray[np.float64]:
+        """Return how long the last calls took (at most 65536), oldest not necessarily first."""
+        calls = int(self.record["calls"][0])
+        return self.timings[: min(calls, grid.TIMINGS)] / ticks_per_second() * 1e6
+
+    def forget_times(self) -> None:
+        """Start the measurement anew, after a warm-up."""
+        self.record["calls"] = 0
+
+
+_PLANAR = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+)
+_PACED = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+    ctypes.c_double, ctypes.c_void_p,
+)
+
+
+class Chain(Stage):
+    """Stages in order; itself a stage. Latencies add.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        Prepared or not; `prepare` prepares those that are not.
+    before : Chain, optional
+        The chain that this one replaces. Stages that both share are run once and keep what they have learnt; only
+        the part that differs cross-fades.
+    fade_seconds : float
+        Length of that cross-fade.
+    """
+
+    def __init__(self, stages: Sequence[Stage], before: Chain | None = None, fade_seconds: float = 0.02) -> None:
+        super().__init__("chain")
+        self.stages = list(stages)
+        self._before = before
+        self._fade_seconds = fade_seconds
+
+    def prepare(self, fmt: Format, board: Board | None = None) -> Format:
+        """Prepare the stages that are not yet, then the chain."""
+        flow = fmt
+        for stage in self.stages:
+            if not stage.function:
+                flow = stage.prepare(flow, board)
+            elif stage.fmt != flow:
+                raise InputError(stage.name, f"it was prepared for {stage.fmt}", f"the chain has {flow}")
+        return super().prepare(fmt, board)
+
+    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+        new, old = self.stages, self._before.stages if self._before else []
+        head = _shared(new, old)
+        tail = _shared(new[head:][::-1], old[head:][::-1])
+        if not self._before:
+            head = tail = 0
+        middle_old = old[head : len(old) - tail]
+        middle_new = new[head : len(new) - tail]
+        order = [*new[:head], *middle_old, *middle_new, *new[len(new) - tail :]]
+        record = np.zeros(1, chain_kernel.CHAIN)
+        self._record = record
+        record["channels"] = fmt.channels
+        record["head"], record["old"], record["new"], record["tail"] = head, len(middle_old), len(middle_new), tail
+        entries = np.array([[s.function, s.state] for s in order], np.int64).reshape(-1, 2)
+        self._keep["stages"] = order
+        self._hold("entries", entries)
+        self._hold("buffers", aligned((6, fmt.channels * grid.GRID)))
+        latency = sum(s.latency for s in new)
+        record["latency"] = latency
+        record["old_latency"] = latency
+        if self._before:
+            record["fade_frames"] = round(self._fade_seconds * fmt.rate)
+            record["old_latency"] = self._before.latency
+        self._before = None
+        return chain_kernel.chain, record, latency
+
+    def _start(self) -> None:
+        """Nothing of its own starts; see `reset`."""
+
+    def reset(self) -> None:
+        """Reset every stage."""
+        for stage in self.stages:
+            stage.reset()
+        self._record["faded"] = self._record["fade_frames"]
+        if self._runner is not None:
+            self._runner.record["position"] = 0
+
+    def shadow(self) -> Chain:
+        """Return a chain of the stages' shadows."""
+        twin = Chain([stage.shadow() for stage in self.stages])
+        twin.prepare(self.fmt, self.board)
+        return twin
+
+    def go_live(self) -> None:
+        """See `Stage.go_live`."""
+        for stage in self.stages:
+            stage.go_live()
+
+    def close(self) -> None:
+        """See `Stage.close`."""
+        for stage in self.stages:
+            stage.close()
+
+    def status(self) -> dict[str, int]:
+        """Return the sum of the stages' counters."""
+        total: dict[str, int] = {}
+        for stage in self.stages:
+            for key, count in stage.status().items():
+                total[key] = total.get(key, 0) + count
+        return total
+
+
+def _shared(new: Sequence[Stage], old: Sequence[Stage]) -> int:
+    """Return how many stages at the front are the very same objects."""
+    count = 0
+    for a, b in zip(new, old, strict=False):
+        if a is not b:
+            break
+        count += 1
+    return count

@@ -1,0 +1,205 @@
+"""The recursive canceller: a long causal path from every cleaned microphone to every other one."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rtsep_kernels import adapt, ramp
+from rtsep_kernels import canceller as kernels
+from rtsep_kernels.memory import aligned
+
+from rtsep import fftw
+from rtsep.errors import WorkerError
+from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stages.catalogue import STAGES
+
+if TYPE_CHECKING:
+    from rtsep.calibration import Calibration
+
+# Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
+_BLIND = (0.999, 1e-4)
+_CALIBRATED = (0.9998, 3e-4)
+_PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
+_CALIBRATED_DOUBT = 5e-4                # what remains unknown after a soundcheck, same unit
+_JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+
+
+class Canceller(Stage):
+    """Subtract bleed: y_i = x_i - sum over j != i of a_ij * y_j, all paths causal, no latency.
+
+    Bleed reaches its own microphone first, so nothing has to be waited for. The paths are learnt blindly while
+    the concert runs, or start from a soundcheck's calibration; `adapt` = 0 freezes them.
+
+    Parameters
+    ----------
+    name : str
+    taps : int
+        Length of each path, samples, a multiple of 512.
+    calibration : Calibration, optional
+        Paths to start from.
+
+    References
+    ----------
+    Enzner & Vary 2006, doi:10.1016/j.sigpro.2005.09.013 (Kalman filter in the frequency domain); the recursion
+    over cleaned microphones follows Clifford & Reiss, DAFx 2011 (CTRANC), with rooms instead of delays.
+    """
+
+    params = STAGES["canceller"].params
+
+    def __init__(self, name: str = "canceller", taps: int = 8192, calibration: Calibration | None = None) -> None:
+        super().__init__(name)
+        self._taps = taps
+        self._calibration = calibration
+        self._master: Canceller | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def paths(self) -> NDArray[np.float32]:
+        """What has been learnt: float32[k, k, taps], the FIR from cleaned mic j (second axis) to mic i."""
+        k, parts = self.fmt.channels, self._taps // kernels.BLOCK
+        spectra = (self._filters["w_re"] + 1j * self._filters["w_im"])[..., : kernels.BINS]
+        taps = np.fft.irfft(spectra, 1024)[..., : kernels.BLOCK]
+        return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
+
+    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+        k, parts = fmt.channels, self._taps // kernels.BLOCK
+        row, history = kernels.ROW, kernels.HISTORY
+        self._record = record = np.zeros(1, kernels.CANCELLER)
+        record["channels"] = k
+        record["partitions"] = parts
+        record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
+        record["inline"] = 1
+        for name, shape in {
+            "pending": (k, 128), "history": (k, history * kernels.BLOCK), "near_tail": (k, 64),
+            "far_tail": (2, k, kernels.BLOCK), "near_sum_re": (kernels.NEAR_ROW,), "near_sum_im": (kernels.NEAR_ROW,),
+            "far_sum_re": (row,), "far_sum_im": (row,), "time": (1024,), "spectrum": (2 * row,),
+            "near_re": (kernels.NEAR, k, kernels.NEAR_ROW), "near_im": (kernels.NEAR, k, kernels.NEAR_ROW),
+            "far_re": (history, k, row), "far_im": (history, k, row), "amounts": (k, ramp.RAMP), "row": (2, k),
+            "power": (history, 2, k),
+        }.items():
+            self._hold(name, aligned(shape))
+        for name in ("wanted", "wrote"):
+            self._hold(name, np.zeros(history, np.int64))
+        self._hold("exchange", aligned(kernels.EXCHANGE, np.int64))
+        record["forward"], record["backward"] = fftw.execute_addresses()
+        for name, size, forward in (
+            ("plan128", 128, True), ("inverse128", 128, False), ("plan1024", 1024, True), ("inverse1024", 1024, False)
+        ):
+            record[name] = fftw.plan(size, forward)
+        applied = {
+            "head": (2, k, k, 64), "inverse": (2, k, k),
+            "near_filter_re": (2, k, k, kernels.NEAR - 1, kernels.NEAR_ROW),
+            "near_filter_im": (2, k, k, kernels.NEAR - 1, kernels.NEAR_ROW),
+            "far_filter_re": (2, parts, k, k, row), "far_filter_im": (2, parts, k, k, row),
+        }
+        if self._master is not None:
+            for name in (*applied, "versions"):
+                self._hold(name, self._master._keep[name])
+            record["follows"] = 1
+            return kernels.canceller, record, 0
+        for name, shape in applied.items():
+            self._hold(name, aligned(shape))
+        self._hold("versions", np.zeros(kernels.GROUPS, np.int64))
+        self._build_adaptation(k, parts)
+        return kernels.canceller, record, 0
+
+    def _build_adaptation(self, k: int, parts: int) -> None:
+        row = kernels.ROW
+        record = self._adapt = np.zeros(1, adapt.ADAPT)
+        self._filters = {
+            **{name: aligned((parts, k, k, row)) for name in ("w_re", "w_im", "p", "good_re", "good_im")},
+            "y_power": aligned((kernels.HISTORY, k, row)), "smooth": aligned((k, row)), "work": aligned((6, row)),
+            "time": aligned(1024), "spectrum": aligned(2 * row), "prior": aligned(parts),
+            "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
+        }
+        for name, array in self._filters.items():
+            record[name] = array.ctypes.data
+        record["canceller"] = self._record.ctypes.data
+        record["memory"], record["drift"] = _BLIND if self._calibration is None else _CALIBRATED
+        record["caution"] = 1.5
+        record["smoothing"] = 0.6
+        self._record["job"] = adapt.adapt_job.address
+        self._record["job_state"] = record.ctypes.data
+
+    def _start(self) -> None:
+        for name in ("pending", "history", "near_tail", "far_tail", "near_re", "near_im", "far_re", "far_im", "power",
+                     "exchange", "wanted", "wrote"):
+            self._keep[name][:] = 0
+        for name in ("late", "exploded", "clear"):
+            self._record[name] = 0
+        amounts = [self.board.get(f"{self.name}.amount.{mic}") for mic in self.board.mics]
+        for c, amount in enumerate(amounts):
+            self._keep["amounts"][c] = (amount, amount, amount, 0, 0)
+        if self._master is None:
+            self._start_adaptation()
+
+    def _start_adaptation(self) -> None:
+        k, parts = self.fmt.channels, self._taps // kernels.BLOCK
+        for name in ("restored", "restores", "skipped", "jobs"):
+            self._adapt[name] = 0
+        for name, array in self._filters.items():
+            if name not in ("work", "time", "spectrum"):
+                array[:] = 0
+        prior = _PRIOR[:parts].astype(np.float32)
+        self._filters["prior"][:] = prior
+        self._filters["p"][:] = prior[:, None, None, None]
+        self._keep["versions"][:] = 0
+        if self._calibration is not None:
+            self._filters["p"][:] = _CALIBRATED_DOUBT
+            paths = np.zeros((k, k, self._taps), np.float32)
+            known = self._calibration.paths[..., : self._taps]
+            paths[..., : known.shape[-1]] = known
+            partitions = paths.reshape(k, k, parts, kernels.BLOCK).transpose(2, 0, 1, 3)
+            spectra = np.fft.rfft(partitions, 1024)
+            for part, name in ((spectra.real, "re"), (spectra.imag, "im")):
+                self._filters["w_" + name][..., : kernels.BINS] = part
+                self._filters["good_" + name][..., : kernels.BINS] = part
+        export = _JOB(adapt.adapt_export.address)
+        for version in (0, 1):
+            export(self._adapt.ctypes.data, version)
+
+    def shadow(self) -> Canceller:
+        """Return a canceller that applies this one's filters, at the same samples, to another signal."""
+        twin = Canceller(self.name, self._taps)
+        twin._master = self
+        twin.prepare(self.fmt, self.board)
+        return twin
+
+    def go_live(self) -> None:
+        """Start the helper thread: learning leaves the audio path."""
+        if self._thread is not None:
+            return
+        self._record["inline"] = 0
+        forever = _JOB(adapt.adapt_forever.address)
+        self._thread = threading.Thread(
+            target=forever, args=(self._adapt.ctypes.data, 0), name=f"{self.name} adaptation", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the helper thread."""
+        if self._thread is None:
+            return
+        self._keep["exchange"][kernels.STOP] = 1
+        self._thread.join(2.0)
+        if self._thread.is_alive():
+            raise WorkerError(f"{self.name}: its helper thread does not stop")
+        self._thread = None
+        self._keep["exchange"][kernels.STOP] = 0
+        self._record["inline"] = 1
+
+    def status(self) -> dict[str, int]:
+        """Return late and skipped updates, explosions caught, filters restored."""
+        if self._master is not None:
+            return {}
+        return {
+            "late_updates": int(self._record["late"][0]),
+            "skipped_updates": int(self._adapt["skipped"][0]),
+            "unstable_samples": int(self._record["exploded"][0]),
+            "restores": int(self._adapt["restores"][0]),
+            "updates": int(self._adapt["jobs"][0]),
+        }
