@@ -290,7 +290,8 @@ def percentiles(us: ArrayLike) -> dict[str, float]:
 def _floats(place: str, values: ArrayLike) -> Signal:
     array: NDArray[Any] = np.asarray(values)
     if array.ndim == 0 or array.dtype.kind not in "fiu":
-        raise InputError(place, f"{array.dtype} of shape {array.shape} is not audio", "real numbers [..., frames]")
+        problem = f"{array.dtype} of shape {array.shape} is not audio"
+        raise InputError(place, problem, "real numbers [..., frames]")
     return array.astype(np.float64)
 
 
@@ -307,7 +308,13 @@ def _power(x: Signal) -> Values:
 
 
 def _centred(x: Signal) -> Signal:
-    return x - np.mean(x, axis=-1, keepdims=True) if x.shape[-1] else x
+    if not x.shape[-1]:
+        return x
+    moving = x - np.mean(x, axis=-1, keepdims=True)
+    # What rounding leaves of a constant must count as silence.
+    constant = np.max(np.abs(moving), axis=-1) < 1e-12 * np.max(np.abs(x), axis=-1)
+    moving[constant] = 0.0
+    return moving
 
 
 def _projection(s: Signal, e: Signal) -> Signal:

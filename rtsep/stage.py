@@ -96,7 +96,7 @@ class Stage:
         compiled, self._record, self.latency = self._build(fmt)
         self._keep["function"] = compiled
         for param in self.params:
-            if param.name in (self._record.dtype.names or ()):
+            if param.name in (self._record.dtype.names or ()):   # else an estimator holds the address
                 self._record[param.name] = board.address(f"{self.name}.{param.name}")
         self.function = compiled.address
         self.state = self._record.ctypes.data

@@ -88,7 +88,8 @@ def band(names: Sequence[str], seed: int, seconds: float, rate: int) -> Audio:
     Returns
     -------
     float32[instruments, frames]
-        One row an instrument, each of RMS 0.05 (silent if its first note comes later). A row does not depend on who else plays.
+        One row an instrument, each of RMS 0.05, or silent if its first note comes later. A row does not
+        depend on who else plays.
 
     Raises
     ------
@@ -289,7 +290,8 @@ def _keys(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Si
 
 
 def _sax(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
-    notes = _melody(score, rng, frames / rate, low=54, high=78, steps=(2, 2, 2, 4, 6), rest_every=3, rest=(3, 10))
+    steps = (2, 2, 2, 4, 6)
+    notes = _melody(score, rng, frames / rate, low=54, high=78, steps=steps, rest_every=3, rest=(3, 10))
     line = _sing(rng, notes, frames, rate, attack=0.025, glide=0.012, vibrato=(5.0, 0.22))
     reed = line.loudness * _harmonics(line, 0.55 + 0.32 * line.loudness, rate)
     breath = _band_noise(rng, frames, rate, 1200, 7000) * line.loudness
@@ -306,7 +308,8 @@ _VOWELS = (  # Hz, the first four formants of a, e, i, o, u
 
 
 def _voice(score: _Score, rng: np.random.Generator, frames: int, rate: int) -> Signal:
-    notes = _melody(score, rng, frames / rate, low=57, high=74, steps=(2, 2, 3, 4), rest_every=2, rest=(4, 12))
+    steps = (2, 2, 3, 4)
+    notes = _melody(score, rng, frames / rate, low=57, high=74, steps=steps, rest_every=2, rest=(4, 12))
     line = _sing(rng, notes, frames, rate, attack=0.04, glide=0.03, vibrato=(5.6, 0.35))
     folds = line.loudness * _harmonics(line, 0.70 + 0.2 * line.loudness, rate)
     folds += 0.012 * _band_noise(rng, frames, rate, 600, 9000) * line.loudness
