@@ -310,7 +310,7 @@ def _power(x: Signal) -> Values:
 def _centred(x: Signal) -> Signal:
     if not x.shape[-1]:
         return x
-    moving = x - np.mean(x, axis=-1, keepdims=True)
+    moving: Signal = x - np.mean(x, axis=-1, keepdims=True)
     # What rounding leaves of a constant must count as silence.
     constant = np.max(np.abs(moving), axis=-1) < 1e-12 * np.max(np.abs(x), axis=-1)
     moving[constant] = 0.0

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 
 
+_SPARE = 32   # parameters that presets loaded later may add
+
+
 @dataclass(frozen=True)
 class Param:
     """A value that may change at any time; the data plane ramps to it.
@@ -133,21 +136,37 @@ class Board:
     ) -> None:
         self.mics = tuple(mics)
         self._places: dict[str, tuple[Param, int]] = {}
-        size = 0
-        for stage, group in params:
-            for param in group:
-                self._places[f"{stage}.{param.name}"] = (param, size)
-                size += len(self.mics)
+        self._used = 0
+        params = list(params)
+        size = len(self.mics) * (_SPARE + sum(len(group) for _, group in params))
         self._memory: shared_memory.SharedMemory | None = None
         self._owner = create
         if name is None:
-            self.values: NDArray[np.float32] = np.zeros(max(size, 1), np.float32)
+            self.values: NDArray[np.float32] = np.zeros(size, np.float32)
         else:
-            self._memory = shared_memory.SharedMemory(name, create=create, size=max(4 * size, 4))
-            self.values = np.frombuffer(self._memory.buf, np.float32)[: max(size, 1)]
-        if create:
-            for param, place in self._places.values():
-                self.values[place : place + len(self.mics)] = param.default
+            self._memory = shared_memory.SharedMemory(name, create=create, size=4 * size)
+            self.values = np.frombuffer(self._memory.buf, np.float32)[:size]
+        self.extend(params, fill=create)
+
+    def extend(self, params: Iterable[tuple[str, Sequence[Param]]], fill: bool = True) -> None:
+        """Lay out further parameters behind those there are; known paths stay where and as they are.
+
+        Raises
+        ------
+        InputError
+            If the room that was spared for them is used up.
+        """
+        for stage, group in params:
+            for param in group:
+                path = f"{stage}.{param.name}"
+                if path in self._places:
+                    continue
+                if self._used + len(self.mics) > self.values.size:
+                    raise InputError(path, "the board is full", "restart with this preset instead of reloading it")
+                self._places[path] = (param, self._used)
+                if fill:
+                    self.values[self._used : self._used + len(self.mics)] = param.default
+                self._used += len(self.mics)
 
     def set(self, path: str, value: float) -> None:
         """Set a target.

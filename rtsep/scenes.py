@@ -237,15 +237,17 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
         sir_db = np.array(facts["sir_db"], np.float64)
         mixing = np.array(facts["mixing"], np.float32) if "mixing" in facts else None
     except OSError as error:
-        raise InputError(str(place), f"cannot be read: {error.strerror}", "a folder of `rtsep scene`") from error
+        problem = f"cannot be read: {error.strerror}"
+        raise InputError(str(place), problem, "a folder of `rtsep scene`") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(str(place), f"is not a scene's description: {error!r}") from error
 
-    parts = [_read_part(folder / part, names, rate) for part in ("mics", "images", "sources")]
-    for part, audio in zip(("images", "sources"), parts[1:], strict=True):
-        if audio.shape != parts[0].shape:
-            raise InputError(str(folder / part), f"{audio.shape[1]} frames, but mics has {parts[0].shape[1]}")
-    return Scene(rate, names, *parts, kind, seed, sir_db, mixing, _read_solos(folder / "solos.csv", names))
+    mics, images, sources = (_read_part(folder / part, names, rate) for part in ("mics", "images", "sources"))
+    for part, audio in (("images", images), ("sources", sources)):
+        if audio.shape != mics.shape:
+            raise InputError(str(folder / part), f"{audio.shape[1]} frames", f"{mics.shape[1]}, as in mics")
+    solos = _read_solos(folder / "solos.csv", names)
+    return Scene(rate, names, mics, images, sources, kind, seed, sir_db, mixing, solos)
 
 
 def _check(kind: str, seed: int, mics: int, seconds: float, rate: int, soundcheck: float) -> None:
@@ -302,13 +304,16 @@ def _fades(frames: int, rate: int) -> Signal:
     """Fade in and out within 10 ms, as a piece that is cut would click."""
     edge = round(0.01 * rate)
     inside = np.arange(frames)
-    return np.clip(np.minimum(inside, frames - 1 - inside) / edge, 0.0, 1.0)
+    shape: Signal = np.clip(np.minimum(inside, frames - 1 - inside) / edge, 0.0, 1.0)
+    return shape
 
 
 def _ramp(concert: slice, begin: float, end: float, frames: int) -> Signal:
     """Rise from 0 to 1 between two parts of the concert (0 its start, 1 its end)."""
     length = concert.stop - concert.start
-    return np.clip((np.arange(frames) - concert.start - begin * length) / ((end - begin) * length), 0.0, 1.0)
+    place = (np.arange(frames) - concert.start) / length
+    rising: Signal = np.clip((place - begin) / (end - begin), 0.0, 1.0)
+    return rising
 
 
 def _mix(
@@ -373,10 +378,21 @@ def _fill_room(
         bleed[turned] *= gain
     else:
         paths = _paths(room, places, microphones, rate, seed)
-        images, bleed = _carry(sources, paths, 0, frames)
+        images, bleed = _carry(sources * _loudness(paths, seed), paths, 0, frames)
 
     sir = float(np.median(_sir(images[:, concert], bleed[:, concert])))
     return images, bleed * 10 ** ((sir - target_db) / 20)
+
+
+def _loudness(paths: Audio, seed: int) -> Signal:
+    """Return the gain of each source that makes it about as loud at its microphone as the others at theirs.
+
+    Quiet instruments get close microphones; what is left of the differences is within 2 dB.
+    """
+    own = np.array([float(np.linalg.norm(paths[i, i])) for i in range(len(paths))])
+    spread = np.random.default_rng([seed, 0]).uniform(-2, 2, len(paths))
+    gain: Signal = 10 ** (spread / 20) / own
+    return gain[:, None]
 
 
 def _stage(count: int, room: _Room, rng: np.random.Generator) -> tuple[Signal, Signal]:
@@ -398,7 +414,8 @@ def _stage(count: int, room: _Room, rng: np.random.Generator) -> tuple[Signal, S
         nearest = np.linalg.norm(candidates[:, None] - places[None, :i], axis=-1).min(axis=1, initial=np.inf)
         places[i] = candidates[np.argmax(nearest)]
     around, above = rng.uniform(-1.3, 1.3, count) - np.pi / 2, rng.uniform(-0.3, 0.5, count)
-    direction = np.stack((np.cos(around) * np.cos(above), np.sin(around) * np.cos(above), np.sin(above)), axis=1)
+    ahead, aside = np.sin(around) * np.cos(above), np.cos(around) * np.cos(above)
+    direction = np.stack((aside, ahead, np.sin(above)), axis=1)
     return places, places + rng.uniform(0.1, 0.5, count)[:, None] * direction
 
 
@@ -429,6 +446,9 @@ def _move(
 
     along = last * _ramp(concert, 0.45, 0.65, frames)
     images, bleed = np.zeros_like(sources), np.zeros_like(sources)
+    paths = _paths(room, places, microphones, rate, seed)
+    played = sources * _loudness(paths, seed)
+    still = np.setdiff1d(np.arange(len(sources)), (walker, leaner))
     for step in range(last + 1):
         part = step / last
         here, there = places.copy(), microphones.copy()
@@ -440,21 +460,18 @@ def _move(
         if not heard.size:
             continue
         begin, end = int(heard[0]), int(heard[-1]) + 1
-        paths = _paths(room, here, there, rate, seed, moved=(walker, leaner), step=step)
-        own, others = _carry(sources, paths, begin, end)
+        if step:
+            # Steps of 19 cm leave late sound correlated below 700 Hz only: a moved path gets a new tail.
+            first, paths = paths, _paths(room, here, there, rate, seed, step)
+            paths[np.ix_(still, still)] = first[np.ix_(still, still)]
+        own, others = _carry(played, paths, begin, end)
         images[:, begin:end] += own * weight[begin:end]
         bleed[:, begin:end] += others * weight[begin:end]
     return images, bleed
 
 
 def _paths(
-    room: _Room,
-    places: Signal,
-    microphones: Signal,
-    rate: int,
-    seed: int,
-    moved: tuple[int, ...] = (),
-    step: int = 0,
+    room: _Room, places: Signal, microphones: Signal, rate: int, seed: int, step: int = 0
 ) -> Audio:
     """Return the impulse responses float32[microphones, sources, taps].
 
@@ -463,22 +480,22 @@ def _paths(
     """
     import pyroomacoustics as pra
     from pyroomacoustics.directivities import Cardioid, DirectionVector
+    from scipy import fft
 
     try:
         absorption, order = pra.inverse_sabine(room.rt60, room.size)
     except ValueError:  # more absorption than walls can have
         absorption, order = 0.95, 10
     order = min(order, 10)
-    shoebox = pra.ShoeBox(
-        room.size, fs=rate, materials=pra.Material(min(absorption, 0.95)), max_order=order, air_absorption=True
-    )
+    walls = pra.Material(min(absorption, 0.95))
+    shoebox = pra.ShoeBox(room.size, fs=rate, materials=walls, max_order=order)
     for place in places:
         shoebox.add_source(place)
     if room.cardioid:
         facing = []
         for x, y, z in places - microphones:
-            colatitude = math.acos(z / math.sqrt(x * x + y * y + z * z))
-            facing.append(Cardioid(DirectionVector(azimuth=math.atan2(y, x), colatitude=colatitude, degrees=False)))
+            azimuth, colatitude = math.atan2(y, x), math.atan2(math.hypot(x, y), z)
+            facing.append(Cardioid(DirectionVector(azimuth, colatitude, degrees=False)))
         shoebox.add_microphone_array(microphones.T, directivity=facing)
     else:
         shoebox.add_microphone_array(microphones.T)
@@ -486,38 +503,39 @@ def _paths(
 
     # pyroomacoustics delays everything by half the length of its interpolation filters.
     early = pra.constants.get("frac_delay_length") // 2
-    taps = round(1.1 * room.rt60 * rate)
+    taps = fft.next_fast_len(round(1.1 * room.rt60 * rate), real=True)
     begin = round(order * float(room.size.min()) / _SOUND_SPEED * rate)
-    half = round(0.02 * rate)
-    into = np.clip((np.arange(taps) - begin + 2 * half) / (2 * half), 0.0, 1.0)
-    paths = np.zeros((len(places), len(places), taps), np.float32)
+    fade = round(0.04 * rate)
+    into = np.clip((np.arange(taps) - begin + fade) / fade, 0.0, 1.0)
+    seam = slice(begin - fade, begin)
+    paths = np.empty((len(places), len(places), taps), np.float32)
     for i, row in enumerate(shoebox.rir):
+        rng = np.random.default_rng([seed, i, step])
+        exact = np.zeros((len(places), taps))
         for j, response in enumerate(row):
-            exact = np.zeros(taps)
-            kept = np.asarray(response[early : early + taps], np.float64)
-            exact[: len(kept)] = kept
-            # Steps of 19 cm leave the late sound correlated below 700 Hz only: a moved path gets a new tail.
-            fresh = step if i in moved or j in moved else 0
-            tail = _diffuse(np.random.default_rng([seed, i, j, fresh]), room.rt60, taps, rate)
-            seam = slice(max(0, begin - 2 * half), begin)
-            strength = math.sqrt(_mean_power(exact[seam]) / _mean_power(tail[seam]))
-            paths[i, j] = exact * np.sqrt(1 - into) + strength * tail * np.sqrt(into)
+            kept = response[early : early + taps]
+            exact[j, : len(kept)] = kept
+        exact = _decay(exact, math.inf, room.rt60, rate)
+        tail = _decay(rng.standard_normal(exact.shape), room.rt60, room.rt60, rate)
+        strength = np.sqrt(_mean_power(exact[:, seam]) / _mean_power(tail[:, seam]))[:, None]
+        paths[i] = exact * np.sqrt(1 - into) + strength * tail * np.sqrt(into)
     return paths
 
 
-def _diffuse(rng: np.random.Generator, rt60: float, taps: int, rate: int) -> Signal:
-    """Return decaying noise; high frequencies die sooner, as in air and curtains."""
-    from scipy import fft
+def _decay(responses: Signal, middle: float, rt60: float, rate: int) -> Signal:
+    """Let sound decay with RT60 `middle`, and above 4 kHz sooner, as air and curtains make it.
 
-    spectrum = fft.rfft(rng.standard_normal(taps))
-    frequencies = np.fft.rfftfreq(taps, 1 / rate)
-    low = 1 / (1 + (frequencies / 800) ** 2)
-    high = 1 - 1 / (1 + (frequencies / 4000) ** 2)
-    decay = -3 * math.log(10) * np.arange(taps) / (rt60 * rate)
-    tail = np.zeros(taps)
-    for share, slower in ((low, 1.1), (1 - low - high, 0.95), (high, 0.6)):
-        tail += fft.irfft(spectrum * share, taps) * np.exp(decay / slower)
-    return tail
+    The treble's own decay is that of a room in which it dies in 0.6 of the time.
+    """
+    from scipy import signal
+
+    treble = signal.butter(1, min(4000, 0.4 * rate), "highpass", fs=rate, output="sos")
+    high = np.asarray(signal.sosfilt(treble, responses, axis=-1), np.float64)
+    times = np.arange(responses.shape[-1]) / rate
+    common = np.exp(-3 * math.log(10) * times / middle)
+    sooner = np.exp(-3 * math.log(10) * times / rt60 * (1 / 0.6 - 1))
+    decayed: Signal = (responses - high + high * sooner) * common
+    return decayed
 
 
 def _carry(sources: Signal, paths: Audio, begin: int, end: int) -> tuple[Signal, Signal]:
@@ -544,7 +562,7 @@ def _carry(sources: Signal, paths: Audio, begin: int, end: int) -> tuple[Signal,
     return images, bleed
 
 
-def _mean_power(x: Signal) -> Any:
+def _mean_power(x: Signal) -> Any:  # float64[...], a scalar for one signal
     return np.einsum("...t,...t->...", x, x) / x.shape[-1]
 
 
@@ -567,7 +585,7 @@ def _facts(scene: Scene) -> dict[str, Any]:
 
 
 def _file_names(names: tuple[str, ...]) -> list[str]:
-    """Number the files, so that they sort as the microphones do, whatever the names hold."""
+    """Return numbered names, so that files sort as the microphones do, whatever characters are in them."""
     return [f"{i:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.wav" for i, name in enumerate(names, 1)]
 
 
@@ -603,8 +621,10 @@ def _read_solos(place: Path, names: tuple[str, ...]) -> tuple[tuple[str, float, 
                 name, start, end = row
                 solo = (name, float(start), float(end))
             except ValueError as error:
-                raise InputError(f"{place}:{line}", f"{','.join(row)!r} is not a solo", "mic,start_s,end_s") from error
+                problem = f"{','.join(row)!r} is not a solo"
+                raise InputError(f"{place}:{line}", problem, "mic,start_s,end_s") from error
             if name not in names:
-                raise InputError(f"{place}:{line}", f"unknown microphone {name!r}", f"known: {', '.join(names)}")
+                problem = f"unknown microphone {name!r}"
+                raise InputError(f"{place}:{line}", problem, f"known: {', '.join(names)}")
             solos.append(solo)
     return tuple(solos)

@@ -26,9 +26,9 @@ ENGINE = np.dtype([
     ("channels", np.int64), ("position", np.int64),
     ("chain_function", np.int64),
     ("chain_next", np.int64), ("chain_now", np.int64), ("chain_seen", np.int64),   # addresses of CHAIN records
-    ("dry", np.int64), ("dry_frames", np.int64),       # float32[channels, dry_frames], a power of two
+    ("dry_ring", np.int64), ("dry_frames", np.int64),  # float32[channels, dry_frames], a power of two
     ("wet", np.int64),                                 # float32[channels * 64]
-    ("gain_db", np.int64), ("mute", np.int64), ("solo", np.int64), ("dry_on", np.int64),  # targets, per mic
+    ("gain_db", np.int64), ("mute", np.int64), ("solo", np.int64), ("dry", np.int64),  # targets, per mic
     ("dry_all", np.int64), ("mute_all", np.int64),     # targets, one each
     ("gain_ramps", np.int64), ("wet_ramps", np.int64), # float32[channels, RAMP]
     ("trust", np.int64),                               # float32[RAMP]: 0 after a fault, then back to 1
@@ -58,7 +58,7 @@ def _start_segment(s):
     gain_db = carray(samples(s.gain_db), (channels,))
     mute = carray(samples(s.mute), (channels,))
     solo = carray(samples(s.solo), (channels,))
-    dry_on = carray(samples(s.dry_on), (channels,))
+    dry_on = carray(samples(s.dry), (channels,))
     dry_all = carray(samples(s.dry_all), (1,))[0]
     mute_all = carray(samples(s.mute_all), (1,))[0]
     gains = carray(samples(s.gain_ramps), (channels, ramp.RAMP))
@@ -104,7 +104,7 @@ def engine(state, x, out, frames):
     if offset == 0:
         _start_segment(s)
     mask = s.dry_frames - 1
-    ring = carray(samples(s.dry), (channels, s.dry_frames))
+    ring = carray(samples(s.dry_ring), (channels, s.dry_frames))
     given = carray(x, (channels, frames))
     y = carray(out, (channels, frames))
     wet = carray(samples(s.wet), (channels, frames))

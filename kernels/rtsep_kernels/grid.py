@@ -16,6 +16,7 @@ from .memory import (
     pointer,
     restore_floats,
     samples,
+    store_release,
     ticks,
 )
 from .ring import RING_HEADER, ring_write
@@ -226,3 +227,15 @@ def sleep_until(address, value, stop):
             return False
         _sleep_us(np.uint32(500))
     return True
+
+
+@kernel
+def now():
+    """Return `memory.ticks` to Python."""
+    return ticks()
+
+
+@kernel
+def store(address, value):
+    """Let Python write an int64 that the audio thread reads: everything written before is seen with it."""
+    store_release(address, value)

@@ -13,7 +13,7 @@ from numba import carray, from_dtype, types
 from .jit import entry, kernel
 from .memory import samples
 
-LOW_QUANTILE = np.float32(0.2)
+LOW_QUANTILE = np.float32(0.1)
 MOST_LEAK = np.float32(0.02)
 
 RESIDUAL = np.dtype([

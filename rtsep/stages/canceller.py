@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from rtsep import fftw
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-
-if TYPE_CHECKING:
-    from rtsep.calibration import Calibration
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
@@ -39,8 +36,8 @@ class Canceller(Stage):
     name : str
     taps : int
         Length of each path, samples, a multiple of 512.
-    calibration : Calibration, optional
-        Paths to start from.
+    start : float32[k, k, n], optional
+        Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces.
 
     References
     ----------
@@ -50,10 +47,10 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 8192, calibration: Calibration | None = None) -> None:
+    def __init__(self, name: str = "canceller", taps: int = 8192, start: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
         self._taps = taps
-        self._calibration = calibration
+        self._first_paths = start
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
 
@@ -119,7 +116,7 @@ class Canceller(Stage):
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
         record["canceller"] = self._record.ctypes.data
-        record["memory"], record["drift"] = _BLIND if self._calibration is None else _CALIBRATED
+        record["memory"], record["drift"] = _BLIND if self._first_paths is None else _CALIBRATED
         record["caution"] = 1.5
         record["smoothing"] = 0.6
         self._record["job"] = adapt.adapt_job.address
@@ -148,10 +145,10 @@ class Canceller(Stage):
         self._filters["prior"][:] = prior
         self._filters["p"][:] = prior[:, None, None, None]
         self._keep["versions"][:] = 0
-        if self._calibration is not None:
+        if self._first_paths is not None:
             self._filters["p"][:] = _CALIBRATED_DOUBT
             paths = np.zeros((k, k, self._taps), np.float32)
-            known = self._calibration.paths[..., : self._taps]
+            known = self._first_paths[..., : self._taps]
             paths[..., : known.shape[-1]] = known
             partitions = paths.reshape(k, k, parts, kernels.BLOCK).transpose(2, 0, 1, 3)
             spectra = np.fft.rfft(partitions, 1024)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from rtsep_kernels import mix, ramp, ring
@@ -114,7 +113,7 @@ class Matrix(Stage):
         InputError
             If it is not square, has the wrong size, a zero on its diagonal, or is badly conditioned.
         """
-        _publish(self._keep["slot"], self._keep["estimates"], self._unmixing(mixing))
+        ring.slot_publish(self._keep["slot"], self._keep["estimates"], self._unmixing(mixing))
 
     def _unmixing(self, mixing: Sequence[Sequence[float]] | NDArray[np.float64]) -> Block:
         k = self.fmt.channels
@@ -160,8 +159,3 @@ class Matrix(Stage):
         twin._first = self._keep["goal"].copy()
         twin._start()
         return twin
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _publish(header: NDArray[np.int64], data: Block, values: Block) -> None:
-    ring.slot_publish(header, data, values)

@@ -1,0 +1,204 @@
+"""What a soundcheck taught: the paths by which every performer reaches the other microphones, and its file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputError
+
+SCHEMA = 1
+_FIELDS = ("schema", "rate", "names", "paths", "noise_db", "confidence")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The bleed paths of one stage.
+
+    Parameters
+    ----------
+    rate : int
+        Sampling rate, Hz.
+    names : tuple of str
+        One per microphone.
+    paths : float32[mics, mics, taps]
+        `paths[i, j]` is the causal filter by which the cleaned signal of microphone j arrives in microphone i,
+        0 on the diagonal: y_i = x_i - sum_j paths[i, j] * y_j.
+    noise_db : float32[mics]
+        Noise floor of each microphone, dBFS RMS.
+    confidence : float32[mics, mics]
+        Of each path, 0 to 1: 1, the fit explained everything above the noise; 0, not learnt.
+    """
+
+    rate: int
+    names: tuple[str, ...]
+    paths: NDArray[np.float32]
+    noise_db: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
+    """Write a calibration as one file, whole or not at all.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        What to write.
+    path : str or path-like
+        The file; its name is kept as given. It is written beside and renamed, so an old file stays whole until
+        the new one is.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    target = Path(path)
+    try:
+        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written ({error.strerror})") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                schema=np.int64(SCHEMA),
+                rate=np.int64(calibration.rate),
+                names=np.array(calibration.names, dtype=np.str_),
+                paths=calibration.paths,
+                noise_db=calibration.noise_db,
+                confidence=calibration.confidence,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner can read; a calibration is an ordinary document.
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, target)
+    except BaseException as error:
+        Path(beside).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(str(path), f"cannot be written ({error.strerror})") from error
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> Calibration:
+    """Read a calibration.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file written by `save`.
+
+    Returns
+    -------
+    Calibration
+        Checked: shapes agree, every value is finite.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not a calibration, has another schema, wrong shapes or values that are not finite.
+    """
+    place = str(path)
+    fields = _read(place)
+    schema, rate = fields["schema"], fields["rate"]
+    if not _is_integer(schema) or int(schema) != SCHEMA:
+        raise InputError(place, f"calibration schema {_brief(schema)}", f"this version reads schema {SCHEMA}")
+    if not _is_integer(rate) or int(rate) <= 0:
+        raise InputError(place, f"rate {_brief(rate)}", "a positive whole number of Hz")
+    names = fields["names"]
+    if names.ndim != 1 or names.dtype.kind != "U" or not len(names):
+        raise InputError(place, f"names are {names.dtype}{list(names.shape)}", "one text per microphone")
+    k = len(names)
+    for key, shape in (("paths", (k, k, None)), ("noise_db", (k,)), ("confidence", (k, k))):
+        _check_array(place, key, fields[key], shape)
+    paths, confidence = fields["paths"], fields["confidence"]
+    if paths[np.arange(k), np.arange(k)].any():
+        raise InputError(place, "a microphone has a path to itself", "paths[i, i] = 0")
+    if confidence.min() < 0 or confidence.max() > 1:
+        raise InputError(place, f"confidence {confidence.min():g} to {confidence.max():g}", "0 to 1")
+    return Calibration(int(rate), tuple(map(str, names)), paths, fields["noise_db"], confidence)
+
+
+def check(calibration: Calibration, channels: int, rate: int) -> None:
+    """Refuse a calibration that belongs to another stage.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        The calibration.
+    channels : int
+        Microphones of the run.
+    rate : int
+        Sampling rate of the run, Hz.
+
+    Raises
+    ------
+    InputError
+        The number of microphones or the rate differs.
+    """
+    if len(calibration.names) != channels:
+        raise InputError(
+            "calibration",
+            f"made for {len(calibration.names)} microphones, but there are {channels}",
+            "run the soundcheck again with these microphones",
+        )
+    if calibration.rate != rate:
+        raise InputError(
+            "calibration",
+            f"made at {calibration.rate} Hz, but the run is at {rate} Hz",
+            "use that rate or run the soundcheck again",
+        )
+
+
+def _read(place: str) -> dict[str, NDArray[np.generic]]:
+    allowed = "a file written by a soundcheck"
+    try:
+        with open(place, "rb") as file:
+            opened = np.load(file, allow_pickle=False)
+            if not isinstance(opened, np.lib.npyio.NpzFile):
+                raise InputError(place, "not a calibration", allowed)
+            with opened as archive:
+                missing = [key for key in _FIELDS if key not in archive.files]
+                if missing:
+                    raise InputError(place, f"not a calibration: no {', '.join(missing)}", allowed)
+                return {key: archive[key] for key in _FIELDS}
+    except FileNotFoundError as error:
+        raise InputError(place, "no such file", allowed) from error
+    except OSError as error:
+        raise InputError(place, f"cannot be read ({error.strerror or 'damaged'})", allowed) from error
+    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
+        raise InputError(place, "not a calibration, or damaged", allowed) from error
+    except (zipfile.BadZipFile, zipfile.zlib.error, MemoryError) as error:  # type: ignore[attr-defined]
+        raise InputError(place, "not a calibration, or damaged", allowed) from error
+
+
+def _check_array(place: str, key: str, value: NDArray[np.generic], shape: tuple[int | None, ...]) -> None:
+    wanted = f"float32[{', '.join('taps' if n is None else str(n) for n in shape)}]"
+    fits = value.ndim == len(shape) and all(
+        have == want if want is not None else have > 0 for have, want in zip(value.shape, shape, strict=True)
+    )
+    if value.dtype != np.float32 or not fits:
+        raise InputError(place, f"{key} is {value.dtype}{list(value.shape)}", f"{wanted} for these names")
+    if not np.isfinite(value).all():
+        raise InputError(place, f"{key} holds values that are not finite", "finite numbers")
+
+
+def _is_integer(value: NDArray[np.generic]) -> bool:
+    return value.ndim == 0 and value.dtype.kind in "iu"
+
+
+def _brief(value: NDArray[np.generic]) -> str:
+    return str(value) if value.ndim == 0 else f"of shape {list(value.shape)}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
