@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 
-
 _SPARE = 32   # parameters that presets loaded later may add
 
 

@@ -8,10 +8,22 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from scipy import signal
 
 from rtsep import synth
 from rtsep.errors import InputError
-from rtsep.scenes import KINDS, NOISE_DB, Scene, make_scene, read_scene, write_scene
+from rtsep.scenes import (
+    KINDS,
+    NOISE_DB,
+    Scene,
+    _carry,
+    _paths,
+    _Room,
+    _stage,
+    make_scene,
+    read_scene,
+    write_scene,
+)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -82,15 +94,56 @@ def test_room_moving_changes_paths_and_a_preamplifier():
     assert 3 < noise_free.max() < 5
 
 
+def delay(heard: np.ndarray, source: np.ndarray) -> int:
+    """Return the frames by which a source arrives late: the peak of the whitened cross-correlation."""
+    cross = np.fft.rfft(heard, 2**19) * np.conj(np.fft.rfft(source, 2**19))
+    return int(np.argmax(np.abs(np.fft.irfft(cross / (np.abs(cross) + 1e-3 * np.abs(cross).max())))[:4800]))
+
+
 def test_bleed_reaches_its_own_microphone_first():
     scene = make_scene("room", seed=4, mics=2, seconds=3.0)
-    bleed = (scene.mics - scene.images).astype(float)
-    delays = []
-    for heard in (scene.images[0], bleed[1]):
-        cross = np.fft.irfft(np.fft.rfft(heard, 2**19) * np.conj(np.fft.rfft(scene.sources[0], 2**19)))
-        delays.append(int(np.argmax(np.abs(cross[:4800]))))
-    assert 10 <= delays[0] <= 0.5 / 343 * 48000 + 5
-    assert delays[1] > delays[0] + 0.5 / 343 * 48000
+    own = delay(scene.images[0], scene.sources[0])
+    assert 10 <= own <= 0.5 / 343 * 48000 + 5
+    assert delay((scene.mics - scene.images)[1], scene.sources[0]) > own + 0.5 / 343 * 48000
+
+
+def test_a_walk_changes_the_way_that_bleed_takes():
+    early, late = slice(0, 120000), slice(200000, 288000)
+    for kind in ("room", "room-moving"):
+        scene = make_scene(kind, seed=5, mics=2, seconds=6.0)
+        bleed = (scene.mics - scene.images)[1]
+        before, after = (delay(bleed[part], scene.sources[0, part]) for part in (early, late))
+        assert (abs(after - before) > 40) == (kind == "room-moving")
+        # The walker takes the microphone along; the one who leans gets 25 cm, 35 frames, farther from hers.
+        own = [
+            [delay(scene.images[i, part], scene.sources[i, part]) for part in (early, late)] for i in range(2)
+        ]
+        moved = sorted(last - first for first, last in own)
+        np.testing.assert_allclose(moved, [0, 35] if kind == "room-moving" else [0, 0], atol=2)
+
+
+def test_rooms_have_the_distances_and_the_decay_that_they_declare():
+    room = _Room(np.array([14.0, 10.0, 6.0]), rt60=0.6, cardioid=False)
+    places, microphones = _stage(3, room, np.random.default_rng(1))
+    paths = _paths(room, places, microphones, 48000, seed=1)
+    band = signal.butter(4, (700, 1400), "bandpass", fs=48000, output="sos")
+    for i in range(3):
+        for j in range(3):
+            travel = np.linalg.norm(places[j] - microphones[i]) / 343 * 48000
+            assert abs(np.argmax(np.abs(paths[i, j])) - travel) <= 1.5
+        energy = np.cumsum(signal.sosfilt(band, paths[i, i - 1])[::-1] ** 2)[::-1]
+        fall = 10 * np.log10(energy / energy[0])
+        first, last = np.searchsorted(-fall, (5, 35))
+        assert 60 / 30 * (last - first) / 48000 == pytest.approx(0.6, rel=0.15)
+
+
+def test_blocks_of_convolution_join_without_a_seam():
+    rng = np.random.default_rng(2)
+    sources, paths = rng.standard_normal((2, 700)), rng.standard_normal((2, 2, 50)).astype(np.float32)
+    images, bleed = _carry(sources, paths, 20, 690)
+    for i in range(2):
+        np.testing.assert_allclose(images[i], np.convolve(sources[i], paths[i, i])[20:690], atol=1e-4)
+        np.testing.assert_allclose(bleed[i], np.convolve(sources[1 - i], paths[i, 1 - i])[20:690], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

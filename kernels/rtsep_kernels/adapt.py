@@ -57,7 +57,7 @@ _CALM = GROUPS + 4
 
 
 @kernel
-def _observe(s, c, m, y_power):
+def _observe(c, m, y_power):
     """Take |Y|^2 of the partition that has ended."""
     far_re = carray(samples(c.far_re), (HISTORY, c.channels, ROW))
     far_im = carray(samples(c.far_im), (HISTORY, c.channels, ROW))
@@ -274,7 +274,7 @@ def _job(s, c, m):
     k = c.channels
     exchange = carray(pointer(c.exchange), (EXCHANGE,), np.int64)
     y_power = carray(samples(s.y_power), (HISTORY, k, ROW))
-    _observe(s, c, m, y_power)
+    _observe(c, m, y_power)
     if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
         s.skipped += 1           # what this job would read is being overwritten
         _finish(c, m, 0)

@@ -1,12 +1,12 @@
 """The engine's own work around the chain: dry path, faults, mute/solo/gain, limiter, meters.
 
-                 ┌── dry ring (as late as the chain) ──┐
-    x ── meter ──┤                                     ├─ wet/dry ── gain ── limiter ── meter ── out
-                 └── chain ── finite? ─────────────────┘
+┌── dry ring (as late as the chain) ──┐
+x ── meter ──┤                                     ├─ wet/dry ── gain ── limiter ── meter ── out
+└── chain ── finite? ─────────────────┘
 """
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, from_dtype
 
 from . import ramp
 from .chain import CHAIN
@@ -43,7 +43,7 @@ _CHAIN = from_dtype(CHAIN)
 
 @kernel
 def _start_segment(s):
-    """What happens only at multiples of 64 samples: a new chain, the end of a fault, new targets."""
+    """Do what happens only at multiples of 64 samples: a new chain, the end of a fault, new targets."""
     channels = s.channels
     newest = load_acquire(s.chain_next)
     if newest != s.chain_now:

@@ -1,0 +1,1 @@
+"""One file for each way to decide; none of them touches audio."""

@@ -1,0 +1,1 @@
+"""Who drives the engine: a file, a sound card, or a clock."""

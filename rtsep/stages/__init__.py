@@ -1,0 +1,1 @@
+"""Everything that touches audio, one file for each family."""
