@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,9 @@ def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
         The file cannot be written.
     """
     target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be written ({error.strerror})") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with open(beside, "xb") as file:
             np.savez(
                 file,
                 schema=np.int64(SCHEMA),
@@ -77,14 +74,11 @@ def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
             )
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; a calibration is an ordinary document.
-        os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, target)
-    except BaseException as error:
-        Path(beside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(str(path), f"cannot be written ({error.strerror})") from error
-        raise
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written ({error.strerror})") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Calibration:
@@ -116,14 +110,14 @@ def load(path: str | os.PathLike[str]) -> Calibration:
     if names.ndim != 1 or names.dtype.kind != "U" or not len(names):
         raise InputError(place, f"names are {names.dtype}{list(names.shape)}", "one text per microphone")
     k = len(names)
-    for key, shape in (("paths", (k, k, None)), ("noise_db", (k,)), ("confidence", (k, k))):
-        _check_array(place, key, fields[key], shape)
-    paths, confidence = fields["paths"], fields["confidence"]
+    paths = _checked(place, "paths", fields["paths"], (k, k, None))
+    noise_db = _checked(place, "noise_db", fields["noise_db"], (k,))
+    confidence = _checked(place, "confidence", fields["confidence"], (k, k))
     if paths[np.arange(k), np.arange(k)].any():
         raise InputError(place, "a microphone has a path to itself", "paths[i, i] = 0")
     if confidence.min() < 0 or confidence.max() > 1:
         raise InputError(place, f"confidence {confidence.min():g} to {confidence.max():g}", "0 to 1")
-    return Calibration(int(rate), tuple(map(str, names)), paths, fields["noise_db"], confidence)
+    return Calibration(int(rate), tuple(map(str, names)), paths, noise_db, confidence)
 
 
 def check(calibration: Calibration, channels: int, rate: int) -> None:
@@ -173,21 +167,22 @@ def _read(place: str) -> dict[str, NDArray[np.generic]]:
         raise InputError(place, "no such file", allowed) from error
     except OSError as error:
         raise InputError(place, f"cannot be read ({error.strerror or 'damaged'})", allowed) from error
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
-        raise InputError(place, "not a calibration, or damaged", allowed) from error
-    except (zipfile.BadZipFile, zipfile.zlib.error, MemoryError) as error:  # type: ignore[attr-defined]
+    except (ValueError, EOFError, KeyError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(place, "not a calibration, or damaged", allowed) from error
 
 
-def _check_array(place: str, key: str, value: NDArray[np.generic], shape: tuple[int | None, ...]) -> None:
+def _checked(
+    place: str, key: str, value: NDArray[np.generic], shape: tuple[int | None, ...]
+) -> NDArray[np.float32]:
     wanted = f"float32[{', '.join('taps' if n is None else str(n) for n in shape)}]"
     fits = value.ndim == len(shape) and all(
         have == want if want is not None else have > 0 for have, want in zip(value.shape, shape, strict=True)
     )
     if value.dtype != np.float32 or not fits:
         raise InputError(place, f"{key} is {value.dtype}{list(value.shape)}", f"{wanted} for these names")
-    if not np.isfinite(value).all():
+    if not np.isfinite(value.astype(np.float32)).all():
         raise InputError(place, f"{key} holds values that are not finite", "finite numbers")
+    return value.astype(np.float32)
 
 
 def _is_integer(value: NDArray[np.generic]) -> bool:
@@ -196,9 +191,3 @@ def _is_integer(value: NDArray[np.generic]) -> bool:
 
 def _brief(value: NDArray[np.generic]) -> str:
     return str(value) if value.ndim == 0 else f"of shape {list(value.shape)}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,0 +1,357 @@
+"""The command line: reads arguments, calls one function, prints what it returns.
+
+Exit codes: 0 done, 2 bad usage or bad input (one line), 3 device, 4 worker. Heavy modules are imported where a verb
+uses them, so that `rtsep --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from rtsep import __version__
+from rtsep.errors import InputError, RtsepError
+
+_BUILTIN = "live, monitor, foh, record, or a path to a .toml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The process's own by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.verb(parsed)
+        sys.stdout.flush()
+        return code
+    except RtsepError as error:
+        print(f"rtsep: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rtsep: interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:   # `rtsep … | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(_signal: int, _frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rtsep", description="Cleans every microphone of a concert of the sound that is not its own.")
+    parser.add_argument("--version", action="version", version=f"rtsep {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
+
+    verb = _verb(verbs, "demo", _demo, "a simulated band on a stage, streamed through the engine in real time")
+    verb.add_argument("--seconds", type=_positive, default=20.0, metavar="S", help="length (20)")
+    verb.add_argument("--out", default="demo-out", metavar="DIR", help="folder for the results (demo-out)")
+    verb.add_argument("--preset", default="foh", metavar="P", help=_BUILTIN)
+    verb.add_argument("--mics", type=int, default=6, metavar="N", help="microphones (6)")
+    verb.add_argument("--kind", default="room", metavar="KIND", help="kind of scene, see `rtsep scene --help`")
+    verb.add_argument("--seed", type=int, default=1, metavar="N", help="which concert (1)")
+    verb.add_argument("--json", action="store_true", help="print the report as JSON")
+
+    verb = _verb(verbs, "run", _run, "clean what comes in at a sound card, a JACK server or any PortAudio device")
+    verb.add_argument("--preset", default="live", metavar="P", help=_BUILTIN)
+    verb.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    verb.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    verb.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
+    verb.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
+    verb.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
+    verb.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a parameter's value")
+    verb.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
+    verb.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
+    verb.add_argument("--seconds", type=_positive, metavar="S", help="stop by itself")
+    verb.add_argument("--no-view", action="store_true", help="no terminal view")
+    verb.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+    verb = _verb(verbs, "render", _render, "a recording through the very same chain")
+    verb.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
+    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="a .wav, .flac, .rf64, .w64, or a folder")
+    verb.add_argument("--preset", default="foh", metavar="P", help=_BUILTIN)
+    verb.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a parameter's value")
+    verb.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames per call; changes no sample")
+    verb.add_argument("--report", metavar="R.json", help="write figures here")
+    verb.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
+    verb.add_argument("--no-compensate", action="store_true", help="leave the chain's latency in the result")
+    verb.add_argument("--subtype", metavar="T", help="FLOAT (default), PCM_16, PCM_24, PCM_32, DOUBLE")
+    verb.add_argument("--json", action="store_true", help="print the report as JSON")
+
+    verb = _verb(verbs, "learn", _learn, "from a soundcheck, who bleeds where: a calibration for run and render")
+    verb.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
+    verb.add_argument("-o", "--output", required=True, metavar="C", help="calibration file to write")
+    verb.add_argument("--solos", default="auto", metavar="CSV", help="mic,start_s,end_s; found by itself otherwise")
+    verb.add_argument("--taps", type=int, default=8192, metavar="N", help="length of each path, samples (8192)")
+    verb.add_argument("--json", action="store_true", help="print what was learnt as JSON")
+
+    verb = _verb(verbs, "scene", _scene, "write a simulated concert: mics/, images/ (own sound at each mic), sources/")
+    verb.add_argument("output", metavar="OUT", help="folder to make")
+    verb.add_argument("--kind", default="room", metavar="KIND", help="linear, linear-moving, room, room-moving, hall")
+    verb.add_argument("--seed", type=int, default=1, metavar="N", help="which concert (1)")
+    verb.add_argument("--mics", type=int, default=6, metavar="N", help="microphones (6)")
+    verb.add_argument("--seconds", type=_positive, default=20.0, metavar="S", help="length (20)")
+    verb.add_argument("-r", "--samplerate", type=int, default=48000, metavar="RATE", help="Hz (48000)")
+    verb.add_argument("--soundcheck", type=float, default=0.0, metavar="S", help="seconds of each source alone, first")
+    verb.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+    verb = _verb(verbs, "evaluate", _evaluate, "SDR family, bleed removed and harm, as a table or JSON")
+    verb.add_argument("--reference", metavar="DIR", help="true signals")
+    verb.add_argument("--estimate", metavar="DIR", help="estimated signals")
+    verb.add_argument("--mixture", metavar="DIR", help="microphones before: adds the improvement")
+    verb.add_argument("--scene", metavar="DIR", help="a scene: render it with --preset and score it, with harm")
+    verb.add_argument("--preset", default="foh", metavar="P", help=_BUILTIN)
+    verb.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
+    verb.add_argument("--skip", type=float, default=4.0, metavar="S", help="seconds not counted after a cold start (4)")
+    verb.add_argument("--json", action="store_true", help="print as JSON")
+
+    verb = _verb(verbs, "devices", _devices, "sound devices of this machine")
+    verb.add_argument("--json", action="store_true", help="print as JSON")
+
+    verb = _verb(verbs, "presets", _presets, "presets that come with rtsep")
+    verb.add_argument("--json", action="store_true", help="print as JSON")
+
+    verb = _verb(verbs, "check", _check, "check a preset without running it")
+    verb.add_argument("preset", metavar="P", help=_BUILTIN)
+    verb.add_argument("--json", action="store_true", help="print the preset as read, as JSON")
+    return parser
+
+
+def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.set_defaults(verb=function)
+    return verb
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from rtsep.hosts.demo import DemoOptions, demo
+
+    options = DemoOptions(args.seconds, args.out, args.preset, args.mics, args.kind, args.seed)
+    report = demo(options, (lambda _line: None) if args.json else print)
+    if args.json:
+        return _print_json(report)
+    columns = ("si_sdr_before", "si_sdr_after", "bleed_removed", "harm")
+    _table(report["mics"], columns, report["mean"], "dB; harm: higher is better, 30 is inaudible")
+    measured = set(report["measured_latency_samples"])
+    agree = "=" if measured == {report["latency_samples"]} else "differs from"
+    print(
+        f"latency: declared {report['latency_samples']} {agree} measured "
+        f"{', '.join(str(m) for m in sorted(measured))} samples"
+    )
+    print(
+        f"late blocks: {report['late_blocks']}   late updates: {report.get('late_updates', 0)}   "
+        f"live = offline bit for bit: {'yes' if report['live_equals_offline'] else 'no'}"
+    )
+    times = report["block_us"]
+    deadline = report["block"] / report["sample_rate"] * 1e6
+    print(f"block: p50 {times['p50']:.0f}  p99 {times['p99']:.0f}  p99.9 {times['p999']:.0f} of {deadline:.0f} µs")
+    print(f"listen: {args.out}/before.wav, {args.out}/after.wav   look: {args.out}/before-after.png")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rtsep.hosts.supervisor import RunOptions, run
+
+    return run(
+        RunOptions(
+            preset=args.preset, input_device=args.input_device, output_device=args.output_device,
+            rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
+            record=args.record, seconds=args.seconds, settings=tuple(args.set), json=args.json,
+            view=not args.no_view,
+        )
+    )
+
+
+def _render(args: argparse.Namespace) -> int:
+    from rtsep.hosts.file import RenderOptions, render, write_text
+
+    report = render(
+        RenderOptions(
+            source=args.input, target=args.output, preset=args.preset, block=args.blocksize,
+            settings=tuple(args.set), calibration=args.calibration, compensate=not args.no_compensate,
+            subtype=args.subtype,
+        )
+    )
+    if args.report:
+        write_text(args.report, json.dumps(report, indent=2) + "\n")
+    for mic, count in report["bad_inputs"].items():
+        print(f"rtsep: {args.input}: {count} samples of {mic} were NaN or infinite; they became 0", file=sys.stderr)
+    if args.json:
+        return _print_json(report)
+    print(
+        f"{args.output}: {report['channels']} channels, {report['seconds']:.1f} s at {report['sample_rate']} Hz, "
+        f"latency {report['latency_samples']} samples "
+        f"({'taken out' if report['compensated_samples'] else 'left in' if args.no_compensate else 'none'}), "
+        f"{1 / max(report['realtime_factor'], 1e-9):.1f} times real time"
+    )
+    return 0
+
+
+def _learn(args: argparse.Namespace) -> int:
+    from rtsep import calibration
+    from rtsep.estimators import soundcheck
+    from rtsep.hosts.audiofile import open_input
+    from rtsep.hosts.file import progress
+
+    with open_input(args.input) as source:
+        mics, rate, names = source.read(source.frames), source.rate, source.names
+    if args.solos == "auto":
+        solos = soundcheck.find_solos(mics, rate)
+    else:
+        solos = soundcheck.read_solos(args.solos, names, rate, mics.shape[1])
+    if not solos:
+        raise InputError(args.input, "no passage was found in which one source plays alone", "name them with --solos")
+    with progress(1.0, "learning") as advance:
+        learnt = soundcheck.learn(mics, rate, solos, names, args.taps, advance)
+    calibration.save(learnt, args.output)
+    heard = {solo.mic for solo in solos}
+    rows = [
+        {
+            "mic": name,
+            "solo_s": sum(s.end - s.start for s in solos if s.mic == i) / rate,
+            "noise_dbfs": float(learnt.noise_db[i]),
+            "confidence": float(max(learnt.confidence[:, i])),
+        }
+        for i, name in enumerate(names)
+    ]
+    if args.json:
+        return _print_json({"calibration": args.output, "mics": rows})
+    _table(rows, ("solo_s", "noise_dbfs", "confidence"), None, f"written: {args.output}")
+    for i, name in enumerate(names):
+        if i not in heard:
+            print(f"{name}: no solo; its bleed will be learnt while running")
+    return 0
+
+
+def _scene(args: argparse.Namespace) -> int:
+    from rtsep.scenes import make_scene, write_scene
+
+    scene = make_scene(args.kind, args.seed, args.mics, args.seconds, args.samplerate, args.soundcheck)
+    write_scene(scene, args.output)
+    rows = [{"mic": n, "sir_db": float(s)} for n, s in zip(scene.names, scene.sir_db, strict=True)]
+    if args.json:
+        return _print_json({"scene": args.output, "kind": scene.kind, "seed": scene.seed, "mics": rows})
+    _table(rows, ("sir_db",), None, f"written: {args.output}")
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from rtsep import evaluate
+
+    if args.scene:
+        if args.reference or args.estimate:
+            raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
+        from rtsep import calibration, presets
+        from rtsep.hosts.file import make_engine
+        from rtsep.scenes import read_scene
+
+        scene = read_scene(args.scene)
+        known = calibration.load(args.calibration) if args.calibration else None
+        engine = make_engine(presets.load(args.preset), scene.rate, scene.names, known)
+        rows = evaluate.score(scene, evaluate.listen(engine, scene), args.skip)
+        columns: tuple[str, ...] = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")
+    else:
+        if not (args.reference and args.estimate):
+            raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
+        rows = evaluate.compare_folders(args.reference, args.estimate, args.mixture)
+        columns = ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
+    mean = evaluate.mean(rows)
+    if args.json:
+        return _print_json({"mics": rows, "mean": mean})
+    _table(rows, columns, mean, "dB")
+    return 0
+
+
+def _devices(args: argparse.Namespace) -> int:
+    from rtsep.hosts.soundcard import devices
+
+    found = devices()
+    if args.json:
+        return _print_json(found)
+    if not found:
+        print("no sound device; start a JACK server or plug one in (rtsep demo and rtsep render need none)")
+    for device in found:
+        print("  ".join(f"{value}" for value in device.values()))
+    return 0
+
+
+def _presets(args: argparse.Namespace) -> int:
+    from rtsep import presets
+    from rtsep.stages.catalogue import CLASS_LIMITS
+
+    found = [presets.load(name) for name in presets.names()]
+    rows = [
+        {"preset": p.name, "class": p.latency_class, "adds_at_most_ms": CLASS_LIMITS[p.latency_class] * 1000,
+         "chain": [c.stage for c in p.chain]}
+        for p in found
+    ]
+    if args.json:
+        return _print_json(rows)
+    for row in rows:
+        chain = " → ".join(row["chain"])   # type: ignore[arg-type]
+        print(f"{row['preset']:<10} adds at most {row['adds_at_most_ms']:g} ms   {chain}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from rtsep import presets
+
+    preset = presets.load(args.preset)
+    if args.json:
+        return _print_json({
+            "name": preset.name, "latency_class": preset.latency_class, "block": preset.host.block,
+            "chain": [{"stage": c.stage, "name": c.name, **c.options} for c in preset.chain],
+            "params": dict(preset.params),
+        })
+    print(f"{args.preset}: preset {preset.name} is good: {', '.join(c.name for c in preset.chain)}")
+    return 0
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=2))
+    return 0
+
+
+def _table(rows: list[dict[str, Any]], columns: Sequence[str], mean: dict[str, float] | None, note: str) -> None:
+    """Print rows of numbers under their names; plain text, so that it can be piped."""
+    width = max(4, *(len(str(row["mic"])) for row in rows))
+    heads = [column.replace("_", " ") for column in columns]
+    widths = [max(7, len(head)) for head in heads]
+    print("  ".join(["mic".ljust(width), *(head.rjust(w) for head, w in zip(heads, widths, strict=True))]))
+    shown = [*rows, {"mic": "mean", **mean}] if mean else rows
+    for row in shown:
+        cells = [f"{row[column]:.1f}".rjust(w) for column, w in zip(columns, widths, strict=True)]
+        print("  ".join([str(row["mic"]).ljust(width), *cells]))
+    print(f"({note})")
