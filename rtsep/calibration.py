@@ -171,9 +171,7 @@ def _read(place: str) -> dict[str, NDArray[np.generic]]:
         raise InputError(place, "not a calibration, or damaged", allowed) from error
 
 
-def _checked(
-    place: str, key: str, value: NDArray[np.generic], shape: tuple[int | None, ...]
-) -> NDArray[np.float32]:
+def _checked(place: str, key: str, value: NDArray[np.generic], shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     wanted = f"float32[{', '.join('taps' if n is None else str(n) for n in shape)}]"
     fits = value.ndim == len(shape) and all(
         have == want if want is not None else have > 0 for have, want in zip(value.shape, shape, strict=True)

@@ -73,7 +73,7 @@ def find_solos(mics: Audio, rate: int) -> list[Solo]:
     starts = range(0, frames - span + 1, max(round(_STEP * rate / hop), 1))
     if k < 2 or not len(starts):
         return []
-    power = np.sum(np.abs(spectra) ** 2, axis=2, dtype=np.float64)
+    power: Float = np.asarray(np.sum(np.abs(spectra) ** 2, axis=2, dtype=np.float64))
     level = np.stack([power[:, s : s + span].mean(1) for s in starts], axis=1)
     # Two seconds at the top, so that one bang does not set it.
     loud: Float = np.asarray(np.sort(level, axis=1)[:, -min(len(starts), round(2 / _STEP))])
@@ -212,7 +212,7 @@ def learn(
     loud = _loud_levels(mics, rate)
     for j in range(k):
         if own[j] and _plays(j, heard, loud, noise):
-            fit = _SoloFit([mics[:, solo.start : solo.end] for solo in own[j]], j, taps)
+            fit = _SoloFit(mics, own[j], taps)
             left = np.zeros(k)
             for i in range(k):
                 if i != j:
@@ -242,41 +242,51 @@ _STEPS = 60
 class _SoloFit:
     """The fit of all paths that leave one microphone."""
 
-    def __init__(self, passages: list[Audio], source: int, taps: int) -> None:
+    def __init__(self, mics: Audio, solos: list[Solo], taps: int) -> None:
         from scipy import fft
 
-        self.passages = passages
+        self.mics = mics
+        self.solos = solos
         self.taps = taps
-        longest = max(p.shape[1] for p in passages)
+        longest = max(s.end - s.start for s in solos)
         self.length = min(2 * taps, max(longest // 8, taps))
-        self.size = fft.next_fast_len(longest + self.length, real=True)
-        self.spectra = [fft.rfft(p[source].astype(np.float64), self.size) for p in passages]
-        self.power = sum(np.sum(p[source].astype(np.float64) ** 2) for p in passages)
+        self.size = fft.next_fast_len(longest + 2 * self.length, real=True)
+        # What is played just before still sounds in the room when the solo begins:
+        #
+        #        start - lead   start               end          end + length
+        #   source    |-----------|------------------|
+        #   target    |  guessed  |      heard       |   guessed   |
+        #
+        # Guessed is what the filter so far predicts there (expectation maximisation), so that the equations stay
+        # Toeplitz without taking the cut for silence.
+        self.leads = [min(self.length, s.start) for s in solos]
+        source = [
+            mics[s.mic, s.start - lead : s.end].astype(np.float64) for s, lead in zip(solos, self.leads, strict=True)
+        ]
+        self.spectra = [fft.rfft(u, self.size) for u in source]
+        self.power = _power(source)
         # Bins of the noise as narrow as the fit can resolve: the partials of a leaking tone are narrow too.
-        total = sum(p.shape[1] for p in passages)
-        self.segment = max(min(2 * taps, total // 8), 16)
+        self.segment = max(min(2 * taps, sum(s.end - s.start for s in solos) // 8), 16)
 
     def path(self, target: int) -> tuple[Audio, float]:
         """Return the path to `target`, and the power that it leaves there."""
-        from scipy import fft
-
-        wanted = [p[target].astype(np.float64) for p in self.passages]
-        energy = sum(float(d @ d) for d in wanted)
+        wanted = [self.mics[target, s.start : s.end].astype(np.float64) for s in self.solos]
+        energy = _power(wanted)
         if energy <= 0:
             return np.zeros(self.taps, dtype=np.float32), 0.0
-        received = [fft.rfft(d, self.size) for d in wanted]
         a = np.zeros(self.length)
         precision = np.full(self.length, self.length * self.power / energy)
         smallest = 1e-6 * self._spectrum(wanted)
         noise = 1e-3 * self._spectrum(wanted)  # -30 dB: a first guess, soon replaced
+        left = wanted
         for _ in range(_TURNS):
-            auto, cross = self._correlations(received, noise, smallest)
+            auto, cross = self._correlations(a, left, noise, smallest)
             a = _solve(auto, cross, precision, a)
-            noise = self._spectrum(self._residual(wanted, a))
+            left = self._residual(wanted, a)
+            noise = self._spectrum(left)
             precision = 1 / _decaying_prior(a)
-        left = self._residual(wanted, a)
         # Digital crosstalk has one tap: 2·taps free ones around it would only add their errors.
-        auto, cross = self._correlations(received, noise, smallest)
+        auto, cross = self._correlations(a, left, noise, smallest)
         one = np.zeros(self.length)
         one[0] = cross[0] / auto[0]
         left_one = self._residual(wanted, one)
@@ -285,17 +295,22 @@ class _SoloFit:
         frames = sum(len(d) for d in wanted)
         return a[: self.taps].astype(np.float32), _power(left) / frames
 
-    def _correlations(
-        self, received: list[NDArray[np.complex128]], noise: Float, smallest: Float
-    ) -> tuple[Float, Float]:
+    def _correlations(self, a: Float, left: list[Float], noise: Float, smallest: Float) -> tuple[Float, Float]:
         """Return the whitened autocorrelation, and the whitened correlation with the target."""
         from scipy import fft
 
         grid = np.linspace(0, 1, len(noise))
         density = np.interp(np.linspace(0, 1, self.size // 2 + 1), grid, np.maximum(noise, smallest))
         weight = 1 / np.maximum(density, 1e-9 * density.mean() + 1e-30)
-        u2 = sum(np.abs(u) ** 2 for u in self.spectra)
-        ud = sum(np.conj(u) * d for u, d in zip(self.spectra, received, strict=True))
+        response = fft.rfft(a, self.size)
+        u2 = np.zeros(self.size // 2 + 1)
+        ud = np.zeros(self.size // 2 + 1, dtype=np.complex128)
+        for u, residual, lead in zip(self.spectra, left, self.leads, strict=True):
+            # The target, heard and guessed, is the prediction everywhere plus the residual where it is heard.
+            heard = np.zeros(self.size)
+            heard[lead : lead + len(residual)] = residual
+            u2 += np.abs(u) ** 2
+            ud += np.conj(u) * (u * response + fft.rfft(heard))
         auto = fft.irfft(u2 * weight, self.size)[: self.length]
         cross = fft.irfft(ud * weight, self.size)[: self.length]
         return auto, cross
@@ -305,7 +320,8 @@ class _SoloFit:
 
         response = fft.rfft(a, self.size)
         return [
-            d - fft.irfft(u * response, self.size)[: len(d)] for u, d in zip(self.spectra, wanted, strict=True)
+            d - fft.irfft(u * response, self.size)[lead : lead + len(d)]
+            for u, d, lead in zip(self.spectra, wanted, self.leads, strict=True)
         ]
 
     def _spectrum(self, signals: list[Float]) -> Float:
@@ -464,13 +480,13 @@ def _incoherent(spectra: NDArray[np.complex64], j: int) -> Float:
     """Return the energy of each microphone that is not coherent with microphone j."""
     frames = spectra.shape[1]
     chance = min(1 / (0.25 * frames * 1.9), 0.5)  # of independent frames among Hann windows, 3/4 overlapped
-    energy = np.sum(np.abs(spectra) ** 2, axis=1, dtype=np.float64)
+    energy: Float = np.asarray(np.sum(np.abs(spectra) ** 2, axis=1, dtype=np.float64))
     cross = np.abs(np.einsum("itf,tf->if", spectra, spectra[j].conj())).astype(np.float64) ** 2
     coherence = cross / np.maximum(energy * energy[j], 1e-60)
     coherence = np.clip((coherence - chance) / (1 - chance), 0, 1)
-    apart = np.sum(energy * (1 - coherence), axis=1)
+    apart: Float = np.asarray(np.sum(energy * (1 - coherence), axis=1))
     apart[j] = 0
-    return np.asarray(apart)
+    return apart
 
 
 def _first_reached(passage: Audio, rivals: list[int]) -> int | None:
@@ -506,11 +522,11 @@ def _passages(mics: Audio, rate: int, j: int, windows: list[tuple[int, int]], si
     solos = []
     for start, end in joined:
         spectra = _spectra(mics[:, start:end], rate, frame, frame // 2)
-        level = np.sum(np.abs(spectra) ** 2, axis=2, dtype=np.float64)
+        level: Float = np.asarray(np.sum(np.abs(spectra) ** 2, axis=2, dtype=np.float64))
         playing = level[j] > _ACTIVE * level[j].max()
-        bleed = np.median(level[:, playing], axis=1)
+        bleed: Float = np.asarray(np.median(level[:, playing], axis=1))
         # Right: as loud as bleed is beside the player now (a hit), or as it mostly was (the room after the hit).
-        usual = np.maximum(bleed / bleed[j] * level[j], bleed[:, None])
+        usual = np.maximum(np.outer(bleed / bleed[j], level[j]), bleed[:, None])
         alone = np.all(np.delete(level <= 4 * usual, j, axis=0), axis=0)
         onset = np.flatnonzero(alone & playing)
         sounding = np.flatnonzero(alone & (level[j] > _TAIL * level[j].max()))

@@ -1,0 +1,54 @@
+# `make demo` runs the main job, `make test` passes the tests; both work on a fresh Debian or Ubuntu with Python >= 3.11.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test slow bench clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/rtsep demo --seconds 20 --out demo-out
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest
+
+# Proofs that take minutes: soak, long renders.
+slow: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -m slow
+
+# The figures of the README; see bench/ for each one's own command.
+bench: $(VENV)/test.stamp
+	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/gil.py
+	$(BIN)/python bench/latency.py
+
+# Installs Debian packages that are missing where that is allowed, else names them in one line.
+# $(1): packages without which nothing works; $(2): packages without which some tests are skipped.
+define system
+	@missing=""; for package in $(1) $(2); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else sudo=none; fi; \
+	  if [ "$$sudo" = none ] || ! { $$sudo apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }; then \
+	    echo "rtsep would like these packages: sudo apt-get install$$missing" >&2; fi; fi
+endef
+
+VENV_PACKAGE := $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
+
+$(VENV)/bin/python:
+	$(call system,$(VENV_PACKAGE),)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
+	$(call system,,libportaudio2)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
+	$(call system,,libportaudio2 jackd2 gcc libc6-dev)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/demo.stamp
+
+clean:
+	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache

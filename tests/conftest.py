@@ -1,0 +1,8 @@
+"""Tests import their helpers (`naive`, `jack`) as modules of this folder."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))

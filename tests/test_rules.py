@@ -1,0 +1,127 @@
+"""The project's own rules, read from the sources. Each rule has a planted offender that it must catch."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "rtsep").rglob("*.py"))
+KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Return the first part of every absolute import, wherever it stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def names(tree: ast.Module) -> set[str]:
+    """Return every identifier and attribute that is used."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def kernel_offences(text: str) -> set[str]:
+    allowed = {"numpy", "math", "numba", "llvmlite", "platform", "hashlib", "os", "pathlib", "sys"}
+    return imports(ast.parse(text)) - allowed
+
+
+def package_offences(text: str) -> set[str]:
+    """Compiling belongs to kernels/, torch to rtsep/train, printing to the command line."""
+    tree = ast.parse(text)
+    return (imports(tree) & {"torch", "numba"}) | (names(tree) & {"njit", "cfunc", "prange"})
+
+
+def print_offences(text: str) -> int:
+    return sum(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        for node in ast.walk(ast.parse(text))
+    )
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda p: p.name)
+def test_kernels_import_only_numba_and_numpy(path: pathlib.Path) -> None:
+    assert not kernel_offences(path.read_text())
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_compiled_outside_kernels(path: pathlib.Path) -> None:
+    assert not package_offences(path.read_text())
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_command_line_and_hosts_print(path: pathlib.Path) -> None:
+    if path.name not in ("cli.py", "supervisor.py", "view.py"):
+        assert print_offences(path.read_text()) == 0
+
+
+def test_the_rules_catch_offenders() -> None:
+    assert kernel_offences("def f():\n    import scipy.signal") == {"scipy"}
+    assert package_offences("import numba\n@numba.njit\ndef f(): pass") == {"numba", "njit"}
+    assert package_offences("def f():\n    from torch import nn") == {"torch"}
+    assert print_offences("def f():\n    print('x')") == 1
+    assert machine_paths("open('/" + "root/x')")
+
+
+def machine_paths(text: str) -> list[str]:
+    return re.findall(r"(?<![\w.])/(?:work|farm|root|home)/\w*", text)
+
+
+def test_no_paths_of_a_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", ".csv", "") and path.is_file():
+            assert not machine_paths(path.read_text()), name
+
+
+def test_fastmath_is_what_the_grid_allows() -> None:
+    from rtsep_kernels.jit import OPTIONS
+
+    assert OPTIONS["fastmath"] == {"contract", "arcp", "nsz"}
+    assert OPTIONS["error_model"] == "numpy"
+
+
+def test_no_option_without_a_test() -> None:
+    """Each stage option and parameter is named in some test or preset that is tested."""
+    from rtsep.stages.catalogue import OUTPUT_PARAMS, STAGES
+
+    told = "".join(p.read_text() for p in [*(ROOT / "tests").glob("*.py"), *(ROOT / "presets").glob("*.toml")])
+    for spec in STAGES.values():
+        for thing in (*spec.options, *spec.params):
+            assert thing.name in told, f"{spec.name}.{thing.name}"
+    for param in OUTPUT_PARAMS:
+        assert f"output.{param.name}" in told, param.name
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """`rtsep --help` imports neither numpy nor numba nor sounddevice: that is why it is quick."""
+    script = (
+        "import sys\n"
+        "from rtsep.cli import _parser\n_parser().format_help()\n"
+        "print([m for m in ('numpy', 'numba', 'scipy', 'sounddevice', 'rich', 'matplotlib') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
+
+
+def test_ruff_is_clean() -> None:
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_mypy_is_clean() -> None:
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
