@@ -281,7 +281,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         known = calibration.load(args.calibration) if args.calibration else None
         engine = make_engine(presets.load(args.preset), scene.rate, scene.names, known)
         rows = evaluate.score(scene, evaluate.listen(engine, scene), args.skip)
-        columns: tuple[str, ...] = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")
+        columns: tuple[str, ...] = (
+            "si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm",
+        )
     else:
         if not (args.reference and args.estimate):
             raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
@@ -312,7 +314,7 @@ def _presets(args: argparse.Namespace) -> int:
     from rtsep.stages.catalogue import CLASS_LIMITS
 
     found = [presets.load(name) for name in presets.names()]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"preset": p.name, "class": p.latency_class, "adds_at_most_ms": CLASS_LIMITS[p.latency_class] * 1000,
          "chain": [c.stage for c in p.chain]}
         for p in found
@@ -320,7 +322,7 @@ def _presets(args: argparse.Namespace) -> int:
     if args.json:
         return _print_json(rows)
     for row in rows:
-        chain = " → ".join(row["chain"])   # type: ignore[arg-type]
+        chain = " → ".join(row["chain"])
         print(f"{row['preset']:<10} adds at most {row['adds_at_most_ms']:g} ms   {chain}")
     return 0
 

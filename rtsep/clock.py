@@ -15,4 +15,4 @@ def ticks_per_second() -> float:
     t0, c0 = time.perf_counter_ns(), now()
     time.sleep(0.05)
     t1, c1 = time.perf_counter_ns(), now()
-    return (c1 - c0) / (t1 - t0) * 1e9
+    return float((c1 - c0) / (t1 - t0) * 1e9)

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rtsep_kernels import engine as kernels
-from rtsep_kernels import ramp
-from rtsep_kernels.grid import store
-from rtsep_kernels.memory import aligned
 
 from rtsep.errors import InputError
 from rtsep.meters import Meters
@@ -21,6 +17,10 @@ from rtsep.presets import Preset, StageConfig, diff, layout
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
+from rtsep_kernels import engine as kernels
+from rtsep_kernels import ramp
+from rtsep_kernels.grid import store
+from rtsep_kernels.memory import aligned
 
 if TYPE_CHECKING:
     from rtsep.calibration import Calibration
@@ -107,7 +107,8 @@ class Engine(Stage):
         record = self._record = np.zeros(1, kernels.ENGINE)
         record["channels"] = k
         record["chain_function"] = self.chain.function
-        record["chain_next"] = record["chain_now"] = record["chain_seen"] = self.chain.state
+        record["chain_now"] = self.chain.state
+        self._hold("swap", aligned(16, np.int64))[:] = self.chain.state
         record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
         record["limiter_release"] = 1 - np.exp(-1 / (_LIMITER_RELEASE_SECONDS * fmt.rate))
         # Room for a later chain of any class.
@@ -154,7 +155,7 @@ class Engine(Stage):
     def swapping(self) -> bool:
         """Whether the audio thread still uses the chain before the last `swap`."""
         chain = self.chain._record
-        if int(self._record["chain_seen"][0]) != self.chain.state:
+        if int(self._keep["swap"][kernels.SEEN]) != self.chain.state:
             return True
         return bool(chain["faded"][0] < chain["fade_frames"][0])
 
@@ -208,8 +209,7 @@ class Engine(Stage):
         self._old.append(self.chain)
         self.chain = chain
         self.latency = chain.latency
-        offset: int = kernels.ENGINE.fields["chain_next"][1]
-        store(self.state + offset, chain.state)
+        store(int(self._record["swap"][0]) + 8 * kernels.NEXT, chain.state)
 
     def retire(self, patience: float = 0.0) -> None:
         """Free chains that the audio thread has left; waits up to `patience` seconds for it."""

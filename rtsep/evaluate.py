@@ -133,7 +133,7 @@ def compare_folders(reference: str, estimate: str, mixture: str | None = None) -
     rows = []
     for i, name in enumerate(names):
         _, sir, sar = metrics.si_sir_sar(truth, given[i], i)
-        row = {
+        row: dict[str, Any] = {
             "mic": name,
             "sdr": float(metrics.sdr(truth[i], given[i])),
             "si_sdr": float(metrics.si_sdr(truth[i], given[i])),

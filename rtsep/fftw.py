@@ -13,9 +13,9 @@ import importlib.util
 import pathlib
 
 import numpy as np
-from rtsep_kernels.memory import aligned
 
 from rtsep.errors import RtsepError
+from rtsep_kernels.memory import aligned
 
 _ESTIMATE = 1 << 6
 

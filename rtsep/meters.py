@@ -49,7 +49,7 @@ class Meters:
             raw = raw[start : start + size]
         else:
             self._memory = shared_memory.SharedMemory(name, create=create, size=size)
-            raw = np.frombuffer(self._memory.buf, np.uint8)[:size]
+            raw = np.ndarray(size, np.uint8, self._memory.buf)
         self.counters: NDArray[np.int64] = raw[: 8 * _COUNTER_SPACE].view(np.int64)
         self.status: NDArray[np.float64] = raw[8 * _COUNTER_SPACE : 8 * (_COUNTER_SPACE + _STATUS_SPACE)].view(
             np.float64
@@ -62,7 +62,8 @@ class Meters:
 
     def level(self, name: str) -> NDArray[np.float32]:
         """Return one row of `levels`."""
-        return self.levels[LEVELS.index(name)]
+        row: NDArray[np.float32] = self.levels[LEVELS.index(name)]
+        return row
 
     def counter(self, name: str) -> int:
         """Return one counter."""

@@ -144,7 +144,7 @@ class Board:
             self.values: NDArray[np.float32] = np.zeros(size, np.float32)
         else:
             self._memory = shared_memory.SharedMemory(name, create=create, size=4 * size)
-            self.values = np.frombuffer(self._memory.buf, np.float32)[:size]
+            self.values = np.ndarray(size, np.float32, self._memory.buf)
         self.extend(params, fill=create)
 
     def extend(self, params: Iterable[tuple[str, Sequence[Param]]], fill: bool = True) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rtsep_kernels import chain as chain_kernel
-from rtsep_kernels import grid
-from rtsep_kernels.memory import aligned
 
 from rtsep.clock import ticks_per_second
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
+from rtsep_kernels import chain as chain_kernel
+from rtsep_kernels import grid
+from rtsep_kernels.memory import aligned
 
 Block = NDArray[np.float32]
 
@@ -207,7 +207,7 @@ class Runner:
         """
         paced = _PACED(grid.run_paced.address)
         paced(self.address, x.ctypes.data, out.ctypes.data, x.shape[1], block,
-              ticks_per_second() / self.rate, progress.ctypes.data)
+              ticks_per_second(), self.rate, progress.ctypes.data)
 
     def microseconds(self) -> NDArray[np.float64]:
         """Return how long the last calls took (at most 65536), oldest not necessarily first."""
@@ -224,7 +224,7 @@ _PLANAR = ctypes.CFUNCTYPE(
 )
 _PACED = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-    ctypes.c_double, ctypes.c_void_p,
+    ctypes.c_double, ctypes.c_double, ctypes.c_void_p,
 )
 
 

@@ -22,7 +22,7 @@ def canceller(x: Float, paths: Float) -> Float:
 
 
 def kalman(y: Float, partitions: int, memory: float, drift: float, prior: Float) -> list[NDArray[np.complex128]]:
-    """The filters after each block of 512 of the cleaned signals y, all partitions made causal in every block."""
+    """Return the filters after each block of 512 of the cleaned signals y; a quarter is made causal in each."""
     k, frames = y.shape
     w = np.zeros((partitions, k, k, 513), complex)
     p = np.tile(prior[:partitions, None, None, None], (1, k, k, 513)).astype(float)
@@ -89,7 +89,7 @@ def limiter(x: Float, release: float, ceiling: float) -> Float:
 def residual_gains(
     power: Float, hold: float, up: float, down: float, quiet: float, strength: float, floor: float, release: float
 ) -> Float:
-    """The gains after all frames of power[frames, k, bins]; opening at once, closing with `release`."""
+    """Return the gains after all frames of power[frames, k, bins]; opening at once, closing with `release`."""
     frames, k, bins = power.shape
     held = np.zeros((k, bins))
     leak = np.full((k, k, bins), 1e-3)

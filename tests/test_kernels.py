@@ -7,8 +7,6 @@ import threading
 import naive
 import numpy as np
 import pytest
-from rtsep_kernels import adapt, ramp, ring
-from rtsep_kernels import canceller as canceller_kernels
 
 from rtsep.engine import Engine, process
 from rtsep.presets import loads
@@ -16,6 +14,8 @@ from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import _BLIND, _PRIOR, Canceller
 from rtsep.stages.mix import Input, Matrix
 from rtsep.stages.spectral import Spectral, windows
+from rtsep_kernels import adapt, ramp, ring
+from rtsep_kernels import canceller as canceller_kernels
 
 RATE = 48000
 EMPTY = 'schema = 1\nname = "empty"\nlatency_class = "live"\n[[chain]]\nstage = "input"\n'
@@ -26,7 +26,7 @@ def noise(shape: tuple[int, ...], seed: int = 0, level: float = 0.1) -> Block:
 
 
 def room_paths(k: int, taps: int, seed: int = 3, first: int = 0) -> Block:
-    paths = noise((k, k, taps), seed, 0.05) * np.exp(-np.arange(taps) / (taps / 6)).astype(np.float32)
+    paths = noise((k, k, taps), seed, 0.01) * np.exp(-np.arange(taps) / (taps / 6)).astype(np.float32)
     paths[..., :first] = 0
     paths[np.arange(k), np.arange(k)] = 0
     return paths
@@ -187,6 +187,7 @@ class _Counting(Stage):
         self._gain_db = gain_db
 
     def prepare(self, fmt: Format, board: object = None) -> Format:
+        del board   # it keeps one of its own
         self.inner.prepare(fmt)
         self.inner.board.set(f"{self.name}.gain_db", self._gain_db)
         self.inner.reset()

@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+
 from rtsep.engine import Engine, process
 from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Stage
@@ -69,9 +70,10 @@ def make(name: str) -> Stage:
 
 
 def concert(seed: int = 0, level: float = 0.1, frames: int = FRAMES) -> Block:
-    """Sources that take turns, and bleed of each in every mic: something to be learnt."""
+    """Mix sources that take turns, each bleeding into every mic: something to be learnt."""
     rng = np.random.default_rng(seed)
-    sources = rng.standard_normal((MICS, frames)) * (rng.random((MICS, frames // 1000 + 1)) > 0.4).repeat(1000, 1)[:, :frames]
+    playing = (rng.random((MICS, frames // 1000 + 1)) > 0.4).repeat(1000, 1)[:, :frames]
+    sources = rng.standard_normal((MICS, frames)) * playing
     mixed = sources.copy()
     for i in range(MICS):
         for j in range(MICS):

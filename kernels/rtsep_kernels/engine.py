@@ -20,12 +20,14 @@ METER_ROWS = 6
 IN_PEAK, OUT_PEAK, IN_POWER, OUT_POWER, DRY_POWER, LIMITER_GAIN = range(METER_ROWS)
 # Counters, int64.
 COUNTERS = 8
+# Places in `swap`: the chain that Python has prepared, and the one that the audio thread uses.
+NEXT, SEEN = 0, 8
 SEQUENCE, FRAMES, FAULTS, LIMITED = 0, 1, 2, 3
 
 ENGINE = np.dtype([
     ("channels", np.int64), ("position", np.int64),
     ("chain_function", np.int64),
-    ("chain_next", np.int64), ("chain_now", np.int64), ("chain_seen", np.int64),   # addresses of CHAIN records
+    ("chain_now", np.int64), ("swap", np.int64),        # address of a CHAIN record; int64[16]: NEXT, SEEN
     ("dry_ring", np.int64), ("dry_frames", np.int64),  # float32[channels, dry_frames], a power of two
     ("wet", np.int64),                                 # float32[channels * 64]
     ("gain_db", np.int64), ("mute", np.int64), ("solo", np.int64), ("dry", np.int64),  # targets, per mic
@@ -45,10 +47,10 @@ _CHAIN = from_dtype(CHAIN)
 def _start_segment(s):
     """Do what happens only at multiples of 64 samples: a new chain, the end of a fault, new targets."""
     channels = s.channels
-    newest = load_acquire(s.chain_next)
+    newest = load_acquire(s.swap + 8 * NEXT)
     if newest != s.chain_now:
         s.chain_now = newest
-        store_release(s.chain_seen, newest)
+        store_release(s.swap + 8 * SEEN, newest)
     trust = carray(samples(s.trust), (ramp.RAMP,))
     if s.tripped:
         call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)

@@ -99,8 +99,9 @@ def run_planar(runner, x, out, frames):
     return 0
 
 
-@entry(types.int32(_RUNNER, SAMPLES, SAMPLES, types.int64, types.int64, types.float64, types.int64))
-def run_paced(runner, x, out, frames, block, ticks_per_frame, progress):
+@entry(types.int32(_RUNNER, SAMPLES, SAMPLES, types.int64, types.int64, types.float64, types.float64,
+                   types.int64))
+def run_paced(runner, x, out, frames, block, ticks_per_second, rate, progress):
     """Process float32[channels, frames] block by block, each when a sound card would have delivered it.
 
     A block that is not finished when the next one is due counts as late. `progress` is the address of an int64
@@ -111,18 +112,17 @@ def run_paced(runner, x, out, frames, block, ticks_per_frame, progress):
     source = carray(x, (s.channels, frames))
     target = carray(out, (s.channels, frames))
     done_frames = carray(pointer(progress), (1,), np.int64)
+    ticks_per_us = ticks_per_second * 1e-6
+    ticks_per_frame = ticks_per_second / rate
     begin = ticks()
     done = 0
     while done < frames and s.stop == 0:
         n = block if block < frames - done else frames - done
         due = begin + np.int64((done + n) * ticks_per_frame)   # the block's last sample has now been recorded
-        while True:
-            wait = due - ticks()
-            if wait <= 0:
-                break
-            # Sleep half of what is left: the system's own lateness (50 us and more) then does not add up.
-            us = wait / (ticks_per_frame * 96000.0) * 1e6
-            _sleep_us(np.uint32(us if us < 1000.0 else 1000.0))
+        wait_us = (due - ticks()) / ticks_per_us
+        while wait_us > 0.0 and s.stop == 0:
+            _sleep_us(np.uint32(min(wait_us, 100000.0) + 1.0))
+            wait_us = (due - ticks()) / ticks_per_us
         start = ticks()
         _planar(s, source, target, done, n)
         _note_time(s, start)

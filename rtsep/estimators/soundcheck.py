@@ -100,7 +100,7 @@ def find_solos(mics: Audio, rate: int) -> list[Solo]:
             usual = np.maximum(4 * np.percentile([excess for _, excess in own], 25, axis=0), 1e-2)
             pure = [start for start, excess in own if np.all(excess <= usual)]
             solos += _passages(mics, rate, j, [(s * hop, (s + span - 1) * hop + size) for s in pure], size)
-    return sorted(solos, key=lambda solo: solo.start)
+    return sorted(_louder_than_bleed(mics, solos), key=lambda solo: solo.start)
 
 
 def read_solos(csv_path: str | os.PathLike[str], names: Sequence[str], rate: int, frames: int) -> list[Solo]:
@@ -233,6 +233,7 @@ def learn(
     return Calibration(rate, tuple(names), paths, noise_db, confidence)
 
 
+_SOFTEST = 10 ** (-3 / 10)  # of the bleed of others in the own microphone
 _LEAKY = 10 ** (-10 / 10)  # of a player's own level
 _UNEXPLAINED = 0.5  # of the power that a microphone hears in somebody else's solo
 _TURNS = 4
@@ -378,13 +379,21 @@ def _decaying_prior(a: Float) -> Float:
     return np.asarray(np.exp(offset + min(slope, 0.0) * np.arange(len(a))), dtype=np.float64)
 
 
+def _louder_than_bleed(mics: Audio, solos: list[Solo]) -> list[Solo]:
+    """Drop passages in which a microphone hears less than it does of other players: talk, or a slip."""
+    heard = _heard(mics, [[s for s in solos if s.mic == j] for j in range(len(mics))])
+    np.fill_diagonal(heard, 0)
+    bleed = np.nan_to_num(heard).max(axis=1)
+    return [s for s in solos if _power([mics[s.mic, s.start : s.end]]) > _SOFTEST * bleed[s.mic] * (s.end - s.start)]
+
+
 def _plays(j: int, heard: Float, loud: Float, noise: Float) -> bool:
     """Tell whether microphone j is played in its own solo."""
     level = heard[j, j]
     bleed = np.delete(heard[j], j)
     loudest_bleed = np.max(bleed[np.isfinite(bleed)], initial=0.0)
-    # Through leaks a silent performer's microphone lies some 40 dB lower; 6 dB leaves room for a soft player.
-    return bool(level > 4 * noise[j] and level > loud[j] / 100 and level > loudest_bleed / 4)
+    # Through leaks a silent performer's microphone lies some 40 dB lower; 3 dB leave room for a soft player.
+    return bool(level > 4 * noise[j] and level > loud[j] / 100 and level > _SOFTEST * loudest_bleed)
 
 
 def _explained(heard: float, left: float, noise: float) -> float:
@@ -418,8 +427,8 @@ def _loud_levels(mics: Audio, rate: int) -> Float:
     return np.asarray(np.percentile(_frame_powers(mics, rate), 95, axis=1))
 
 
-def _power(signals: list[Float]) -> float:
-    return sum(float(s @ s) for s in signals)
+def _power(signals: Sequence[Float | Audio]) -> float:
+    return sum(float(np.sum(np.square(s, dtype=np.float64))) for s in signals)
 
 
 def _check_arguments(k: int, frames: int, solos: Sequence[Solo], names: Sequence[str], taps: int) -> None:
@@ -525,14 +534,11 @@ def _passages(mics: Audio, rate: int, j: int, windows: list[tuple[int, int]], si
         level: Float = np.asarray(np.sum(np.abs(spectra) ** 2, axis=2, dtype=np.float64))
         playing = level[j] > _ACTIVE * level[j].max()
         bleed: Float = np.asarray(np.median(level[:, playing], axis=1))
-        # Right: as loud as bleed is beside the player now (a hit), or as it mostly was (the room after the hit).
-        usual = np.maximum(np.outer(bleed / bleed[j], level[j]), bleed[:, None])
-        alone = np.all(np.delete(level <= 4 * usual, j, axis=0), axis=0)
-        onset = np.flatnonzero(alone & playing)
-        sounding = np.flatnonzero(alone & (level[j] > _TAIL * level[j].max()))
-        if len(onset):
-            first = start + int(onset[0]) * (frame // 2)
-            last = min(start + int(sounding[-1]) * (frame // 2) + frame, end)
+        alone = np.all(level <= 4 * np.outer(bleed / bleed[j], level[j]), axis=0)
+        sure = np.flatnonzero(alone & playing)
+        if len(sure):
+            first = start + int(sure[0]) * (frame // 2)
+            last = start + int(sure[-1]) * (frame // 2) + frame
             if last - first >= _SHORTEST * rate:
                 solos.append(Solo(j, first, last))
     return solos

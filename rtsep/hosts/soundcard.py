@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
+from rtsep.errors import DeviceError, InputError, RtsepError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -366,11 +366,14 @@ class Session:
             why = str(error).removeprefix("Error opening _StreamBase: ")
             hint = f"; it offers {default:g} Hz" if default != self._rate else ""
             raise DeviceError(
-                f"{name}: cannot be opened at {self._rate} Hz with {self._wide_in} in, {self._wide_out} out ({why}){hint}"
+                f"{name}: {self._wide_in} in and {self._wide_out} out at {self._rate} Hz: {why}{hint}"
             ) from error
 
     def _live(self, stream: Any) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
+        keeper = _Keeper(self._engine, self.request.keep, [mic.name for mic in self._mics])
+        gc.collect()
+        gc.freeze()
         threads = _threads()
         try:
             stream.start()
@@ -380,9 +383,6 @@ class Session:
         still, calls = 0, 0
         announced = False
         watch = RateWatch(self._rate)
-        keeper = _Keeper(self._engine, self.request.keep, [mic.name for mic in self._mics])
-        gc.collect()
-        gc.freeze()
         while True:
             if self._told_to_stop(_POLL):
                 keeper.finish()
@@ -407,7 +407,7 @@ class Session:
                 measured = watch.update(now, frames, xruns, frames // max(calls, 1))
                 if measured is not None:
                     self._stop(stream)
-                    raise DeviceError(
+                    raise WrongRate(
                         f"{full_name(self._device[0])}: runs at {measured:.0f} Hz, not {self._rate}; "
                         "set the device to one of them and say -r"
                     )
@@ -460,6 +460,10 @@ class Session:
             return self.pipe.poll(seconds) and self._receive()[0] == "stop"
         except (EOFError, OSError):
             return True
+
+
+class WrongRate(DeviceError):
+    """The device runs at another rate than it says: starting it again would not help."""
 
 
 class Figures:
@@ -612,6 +616,7 @@ class Tape:
 
     def __init__(self, runner: Runner, files: tuple[str, str]) -> None:
         import soundfile
+
         from rtsep_kernels.grid import GRID
         from rtsep_kernels.ring import RING_HEADER, ring_read
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rtsep_kernels import adapt, ramp
-from rtsep_kernels import canceller as kernels
-from rtsep_kernels.memory import aligned
 
 from rtsep import fftw
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
+from rtsep_kernels import adapt, ramp
+from rtsep_kernels import canceller as kernels
+from rtsep_kernels.memory import aligned
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rtsep_kernels import mix, ramp, ring
-from rtsep_kernels.memory import aligned
 
 from rtsep.errors import InputError
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
+from rtsep_kernels import mix, ramp, ring
+from rtsep_kernels.memory import aligned
 
 
 class Input(Stage):
@@ -53,11 +53,13 @@ class Input(Stage):
         self._keep["ring"][:] = 0
         per_ms = float(self._record["frames_per_ms"][0])
         for c, mic in enumerate(self.board.mics):
-            get = lambda name, mic=mic: self.board.get(f"{self.name}.{name}.{mic}")  # noqa: E731
-            gain = 10 ** (get("gain_db") / 20) * (-1 if get("invert") > 0.5 else 1)
+            path = f"{self.name}.%s.{mic}"
+            gain = 10 ** (self.board.get(path % "gain_db") / 20)
+            if self.board.get(path % "invert") > 0.5:
+                gain = -gain
             self._keep["gains"][c] = (gain, gain, gain, 0, 0)
             most = int(self._record["ring_frames"][0]) - 64
-            delay = min(int(get("delay_ms") * per_ms + 0.5), most)
+            delay = min(int(self.board.get(path % "delay_ms") * per_ms + 0.5), most)
             self._keep["delay"][c] = delay
             self._keep["was_delay"][c] = delay
             self._keep["faded"][c] = self._record["fade_frames"][0]

@@ -1,0 +1,460 @@
+"""The sound card host, through a JACK server with a dummy driver; parts that need no device are tested alone."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import pathlib
+import pty
+import queue
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from jack_server import RATE, JackServer, jack_server
+from rich.console import Console
+from rtsep import presets, view
+from rtsep.engine import Engine, make_board, process
+from rtsep.errors import DeviceError, InputError
+from rtsep.hosts import soundcard, supervisor
+from rtsep.meters import Meters
+from rtsep.stage import Format, Runner
+from rtsep.stages.mix import Input
+from rtsep_kernels import grid
+
+MICS = 3
+PRESET = """
+schema = 1
+name = "test"
+latency_class = "live"
+[host]
+block = 64
+[[chain]]
+stage = "input"
+[[chain]]
+stage = "canceller"
+taps = 1024
+"""
+DRIVER = """
+import json, sys
+from rtsep.errors import RtsepError
+from rtsep.hosts.supervisor import RunOptions, run
+options = json.loads(sys.argv[1])
+try:
+    code = run(RunOptions(**{**options, "settings": tuple(options.get("settings", ()))}))
+except RtsepError as error:
+    print(f"rtsep: {error}", file=sys.stderr)
+    code = error.exit_code
+sys.exit(code)
+"""
+PATIENCE = 60.0   # seconds; only a run that hangs takes so long
+TABLE = [
+    {"name": "system", "host_api": "JACK Audio Connection Kit", "inputs": 4, "outputs": 4, "default_rate": 48000.0},
+    {"name": "player", "host_api": "JACK Audio Connection Kit", "inputs": 3, "outputs": 0, "default_rate": 48000.0},
+    {"name": "Desk USB", "host_api": "ALSA", "inputs": 32, "outputs": 32, "default_rate": 48000.0},
+    {"name": "Desk USB 2", "host_api": "ALSA", "inputs": 2, "outputs": 2, "default_rate": 44100.0},
+]
+
+
+class Live:
+    """A `rtsep run` in a process of its own.
+
+    Parameters
+    ----------
+    server : JackServer
+    options : dict
+        Fields of RunOptions.
+    """
+
+    def __init__(self, server: JackServer, **options: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, json.dumps({"json": True, "view": False, **options})],
+            env=server.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        self.lines: list[str] = []
+        self._fresh: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+            self._fresh.put(line.rstrip())
+
+    def until(self, word: str) -> str:
+        """Wait until a line with `word` is printed."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                line = self._fresh.get(timeout=0.2)
+            except queue.Empty:
+                if self.process.poll() is not None and self._fresh.empty():
+                    break
+                continue
+            if word in line:
+                return line
+        raise AssertionError(f"no line with {word!r} in {self.lines}")
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def audio_process(self) -> int:
+        """Return the process id of the child that makes the sound."""
+        pid = self.process.pid
+        for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if b"spawn_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        raise AssertionError("there is no audio process")
+
+    def end(self) -> tuple[int, dict[str, Any]]:
+        """Wait for the end; return the exit code and the summary."""
+        assert self.process.stdout is not None
+        try:
+            text = self.process.stdout.read()
+            code = self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+        return code, json.loads(text) if text else {}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[JackServer]:
+    with jack_server(channels=4) as running:
+        yield running
+
+
+@pytest.fixture
+def preset(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "test.toml"
+    path.write_text(PRESET)
+    return str(path)
+
+
+# Without a device
+
+
+@pytest.mark.parametrize(("text", "place", "problem"), [
+    ("name,in,out\nvox,1,1\n", ":1", "the header is 'name,in,out'"),
+    ("", ":1", "the header is 'nothing'"),
+    ("mic,in,out\n", ":1", "there is no microphone"),
+    ("mic,in,out\nvox,1\n", ":2", "2 columns"),
+    ("mic,in,out\nvox,1,1\n\nvox,2,2\n", ":4", "'vox' is there twice"),
+    ("mic,in,out\n7,1,1\n", ":2", "mic is '7'"),
+    ("mic,in,out\nvox.1,1,1\n", ":2", "mic is 'vox.1'"),
+    ("mic,in,out\nvox,0,1\n", ":2", "in is '0'"),
+    ("mic,in,out\nvox,,1\n", ":2", "in is ''"),
+    ("mic,in,out\nvox,1,left\n", ":2", "out is 'left'"),
+    ("mic,in,out\nvox,1,\nkick,1,\n", ":3", "in 1 is there twice"),
+])
+def test_a_wrong_map_is_refused_with_file_and_line(
+    tmp_path: pathlib.Path, text: str, place: str, problem: str
+) -> None:
+    path = tmp_path / "map.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        soundcard.read_map(path)
+    assert caught.value.place == f"{path}{place}"
+    assert problem in str(caught.value)
+
+
+def test_a_map_counts_from_one_and_may_leave_outputs_empty(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "map.csv"
+    path.write_text("\ufeffmic, in, out\nvox, 3, 1\nkick,1,\n", encoding="utf-8")
+    assert soundcard.read_map(path) == (soundcard.Mic("vox", 2, 0, 2), soundcard.Mic("kick", 0, None, 3))
+    with pytest.raises(InputError, match="cannot be read"):
+        soundcard.read_map(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(("wanted", "place"), [
+    ("system", 0), ("JACK:sys", 0), ("play", 1), ("desk usb", 2), ("ALSA:Desk USB 2", 3), ("usb 2", 3),
+])
+def test_devices_are_chosen_by_part_of_their_name(wanted: str, place: int) -> None:
+    assert soundcard.choose(TABLE, wanted, "inputs") == place
+
+
+@pytest.mark.parametrize(("wanted", "direction", "message"), [
+    ("scarlett", "inputs", "no input device matches"),
+    ("player", "outputs", "no output device matches"),
+    ("desk", "inputs", "2 input devices match; choose from: ALSA:Desk USB, ALSA:Desk USB 2"),
+])
+def test_an_unclear_device_is_refused_with_a_list(wanted: str, direction: str, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        soundcard.choose(TABLE, wanted, direction)
+    with pytest.raises(DeviceError, match="no input device"):
+        soundcard.choose([], wanted, "inputs")
+
+
+def test_input_and_output_must_share_a_host_api() -> None:
+    assert soundcard.choose_pair(TABLE, "player", "system") == (1, 0)
+    with pytest.raises(DeviceError, match="different host APIs"):
+        soundcard.choose_pair(TABLE, "player", "ALSA:Desk USB 2")
+
+
+def test_a_wrong_rate_is_noticed_and_stalls_are_not() -> None:
+    watch, results = soundcard.RateWatch(48000), []
+    for second in range(5):
+        results.append(watch.update(float(second), 44100 * second, 0, 64))
+    assert results[:3] == [None] * 3
+    assert results[3] == pytest.approx(44100)
+    for lost, xruns in (((0, 3000, 9000, 15000, 17000), 0), ((0, 4000, 8000, 12000, 16000), 1), ((0,) * 5, 0)):
+        watch = soundcard.RateWatch(48000)
+        for second, frames in enumerate(lost):
+            assert watch.update(float(second), 48000 * second - frames, xruns * second, 64) is None
+
+
+def test_the_callback_maps_channels_fades_and_counts() -> None:
+    stage = Input()
+    stage.prepare(Format(RATE, 2))
+    runner = Runner(stage)
+    inputs, outputs = np.array([2, 0], np.int32), np.array([1, -1], np.int32)
+    record = runner.record
+    record["inputs"], record["outputs"] = inputs.ctypes.data, outputs.ctypes.data
+    record["device_inputs"], record["device_outputs"] = 3, 2
+    record["fade_target"], record["fade_step"] = 1, 1 / 1000
+    call = ctypes.CFUNCTYPE(
+        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64,
+        ctypes.c_void_p,
+    )(grid.run_interleaved.address)
+    given = np.full((1500, 3), 0.5, np.float32)
+    given[700, 2], given[:, 0] = np.nan, 0.1
+    played = np.full((1500, 2), 9, np.float32)
+    call(given.ctypes.data, played.ctypes.data, 1500, None, 2, runner.address)
+    expected = 0.5 * np.minimum(np.arange(1, 1501) / 1000, 1)
+    expected[700] = 0
+    np.testing.assert_allclose(played[:, 1], expected, atol=1e-4)
+    assert not played[:, 0].any()
+    assert runner.bad_inputs.tolist() == [1, 0]
+    assert record["xruns"][0] == 1
+    record["fade_target"] = 0
+    call(given.ctypes.data, played.ctypes.data, 1500, None, 0, runner.address)
+    assert np.abs(np.diff(played[:, 1])).max() < 0.51   # the NaN's gap, but no other
+    assert np.abs(np.diff(np.delete(played[:, 1], 700))).max() < 0.002
+    assert record["fade"][0] == 0
+    call(None, played.ctypes.data, 64, None, 0, runner.address)   # no input, as some drivers do
+    assert not played[:64].any()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"block": 1024}, "a preset with a canceller needs 512 or less"),
+    ({"rate": 100}, "8000 to 192000"),
+    ({"seconds": 0.0}, "more than 0"),
+    ({"settings": ("canceller.speed=1",)}, "no such parameter"),
+    ({"settings": ("canceller.amount=2",)}, "out of range"),
+    ({"settings": ("canceller.amount=much",)}, "not a number"),
+    ({"settings": ("canceller.amount",)}, "there is no ="),
+    ({"calibration": "/nowhere.npz"}, "no such file"),
+    ({"map_csv": "/nowhere.csv"}, "cannot be read"),
+])
+def test_bad_options_are_refused_before_anything_starts(preset: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        supervisor.run(supervisor.RunOptions(preset, **options))
+
+
+def test_a_recording_is_never_written_over(preset: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "out.wav").write_bytes(b"the concert")
+    with pytest.raises(InputError, match="there is a recording already"):
+        supervisor.run(supervisor.RunOptions(preset, record=str(tmp_path)))
+
+
+def test_the_view_shows_levels_and_obeys_keys() -> None:
+    settings = presets.loads(PRESET, "test")
+    board = make_board(settings, ["vox", "kick"])
+    meters = Meters(2)
+    meters.level("in_peak")[:] = (0.5, 0)
+    meters.level("out_peak")[:] = (0.25, 0)
+    meters.level("dry_power")[:] = (204.8, 0)
+    meters.level("out_power")[:] = (20.48, 0)
+    meters.level("limiter_gain")[:] = (0.5, 1)
+    for name, value in (("load", 0.07), ("xruns", 2), ("late_updates", 1), ("block_p99", 141), ("latency", 96)):
+        meters.put(name, value)
+    info = {"sample_rate": 48000, "device_latency_s": 0.0027, "host_api": "JACK"}
+
+    def text() -> str:
+        console = Console(record=True, width=110, file=open(os.devnull, "w"))  # noqa: SIM115
+        console.print(view.render(settings, info, meters, board, ["a note"]))
+        console.file.close()
+        return console.export_text()
+
+    shown = text()
+    assert "test (live)  latency 96 samples 2.00 ms + device 2.7 ms" in shown
+    assert "load 7 %  p99 141 us  xruns 2  late updates 1" in shown
+    vox, kick = (next(line for line in shown.splitlines() if line.startswith(name)) for name in ("vox", "kick"))
+    assert vox.split() == ["vox", "-6.0", "█" * 18 + "··", "-12.0", "█" * 16 + "····", "10.0", "dB", "-6.0", "dB"]
+    assert kick.split() == ["kick", "-120.0", "·" * 20, "-120.0", "·" * 20, "-"]
+    assert "a note" in shown
+    assert " ON" not in shown
+    assert not any(view.press(key, settings, board) for key in "dmfx")
+    shown = text()
+    assert all(word in shown for word in ("dry all ON", "mute all ON", "freeze ON"))
+    assert board.get("canceller.adapt") == 0
+    assert not any(view.press(key, settings, board) for key in "dmf")
+    assert " ON" not in text()
+    assert view.press("q", settings, board)
+
+
+# Through JACK
+
+
+def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    with server.player(MICS) as player:
+        for attempt in range(5):
+            tape = tmp_path / f"tape{attempt}"
+            code, summary = Live(
+                server, preset=preset, seconds=3, record=str(tape), input_device=player, output_device="JACK:system",
+                settings=["canceller.amount.mic2=0.5"],
+            ).end()
+            assert code == 0
+            if summary["late_updates"] == 0 and summary["lost_frames"] == 0:
+                break
+        else:
+            pytest.skip("every run had late updates: this machine is too busy")
+    x, rate = soundfile.read(tape / "in.wav", dtype="float32", always_2d=True)
+    y, _ = soundfile.read(tape / "out.wav", dtype="float32", always_2d=True)
+    settings = presets.loads(PRESET, "test")
+    engine = Engine(settings)
+    board = make_board(settings, ["mic1", "mic2", "mic3"])
+    board.set("canceller.amount.mic2", 0.5)
+    engine.prepare(Format(rate, MICS), board)
+    expected = process(engine, np.ascontiguousarray(x.T), 480).T
+    assert np.abs(x).max() > 0.01
+    assert np.abs(x - y).max() > 0.01   # it has learnt something
+    np.testing.assert_array_equal(y, expected)
+
+    assert len(x) == round(summary["seconds"] * rate)
+    assert summary["calls"] * 64 == len(x)
+    assert (summary["block"], summary["sample_rate"], summary["channels"]) == (64, RATE, MICS)
+    assert (summary["preset"], summary["latency_samples"], summary["restarts"]) == ("test", 0, 0)
+    assert summary["host_api"] == "JACK Audio Connection Kit"
+    us = summary["block_us"]
+    assert 0 < us["p50"] <= us["p99"] <= us["p999"] <= us["max"]
+    assert summary["load"] > 0
+    assert summary["device_latency_s"] > 0
+    assert summary["bad_inputs"] == summary["unstable"] == summary["faults"] == 0
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"rate": 44100}, "it offers 48000 Hz"),
+    ({"input_device": "scarlett"}, "no input device matches"),
+])
+def test_what_the_device_cannot_do_is_refused(
+    server: JackServer, preset: str, options: dict[str, Any], message: str
+) -> None:
+    run = Live(server, preset=preset, seconds=1, **options)
+    assert run.end()[0] == DeviceError.exit_code
+    assert message in "\n".join(run.lines)
+
+
+def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "map.csv"
+    path.write_text("mic,in,out\nvox,1,\nkick,9,1\n")
+    run = Live(server, preset=preset, seconds=1, map_csv=str(path), input_device="system")
+    assert run.end()[0] == InputError.exit_code
+    assert f"{path}:3: in is 9; JACK Audio Connection Kit:system has 4 channels" in "\n".join(run.lines)
+
+
+def test_ctrl_c_ends_in_good_order(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "map.csv"
+    path.write_text("mic,in,out\nvox,2,\nkick,1,\n")   # nothing is played: an input-only stream
+    run = Live(server, preset=preset, record=str(tmp_path / "tape"), map_csv=str(path), input_device="system")
+    run.until("2 microphones; latency 0 samples")
+    run.until("kick: no signal")
+    run.interrupt()
+    code, summary = run.end()
+    assert code == 0
+    assert summary["microphones"] == ["vox", "kick"]
+    assert summary["seconds"] > 0
+    for name in ("in.wav", "out.wav"):
+        assert soundfile.info(tmp_path / "tape" / name).frames == round(summary["seconds"] * RATE)
+
+
+def test_an_audio_process_that_keeps_dying_is_given_up(server: JackServer, preset: str) -> None:
+    run = Live(server, preset=preset)
+    for _ in range(3):
+        run.until("microphones; latency")
+        os.kill(run.audio_process(), signal.SIGKILL)
+    code, summary = run.end()
+    assert code == 4
+    assert "the audio process died 3 times" in run.lines[-1]
+    assert summary["restarts"] == 2
+
+
+def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) -> None:
+    with jack_server(channels=2) as first:
+        run = Live(first, preset=preset, input_device="system", record=str(tmp_path / "tape"))
+        run.until("microphones; latency")
+        time.sleep(soundcard.SAVE_EVERY + 1)   # what was learnt is kept every 5 s
+        first.kill()
+        run.until("device lost: JACK Audio Connection Kit:system: no sound")
+        second = JackServer(64, RATE, 2, first.name)
+        try:
+            assert second.ready()
+            assert run.until("the device is back") == "the device is back, and so is what was learnt"
+            run.interrupt()
+            code, summary = run.end()
+        finally:
+            second.close()
+    assert code == 0
+    assert summary["restarts"] >= 1
+    tapes = sorted(path.name for path in (tmp_path / "tape").iterdir())
+    assert tapes == ["in-2.wav", "in.wav", "out-2.wav", "out.wav"]
+    frames = sum(soundfile.info(tmp_path / "tape" / name).frames for name in ("in.wav", "in-2.wav"))
+    assert frames == round(summary["seconds"] * RATE)
+
+
+def test_a_device_that_stays_away_is_an_error(preset: str) -> None:
+    with jack_server(channels=2) as gone:
+        run = Live(gone, preset=preset, seconds=4)
+        run.until("microphones; latency")
+        gone.kill()
+        code, summary = run.end()
+    assert code == DeviceError.exit_code
+    assert "did not come back" in run.lines[-1]
+    assert summary["calls"] > 0
+
+
+def test_the_terminal_is_given_back(server: JackServer, preset: str) -> None:
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process_ = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, json.dumps({"preset": preset, "json": True})],
+        env={**server.environment, "TERM": "xterm", "COLUMNS": "120"}, stdin=theirs, stdout=subprocess.PIPE,
+        stderr=theirs, text=True,
+    )
+    try:
+        _read_until(ours, "bleed removed")
+        os.write(ours, b"f")
+        _read_until(ours, "freeze ON")
+        os.write(ours, b"q")
+        _read_until(ours, "\x1b[?1049l")   # back from the second screen
+        assert process_.stdout is not None
+        summary = json.loads(process_.stdout.read())
+        assert process_.wait(PATIENCE) == 0
+        assert summary["calls"] > 0
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process_.kill()
+        process_.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def _read_until(terminal: int, word: str) -> None:
+    os.set_blocking(terminal, False)
+    seen = ""
+    end = time.monotonic() + PATIENCE
+    while word not in seen:
+        assert time.monotonic() < end, f"{word!r} is not in {seen[-2000:]!r}"
+        try:
+            seen += os.read(terminal, 65536).decode(errors="replace")
+        except BlockingIOError:
+            time.sleep(0.05)
