@@ -115,10 +115,27 @@ def band(names: Sequence[str], seed: int, seconds: float, rate: int) -> Audio:
     for row, name in zip(out, names, strict=True):
         rng = np.random.default_rng([seed, INSTRUMENTS.index(name), earlier[name]])
         earlier[name] += 1
-        sound = _PLAYERS[name](score, rng, frames, rate)
+        sound = _out_of_tune(_PLAYERS[name](score, rng, frames, rate), rng, rate)
         level = math.sqrt(float(np.mean(sound**2)))
         row[:] = sound * (RMS / level) if level > 0 else 0.0
     return out
+
+
+def _out_of_tune(sound: Signal, rng: np.random.Generator, rate: int) -> Signal:
+    """Play a few cents beside the others, and wander.
+
+    Without it two instruments on one note are one coherent sine, which no two players ever are, and which no
+    method that looks for correlation could tell from bleed.
+    """
+    from scipy import ndimage
+
+    seconds = np.arange(sound.size) / rate
+    cents = np.full(sound.size, rng.uniform(-5.0, 5.0))
+    for hertz in (0.13, 0.31, 0.74):
+        cents += rng.uniform(0.5, 2.0) * np.sin(2 * np.pi * (hertz * seconds + rng.random()))
+    place = np.cumsum(2 ** (cents / 1200)) - 1
+    bent: Signal = ndimage.map_coordinates(sound, place[None], order=3, mode="constant")
+    return bent
 
 
 @dataclass(frozen=True)

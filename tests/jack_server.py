@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import secrets
 import shutil
 import subprocess
@@ -69,6 +70,8 @@ class JackServer:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self.kill()
+        for left in pathlib.Path("/dev/shm").glob(f"jack*{self.name}*"):   # what a killed server leaves behind
+            left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def player(self, channels: int) -> Iterator[str]:

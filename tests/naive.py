@@ -21,7 +21,7 @@ def canceller(x: Float, paths: Float) -> Float:
     return y[:, taps:]
 
 
-def kalman(y: Float, partitions: int, memory: float, drift: float, prior: Float) -> list[NDArray[np.complex128]]:
+def kalman(x: Float, y: Float, partitions: int, memory: float, drift: float, prior: Float) -> list[NDArray[np.complex128]]:
     """Return the filters after each block of 512 of the cleaned signals y; a quarter is made causal in each."""
     k, frames = y.shape
     w = np.zeros((partitions, k, k, 513), complex)
@@ -34,6 +34,9 @@ def kalman(y: Float, partitions: int, memory: float, drift: float, prior: Float)
         spectra.insert(0, np.fft.rfft(padded[:, block * 512 : block * 512 + 1024]))
         error = np.fft.rfft(np.pad(y[:, block * 512 : block * 512 + 512], ((0, 0), (512, 0))))
         for i in range(k):
+            now = slice(block * 512, block * 512 + 512)
+            if np.sum(y[i, now] ** 2) > 2 * np.sum(x[i, now] ** 2) + 1e-6:
+                w[:, i] *= 0.7
             power = np.abs(error[i]) ** 2
             smooth[i] = 0.6 * smooth[i] + 0.4 * power
             den = 3 * np.maximum(smooth[i], power) + 1e-10

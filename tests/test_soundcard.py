@@ -22,6 +22,7 @@ import pytest
 import soundfile
 from jack_server import RATE, JackServer, jack_server
 from rich.console import Console
+
 from rtsep import presets, view
 from rtsep.engine import Engine, make_board, process
 from rtsep.errors import DeviceError, InputError
@@ -201,9 +202,8 @@ def test_input_and_output_must_share_a_host_api() -> None:
 
 
 def test_a_wrong_rate_is_noticed_and_stalls_are_not() -> None:
-    watch, results = soundcard.RateWatch(48000), []
-    for second in range(5):
-        results.append(watch.update(float(second), 44100 * second, 0, 64))
+    watch = soundcard.RateWatch(48000)
+    results = [watch.update(float(second), 44100 * second, 0, 64) for second in range(5)]
     assert results[:3] == [None] * 3
     assert results[3] == pytest.approx(44100)
     for lost, xruns in (((0, 3000, 9000, 15000, 17000), 0), ((0, 4000, 8000, 12000, 16000), 1), ((0,) * 5, 0)):
@@ -338,20 +338,29 @@ def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_pa
     us = summary["block_us"]
     assert 0 < us["p50"] <= us["p99"] <= us["p999"] <= us["max"]
     assert summary["load"] > 0
+    assert set(summary["startup_s"]) == {"imports", "device", "prepare", "stream"}
     assert summary["device_latency_s"] > 0
     assert summary["bad_inputs"] == summary["unstable"] == summary["faults"] == 0
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"rate": 44100}, "it offers 48000 Hz"),
-    ({"input_device": "scarlett"}, "no input device matches"),
+@pytest.mark.parametrize(("options", "code", "message"), [
+    ({"rate": 44100}, 3, "it offers 48000 Hz"),
+    ({"input_device": "scarlett"}, 3, "no input device matches"),
+    ({"settings": ["canceller.amount.mic9=0"]}, 2, "there is no microphone 'mic9'; known: mic1, mic2, mic3, mic4"),
 ])
 def test_what_the_device_cannot_do_is_refused(
-    server: JackServer, preset: str, options: dict[str, Any], message: str
+    server: JackServer, preset: str, options: dict[str, Any], code: int, message: str
 ) -> None:
     run = Live(server, preset=preset, seconds=1, **options)
-    assert run.end()[0] == DeviceError.exit_code
+    assert run.end()[0] == code
     assert message in "\n".join(run.lines)
+
+
+def test_a_device_with_large_blocks_gets_no_canceller(preset: str) -> None:
+    with jack_server(period=1024, channels=2) as large:   # PortAudio cuts its blocks to the 64 that we ask for
+        run = Live(large, preset=preset, seconds=2)
+        assert run.end()[0] == InputError.exit_code
+    assert "at a time; a preset with a canceller needs 512 or less" in run.lines[-1]
 
 
 def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
@@ -386,6 +395,29 @@ def test_an_audio_process_that_keeps_dying_is_given_up(server: JackServer, prese
     assert code == 4
     assert "the audio process died 3 times" in run.lines[-1]
     assert summary["restarts"] == 2
+
+
+def test_a_second_ctrl_c_forces_the_end(server: JackServer, preset: str) -> None:
+    run = Live(server, preset=preset)
+    run.until("microphones; latency")
+    os.kill(run.audio_process(), signal.SIGSTOP)   # it can't end in good order now
+    run.interrupt()
+    time.sleep(0.5)
+    assert run.process.poll() is None
+    run.interrupt()
+    assert run.end()[0] == 130
+
+
+def test_an_audio_process_that_hangs_is_replaced(server: JackServer, preset: str) -> None:
+    run = Live(server, preset=preset)
+    run.until("microphones; latency")
+    os.kill(run.audio_process(), signal.SIGSTOP)
+    run.until("device lost: the audio process hangs")
+    run.until("the device is back")
+    run.interrupt()
+    code, summary = run.end()
+    assert code == 0
+    assert summary["restarts"] == 1
 
 
 def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) -> None:

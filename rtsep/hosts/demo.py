@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsep import evaluate, metrics, presets
+from rtsep import evaluate, metrics, presets, realtime
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.hosts import audiofile
@@ -120,7 +120,12 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
 def _play(runner: Runner, x: Block, out: Block, block: int, rate: int, say: Any) -> None:
     """Run the compiled clock on a thread of its own, so that Ctrl-C is heard here."""
     progress = np.zeros(1, np.int64)
-    thread = threading.Thread(target=runner.run_paced, args=(x, out, block, progress), name="audio")
+
+    def audio() -> None:
+        realtime.ask(realtime.AUDIO)
+        runner.run_paced(x, out, block, progress)
+
+    thread = threading.Thread(target=audio, name="audio")
     thread.start()
     try:
         told = 0

@@ -210,6 +210,11 @@ def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
     return tuple(mics)
 
 
+def cancels(preset: Preset) -> bool:
+    """Return whether the chain has a canceller, whose learning large device blocks would make late."""
+    return any(stage.stage == "canceller" for stage in preset.chain)
+
+
 def serve(pipe: Connection, request: Request) -> None:
     """Run an audio process: what the supervisor spawns. Never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C reaches the whole group; the supervisor decides
@@ -246,15 +251,18 @@ class Session:
 
     def run(self) -> None:
         """Live this life."""
+        self._startup = _StopWatch()
         portaudio = threading.Thread(target=_portaudio_quietly, daemon=True)
         portaudio.start()   # it looks for devices while numba is imported
         from rtsep import engine as _engine
         from rtsep.stage import Runner as _Runner
 
+        self._startup.mark("imports")
         self.pipe.send(("loaded",))
         portaudio.join()
         self._sd = _portaudio()
         self._find()
+        self._startup.mark("device")
         mics, rate = self._mics, self._rate
         self.pipe.send(("channels", tuple(mic.name for mic in mics), rate))
         go = self._receive()
@@ -268,6 +276,7 @@ class Session:
             if self.request.tape is not None:
                 tape = Tape(self._runner, self.request.tape)
             self._figures = Figures(self._runner, self._engine, self._meters, tape)
+            self._startup.mark("prepare")
             stream = self._open()
             self._engine.go_live()
             outcome = self._live(stream)
@@ -395,6 +404,7 @@ class Session:
                 if not announced:
                     announced = True
                     self._announce(stream, threads)
+                    self._check_burst(stream)
             else:
                 # Polls are counted too: when the whole machine stands still, nothing is lost.
                 still += 1
@@ -416,6 +426,7 @@ class Session:
                     begun = now
 
     def _announce(self, stream: Any, threads_before: set[int]) -> None:
+        self._startup.mark("stream")
         latency = stream.latency
         seconds = float(sum(latency)) if isinstance(latency, tuple) else float(latency)
         self._meters.put("latency", self._engine.latency)
@@ -432,8 +443,21 @@ class Session:
             "channels": len(self._mics),
             "latency_samples": self._engine.latency,
             "device_latency_s": seconds,
+            "startup_s": self._startup.seconds,
             "priority_fix": _priority_fix(api, _threads() - threads_before),
         }))
+
+    def _check_burst(self, stream: Any) -> None:
+        """Refuse a device whose own blocks are too large for a canceller, though PortAudio cuts them for us."""
+        if not cancels(self.request.preset):
+            return
+        burst = _burst(self._runner)
+        if burst > 1.2 * CANCELLER_BLOCK:
+            self._stop(stream)
+            raise InputError(
+                full_name(self._device[0]), f"it hands over about {burst} frames at a time",
+                f"a preset with a canceller needs {CANCELLER_BLOCK} or less: set the device, or JACK's period",
+            )
 
     def _stop(self, stream: Any) -> bool:
         """Fade out and close the stream; False if PortAudio hangs."""
@@ -460,6 +484,19 @@ class Session:
             return self.pipe.poll(seconds) and self._receive()[0] == "stop"
         except (EOFError, OSError):
             return True
+
+
+class _StopWatch:
+    """How long each step of the start took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def mark(self, step: str) -> None:
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 4)
+        self._last = now
 
 
 class WrongRate(DeviceError):
@@ -773,7 +810,7 @@ def _partner(table: Sequence[dict[str, Any]], other: int | None, direction: str)
         usable = [i for i in usable if table[i]["host_api"].startswith("JACK")] or usable
     kind = direction.removesuffix("s")
     if not usable:
-        raise DeviceError(f"this machine has no {kind} device here; see `rtsep devices`, is the sound server running?")
+        raise DeviceError(f"there is no {kind} device to use; see `rtsep devices`; is the sound server running?")
     defaults = [i for i in _default_indices(direction) if i in usable]
     return (defaults or usable)[0]
 
@@ -798,6 +835,31 @@ def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -
     if int(source) - 1 in [mic.input for mic in before]:
         raise InputError(place, f"in {source} is there twice", "each microphone has an input of its own")
     return Mic(name, int(source) - 1, int(target) - 1 if target else None, line)
+
+
+def _burst(runner: Runner) -> int:
+    """Measure how many frames come at once, over 0.3 s: calls without a pause of a millisecond belong together.
+
+    Returns 0 where there are no real pauses: small blocks on a busy machine look like one long burst.
+    """
+    bursts, pauses = [0], [0.0]
+    position = int(runner.record["position"][0])
+    now = time.monotonic()
+    until = now + 0.3
+    while now < until:
+        time.sleep(0.001)
+        earlier, now = now, time.monotonic()
+        before, position = position, int(runner.record["position"][0])
+        if position > before:
+            if pauses[-1]:
+                bursts.append(0)
+                pauses.append(0.0)
+            bursts[-1] += position - before
+        else:
+            pauses[-1] += now - earlier
+    if len(bursts) < 5 or np.median(pauses[1:-1]) < 0.003:
+        return 0
+    return int(np.median(bursts[1:-1]))   # the outer two were cut
 
 
 def _threads() -> set[int]:

@@ -43,6 +43,7 @@ _START_PATIENCE = 20.0    # seconds that opening a device may take before it cou
 _QUICK = 10.0             # seconds; a process that dies sooner was never right
 _QUICK_CRASHES = 3
 _END_PATIENCE = 6.0
+_HUNG_AFTER = 3.0         # seconds; the audio process itself notices a silent device in half a second
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
 _SUMS = ("calls", "seconds", "xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs",
          "limited", "lost_frames")
@@ -134,6 +135,7 @@ class Supervisor:
         self._sums: dict[str, Any] = dict.fromkeys(_SUMS, 0)
         self._latest: dict[str, Any] = {}
         self._lives = self._crashes = self._lost = 0
+        self._moved = (0.0, 0.0)    # number of the last call that was seen, and when
         self._stops = 0
         self._began = time.monotonic()
         self._sound_began: float | None = None
@@ -224,7 +226,7 @@ class Supervisor:
                 return 0
             if not self._phase and now >= self._next_start:
                 self._start()
-            if self._phase == "running":
+            if self._info:
                 self._look(now)
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
@@ -299,12 +301,11 @@ class Supervisor:
             devices += " -> " + (info["output_device"] or "nothing")
         rate = info["sample_rate"]
         self._say(
-            f"{info['host_api']}: {devices}, {rate} Hz, blocks of {info['block']}, {info['channels']} microphones; "
+            f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
+            f"{info['channels']} microphones; "
             f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
             f"+ device {1000 * info['device_latency_s']:.1f} ms"
         )
-        if info["block"] > soundcard.CANCELLER_BLOCK and _cancels(self._request.preset):
-            self._say(f"the device hands over blocks of {info['block']}: learning will be late above 512")
         if info["priority_fix"] and self._sound_began is None:
             self._say(info["priority_fix"])
         if self._sound_began is None:
@@ -351,9 +352,18 @@ class Supervisor:
             if self._sound_began is None:
                 raise DeviceError(f"the device does not answer: {why}")
             self._device_lost(why)
+        if self._phase == "running" and self._hangs(now):
+            self._device_lost("the audio process hangs")
         if self._phase == "stopping" and now - self._phase_began > _END_PATIENCE:
             self._kill()
             raise DeviceError("the device did not stop; the audio process was ended by force")
+
+    def _hangs(self, now: float) -> bool:
+        assert self._meters is not None
+        calls = self._meters.get("calls")
+        if calls != self._moved[0]:
+            self._moved = calls, now
+        return now - max(self._moved[1], self._phase_began) > _HUNG_AFTER
 
     def _waits(self) -> bool:
         """Whether the audio process is looking for a device that was lost, which may take as long as it takes."""
@@ -380,12 +390,13 @@ class Supervisor:
         assert self._meters is not None
         assert self._board is not None
         assert self._quiet is not None
-        for name in self._quiet.update(now, self._meters):
-            self._say(f"{name}: no signal (below -80 dBFS for {_QUIET_SECONDS:.0f} s)")
+        if self._phase == "running":
+            for name in self._quiet.update(now, self._meters):
+                self._say(f"{name}: no signal (below -80 dBFS for {_QUIET_SECONDS:.0f} s)")
         if self._view is not None:
             if self._view.update(self._request.preset, self._info, self._meters, self._board):
                 self._stops = max(self._stops, 1)
-        elif now - self._status_shown >= _STATUS_EVERY:
+        elif self._phase == "running" and now - self._status_shown >= _STATUS_EVERY:
             self._status_shown = now
             get = self._meters.get
             self._say(
@@ -421,7 +432,7 @@ class Supervisor:
             "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
             "preset": self._request.preset.name, "host_api": info["host_api"],
             "input_device": info["input_device"], "output_device": info["output_device"],
-            "restarts": self._lives - 1, "first_sound_s": self._first_sound,
+            "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
         }
         if self._options.json:
             print(json.dumps(summary), flush=True)
@@ -480,7 +491,7 @@ def _request(options: RunOptions) -> soundcard.Request:
     block = preset.host.block if options.block is None else options.block
     if not 1 <= block <= 8192:
         raise InputError("--block", str(block), "1 to 8192 frames")
-    if _cancels(preset) and block > soundcard.CANCELLER_BLOCK:
+    if soundcard.cancels(preset) and block > soundcard.CANCELLER_BLOCK:
         raise InputError(
             "--block" if options.block else f"preset {preset.name}: host.block", f"{block} frames",
             f"a preset with a canceller needs {soundcard.CANCELLER_BLOCK} or less: what it learns would be late",
@@ -521,10 +532,6 @@ def _settings(settings: tuple[str, ...], preset: Preset) -> dict[str, float]:
         except ValueError:
             raise InputError(path, f"{text!r} is not a number", "path=value") from None
     return values
-
-
-def _cancels(preset: Preset) -> bool:
-    return any(stage.stage == "canceller" for stage in preset.chain)
 
 
 def _tape_files(folder: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import fftw
+from rtsep import fftw, realtime
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
@@ -171,11 +171,12 @@ class Canceller(Stage):
         if self._thread is not None:
             return
         self._record["inline"] = 0
-        forever = _JOB(adapt.adapt_forever.address)
-        self._thread = threading.Thread(
-            target=forever, args=(self._adapt.ctypes.data, 0), name=f"{self.name} adaptation", daemon=True
-        )
+        self._thread = threading.Thread(target=self._help, name=f"{self.name} adaptation", daemon=True)
         self._thread.start()
+
+    def _help(self) -> None:
+        realtime.ask(realtime.HELPER)
+        _JOB(adapt.adapt_forever.address)(self._adapt.ctypes.data, 0)
 
     def close(self) -> None:
         """Stop the helper thread."""
