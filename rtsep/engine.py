@@ -92,11 +92,8 @@ class Engine(Stage):
             elif self._calibration is not None:
                 options["start"] = self._calibration.paths
         if config.stage == "spectral":
-            # The class is a promise in milliseconds: at lower rates a shorter window keeps it.
-            most = CLASS_LIMITS[preset.latency_class] * fmt.rate
-            hop = options["hop"]
-            while options["synthesis"] + hop - 64 > most and options["synthesis"] > 2 * hop:
-                options["synthesis"] -= hop
+            most = int(CLASS_LIMITS[preset.latency_class] * fmt.rate)
+            options["synthesis"], options["hop"] = _fit(options["synthesis"], options["hop"], most)
         made: Stage = getattr(importlib.import_module(spec.module), spec.cls)(config.name, **options)
         return made
 
@@ -280,6 +277,15 @@ def process(stage: Stage, x: Block, block: int = 512) -> Block:
         stage.process(piece, result)
         out[:, first : first + block] = result
     return out
+
+
+def _fit(synthesis: int, hop: int, most: int) -> tuple[int, int]:
+    """Shorten the synthesis window, then the hop, to a latency of `most`: a class promises milliseconds at any rate."""
+    for shorter in (hop >> n for n in range(hop.bit_length())):
+        fits = min(synthesis, (most - shorter + 64) // shorter * shorter)
+        if shorter % 64 == 0 and fits >= 2 * shorter:
+            return fits, shorter
+    return synthesis, hop
 
 
 def _check_class(preset: Preset, chain: Chain, fmt: Format) -> None:

@@ -20,7 +20,7 @@ from rtsep.hosts.audiofile import open_input
 from rtsep.hosts.file import make_engine
 from rtsep.stage import Block
 
-RATE = 16000
+RATE = 48000
 PRESETS = ("live", "monitor", "foh", "record")
 
 
@@ -122,9 +122,9 @@ def test_nan_in_the_file_is_replaced_counted_and_reported(recording: pathlib.Pat
 def test_scene_learn_render_evaluate(tmp_path: pathlib.Path) -> None:
     """The whole way of an engineer: soundcheck, calibration, render with it, and what it brought."""
     scene = tmp_path / "scene"
-    rtsep("scene", scene, "--kind", "room", "--seed", 3, "--mics", 3, "--seconds", 6, "--soundcheck", 3, "-r", RATE)
+    rtsep("scene", scene, "--kind", "room", "--seed", 3, "--mics", 3, "--seconds", 5, "--soundcheck", 4)
     calibration = tmp_path / "c.rtcal"
-    told = rtsep("learn", scene / "mics", "-o", calibration, "--taps", 2048, "--solos", scene / "solos.csv", "--json")
+    told = rtsep("learn", scene / "mics", "-o", calibration, "--taps", 4096, "--solos", scene / "solos.csv", "--json")
     assert all(row["confidence"] > 0.5 for row in json.loads(told.stdout)["mics"])
     rtsep("render", scene / "mics", "-o", tmp_path / "clean", "--preset", "live", "--calibration", calibration)
     assert len(list((tmp_path / "clean").iterdir())) == 3
@@ -139,7 +139,7 @@ def test_scene_learn_render_evaluate(tmp_path: pathlib.Path) -> None:
     refused("render", scene / "mics" / sorted(os.listdir(scene / "mics"))[0], "-o", tmp_path / "x.wav",
             "--calibration", calibration, says="3")
     soundfile.write(tmp_path / "other.wav", np.zeros((2000, 3)), 44100)
-    refused("render", tmp_path / "other.wav", "-o", tmp_path / "x.wav", "--calibration", calibration, says="16000")
+    refused("render", tmp_path / "other.wav", "-o", tmp_path / "x.wav", "--calibration", calibration, says="48000")
     assert not (tmp_path / "x.wav").exists()
 
 

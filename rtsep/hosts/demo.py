@@ -69,8 +69,8 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
     out = Path(options.out)
     _check_out(out)
     preset = presets.load(options.preset)
-    say(f"making a concert: {options.mics} mics, {options.kind}, {options.seconds:g} s")
     scene = make_scene(options.kind, options.seed, options.mics, options.seconds)
+    say(f"made a concert: {', '.join(scene.names)}; {options.kind}, {options.seconds:g} s")
     engine = make_engine(preset, scene.rate, scene.names)
     late = engine.latency
     say(

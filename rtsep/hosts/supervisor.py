@@ -175,6 +175,12 @@ class Supervisor:
         request = self._request
         if self._lives:
             request = soundcard.without_params(request)
+            if self._info:   # by name from now on: another default device is not the one that was lost
+                api, source, target = (self._info[key] for key in ("host_api", "input_device", "output_device"))
+                request = dataclasses.replace(
+                    request, rate=self._rate, input_device=f"{api}:{source}",
+                    output_device=f"{api}:{target}" if target else None,
+                )
             if self._keep.exists():
                 request = dataclasses.replace(request, calibration=str(self._keep))
             if request.tape is not None:
