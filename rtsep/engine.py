@@ -91,6 +91,7 @@ class Engine(Stage):
                 options["start"] = before.paths
             elif self._calibration is not None:
                 options["start"] = self._calibration.paths
+                options["confidence"] = self._calibration.confidence
         if config.stage == "spectral":
             most = int(CLASS_LIMITS[preset.latency_class] * fmt.rate)
             options["synthesis"], options["hop"] = _fit(options["synthesis"], options["hop"], most)

@@ -49,6 +49,7 @@ ADAPT = np.dtype([
     ("versions", np.int64),                                 # int64[GROUPS]: as this side sees them
     ("memory", np.float32), ("drift", np.float32), ("caution", np.float32), ("smoothing", np.float32),
     ("restored", np.int64), ("restores", np.int64), ("skipped", np.int64), ("jobs", np.int64),
+    ("renew", np.int64),                                    # jobs that must still export although nothing is learnt
 ], align=True)
 _ADAPT = from_dtype(ADAPT)
 _CANCELLER = from_dtype(CANCELLER)
@@ -227,6 +228,11 @@ def _restore(s, c, m):
     good_re = carray(samples(s.good_re), (size,))
     good_im = carray(samples(s.good_im), (size,))
     if s.restores > 0 and m - s.restored < 1000:
+        p = carray(samples(s.p), (c.partitions, k * k * ROW))
+        prior = carray(samples(s.prior), (c.partitions,))
+        for q in range(c.partitions):
+            for n in range(k * k * ROW):
+                p[q, n] = prior[q]
         for n in range(size):
             good_re[n] = np.float32(0)
             good_im[n] = np.float32(0)
@@ -234,6 +240,7 @@ def _restore(s, c, m):
     _copy(good_im, w_im)
     s.restored = m
     s.restores += 1
+    s.renew = GROUPS
 
 
 @kernel
@@ -270,21 +277,9 @@ def _finish(c, m, wrote):
 
 
 @kernel
-def _job(s, c, m):
+def _learn_all(s, c, m, y_power):
+    """Learn every path from the partition that has just ended."""
     k = c.channels
-    exchange = carray(pointer(c.exchange), (EXCHANGE,), np.int64)
-    y_power = carray(samples(s.y_power), (HISTORY, k, ROW))
-    _observe(c, m, y_power)
-    if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
-        s.skipped += 1           # what this job would read is being overwritten
-        _finish(c, m, 0)
-        return
-    if exchange[RESTORE] and m - s.restored > _CALM:
-        _restore(s, c, m)
-        store_release(c.exchange + 8 * RESTORE, 0)
-    if carray(pointer(c.wanted), (HISTORY,), np.int64)[m % HISTORY] == 0:
-        _finish(c, m, 0)
-        return
     w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
     w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
     p_all = carray(samples(s.p), (c.partitions, k, k, ROW))
@@ -314,6 +309,12 @@ def _job(s, c, m):
                 if j != i:
                     _learn(w_re[p, i, j], w_im[p, i, j], p_all[p, i, j], far_re[slot, j], far_im[slot, j],
                            e_re, e_im, den, s.memory, noise, most)
+
+
+@kernel
+def _hand_over(s, c, m):
+    """Export the partitions whose turn it is to the idle version."""
+    k = c.channels
     group = m % GROUPS
     # The idle version must really be idle: what the job four blocks ago wrote has been taken into use.
     sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
@@ -327,6 +328,29 @@ def _job(s, c, m):
     if group == 0:
         _invert_tap0(s, c, v)
     versions[group] = v
+
+
+@kernel
+def _job(s, c, m):
+    k = c.channels
+    exchange = carray(pointer(c.exchange), (EXCHANGE,), np.int64)
+    y_power = carray(samples(s.y_power), (HISTORY, k, ROW))
+    _observe(c, m, y_power)
+    if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
+        s.skipped += 1           # what this job would read is being overwritten
+        _finish(c, m, 0)
+        return
+    if exchange[RESTORE] and m - s.restored > _CALM:
+        _restore(s, c, m)
+        store_release(c.exchange + 8 * RESTORE, 0)
+    wanted = carray(pointer(c.wanted), (HISTORY,), np.int64)[m % HISTORY]
+    if wanted == 0 and s.renew == 0:
+        _finish(c, m, 0)
+        return
+    if wanted:
+        _learn_all(s, c, m, y_power)
+    s.renew = max(0, s.renew - 1)
+    _hand_over(s, c, m)
     _keep_good(s, c, m)
     s.jobs += 1
     _finish(c, m, 1)

@@ -29,7 +29,8 @@ NEAR_BINS = 72          # 65 bins, rounded up so that loops vectorise
 HISTORY = 32            # blocks of 512 whose spectra and samples are kept: partitions, and slack for the helper
 GROUPS = 4              # partitions p with the same p % 4 are renewed by the same job
 DUE = 2                 # blocks from the end of a partition to the use of what was learnt from it
-EXPLODED = np.float32(32)
+EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
+LOUDNESS_KEPT = np.float32(0.9995)   # a segment: falls to half in 1.8 s
 
 CANCELLER = np.dtype([
     ("channels", np.int64), ("position", np.int64), ("partitions", np.int64),
@@ -60,6 +61,7 @@ CANCELLER = np.dtype([
     ("follows", np.int64),                                     # 1: another canceller decides, this one applies
     ("late", np.int64),                                        # updates that were not ready when due
     ("exploded", np.int64), ("clear", np.int64),
+    ("loudest", np.float32), ("unused", np.float32),           # peak of all inputs, slowly forgotten
 ], align=True)
 PUBLISHED, DONE, APPLIED, STOP, RESTORE = 0, 8, 16, 24, 32     # places in `exchange`
 EXCHANGE = 40
@@ -259,6 +261,7 @@ def _start_segment(s):
         # The sums of the next block use the spectra that `_start_block` has just made, and may take all of this one.
         _far_share(s, segment // 8, within - 1)
     _near(s, segment)
+    s.loudest *= LOUDNESS_KEPT
     pending = carray(samples(s.pending), (k, 128))
     amounts = carray(samples(s.amounts), (k, ramp.RAMP))
     amount = carray(samples(s.amount), (k,))
@@ -311,14 +314,16 @@ def canceller(state, x, out, frames):
         place = s.position + n
         within = place % BLOCK
         for i in range(k):
+            s.loudest = max(s.loudest, abs(given[i, n]))
             r[i] = given[i, n] - far[block % 2, i, within] - near[i, offset + n] - pending[i, offset + n]
         exploded = False
+        most = EXPLODED * s.loudest + np.float32(1e-4)
         for i in range(k):
             v = np.float32(0)
             for j in range(k):
                 v += inverse[i, j] * r[j]
             y[i] = v
-            if not abs(v) < EXPLODED:
+            if not abs(v) < most:
                 exploded = True
         if exploded:
             s.exploded += 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
+from rtsep.estimators.stability import stable
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
@@ -19,9 +20,9 @@ from rtsep_kernels.memory import aligned
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
-_CALIBRATED = (0.9998, 3e-4)
+_CALIBRATED = (0.99998, 3e-5)
 _PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
-_CALIBRATED_DOUBT = 5e-4                # what remains unknown after a soundcheck, same unit
+_CALIBRATED_DOUBT = 2.5e-3              # part of it that a soundcheck leaves unknown
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -37,7 +38,10 @@ class Canceller(Stage):
     taps : int
         Length of each path, samples, a multiple of 512.
     start : float32[k, k, n], optional
-        Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces.
+        Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces. Where
+        together they would make the loop unstable, they are turned down (see `rtsep.estimators.stability`).
+    confidence : float32[k, k], optional
+        1: the path is as good as a soundcheck makes it, and is changed slowly; 0 (the default): it is a guess.
 
     References
     ----------
@@ -47,10 +51,12 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 8192, start: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, name: str = "canceller", taps: int = 8192, start: NDArray[np.float32] | None = None,
+                 confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
         self._taps = taps
-        self._first_paths = start
+        self._first_paths = None if start is None else stable(start)
+        self._confidence = confidence
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
 
@@ -116,7 +122,9 @@ class Canceller(Stage):
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
         record["canceller"] = self._record.ctypes.data
-        record["memory"], record["drift"] = _BLIND if self._first_paths is None else _CALIBRATED
+        others = ~np.eye(k, dtype=bool)
+        known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
+        record["memory"], record["drift"] = _CALIBRATED if known else _BLIND
         record["caution"] = 1.5
         record["smoothing"] = 0.6
         self._record["job"] = adapt.adapt_job.address
@@ -146,7 +154,9 @@ class Canceller(Stage):
         self._filters["p"][:] = prior[:, None, None, None]
         self._keep["versions"][:] = 0
         if self._first_paths is not None:
-            self._filters["p"][:] = _CALIBRATED_DOUBT
+            if self._confidence is not None:
+                doubt = 1 - (1 - _CALIBRATED_DOUBT) * np.clip(self._confidence, 0, 1)
+                self._filters["p"] *= doubt[None, :, :, None].astype(np.float32)
             paths = np.zeros((k, k, self._taps), np.float32)
             known = self._first_paths[..., : self._taps]
             paths[..., : known.shape[-1]] = known
