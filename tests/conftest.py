@@ -1,4 +1,4 @@
-"""Tests import their helpers (`naive`, `jack`) as modules of this folder."""
+"""Tests import their helpers (`naive`, `jack_server`) as modules of this folder."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def canceller(x: Float, paths: Float) -> Float:
     return y[:, taps:]
 
 
-def kalman(x: Float, y: Float, partitions: int, memory: float, drift: float, prior: Float) -> list[NDArray[np.complex128]]:
+def kalman(
+    x: Float, y: Float, partitions: int, memory: float, drift: float, prior: Float
+) -> list[NDArray[np.complex128]]:
     """Return the filters after each block of 512 of the cleaned signals y; a quarter is made causal in each."""
     k, frames = y.shape
     w = np.zeros((partitions, k, k, 513), complex)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
-from rtsep.estimators.stability import stable
 from rtsep.errors import WorkerError
+from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep_kernels import adapt, ramp
