@@ -99,7 +99,10 @@ def main() -> None:
     parser.add_argument("--json")
     args = parser.parse_args()
     deadline = BLOCK / RATE * 1e6
-    print(f"{'case':<32} cpu/audio   p50    p99  p99.9    max | twin p50  p99  p99.9 | peak/p50  late (twin)  late updates")
+    print(
+        f"{'case':<32} cpu/audio   p50    p99  p99.9    max | twin p50  p99  p99.9 |"
+        " peak/p50  late (twin)  late updates"
+    )
     results = {}
     for name, (k, stages) in CASES.items():
         r = results[name] = measure(k, stages(), args.seconds)

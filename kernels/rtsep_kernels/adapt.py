@@ -78,7 +78,7 @@ def _error_spectrum(s, c, m, i, e_re, e_im):
     history = carray(samples(c.history), (c.channels, HISTORY * BLOCK))
     time = carray(samples(s.time), (1024,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
-    first = (m % HISTORY) * BLOCK
+    first = (m & (HISTORY - 1)) * BLOCK   # masked, as in canceller.py, so that the copy vectorises
     for n in range(BLOCK):
         time[n] = np.float32(0)
         time[BLOCK + n] = history[i, first + n]
@@ -209,7 +209,7 @@ def _invert_tap0(s, c, v):
             if singular:
                 inverse[i, j] = np.float32(1) if i == j else np.float32(0)
             else:
-                inverse[i, j] = a[i, k + j]
+                inverse[j, i] = a[i, k + j]
 
 
 @kernel

@@ -9,7 +9,8 @@ work of every 64-sample segment is about the same:
     taps 1024..      partitions of 512, spectra of 1024 points, made ready during the block before
 
 Everything is added to the future in an order that depends on the 64-sample grid alone: a host's block length
-cannot change a bit. Filters exist in two versions per group of partitions; `adapt` writes the idle one, and this
+cannot change a bit. Offsets are masked (``& 63``) where the compiler cannot see that they are not negative: numba
+would look for negative indices in every turn of the inner loops, which then do not vectorise. Filters exist in two versions per group of partitions; `adapt` writes the idle one, and this
 file flips them at the sample where they are due (see `_apply_due`).
 """
 
@@ -39,7 +40,7 @@ CANCELLER = np.dtype([
     ("near_re", np.int64), ("near_im", np.int64),              # float32[16, k, NEAR_ROW]: spectra of y
     ("far_re", np.int64), ("far_im", np.int64),                # float32[HISTORY, k, ROW]
     ("head", np.int64),                                        # float32[2, k, k, 64]: taps 1..63
-    ("inverse", np.int64),                                     # float32[2, k, k]: inverse of I + tap 0
+    ("inverse", np.int64),                                     # float32[2, k, k]: inverse of I + tap 0, transposed
     ("near_filter_re", np.int64), ("near_filter_im", np.int64),  # float32[2, k, k, 15, NEAR_ROW]
     ("far_filter_re", np.int64), ("far_filter_im", np.int64),  # float32[2, partitions, k, k, ROW]
     ("versions", np.int64),                                    # int64[GROUPS]
@@ -52,7 +53,8 @@ CANCELLER = np.dtype([
     ("plan128", np.int64), ("inverse128", np.int64), ("plan1024", np.int64), ("inverse1024", np.int64),
     ("adapt", np.int64), ("amount", np.int64),              # targets: float32[1], float32[k]
     ("amounts", np.int64), ("ramp_segments", np.int64),        # float32[k, RAMP]
-    ("row", np.int64),                                         # float32[2, k]: r and y of one sample
+    ("row", np.int64),                                         # float32[k]: y of one sample
+    ("remainder", np.int64), ("cleaned", np.int64), ("limits", np.int64),   # scratch: float32[k, 64] twice, [64]
     ("power", np.int64),                                       # float32[HISTORY, 2, k]: of x and y, per block
     # Exchange with `adapt`, int64: published, done, applied jobs; stop. One cache line each.
     ("exchange", np.int64),
@@ -119,8 +121,8 @@ def _far_spectra(s, block):
     far_im = carray(samples(s.far_im), (HISTORY, k, ROW))
     time = carray(samples(s.time), (1024,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
-    first = ((block - 1) % HISTORY) * BLOCK
-    second = (block % HISTORY) * BLOCK
+    first = ((block - 1) & (HISTORY - 1)) * BLOCK
+    second = (block & (HISTORY - 1)) * BLOCK
     for j in range(k):
         for i in range(BLOCK):
             time[i] = history[j, first + i]
@@ -222,9 +224,13 @@ def _near(s, segment):
     time = carray(samples(s.time), (1024,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
     mask = HISTORY * BLOCK - 1
+    older = ((segment - 2) * 64) & mask
+    newer = ((segment - 1) * 64) & mask
     for j in range(k):
-        for n in range(128):
-            time[n] = history[j, (segment * 64 - 128 + n) & mask]
+        for n in range(64):
+            time[n] = history[j, older + n]
+        for n in range(64):
+            time[64 + n] = history[j, newer + n]
         call_fft(s.forward, s.plan128, s.time, s.spectrum)
         split(spectrum, near_re[(segment - 1) % NEAR, j], near_im[(segment - 1) % NEAR, j], 65)
     v0 = versions[0]
@@ -275,13 +281,73 @@ def _start_segment(s):
 @kernel
 def _push(pending, taps, k, y, start):
     """Add taps 1..63 of a sample just computed to the samples to come."""
+    first = start & 127
     for i in range(k):
         for j in range(k):
             if i == j:
                 continue
             v = y[j]
             for n in range(64):
-                pending[i, start + n] += taps[i, j, n] * v
+                pending[i, first + n] += taps[i, j, n] * v
+
+
+@kernel
+def _known_part(s, given, remainder, limits, offset, frames):
+    """Take away what was known before these samples, and note how loud each may become."""
+    k = s.channels
+    near = carray(samples(s.near_tail), (k, 64))
+    far = carray(samples(s.far_tail), (2, k, BLOCK))[(s.position // BLOCK) & 1]
+    within = s.position & (BLOCK - 1)
+    for n in range(frames):
+        limits[n] = np.float32(0)
+    for i in range(k):
+        for n in range(frames):
+            limits[n] = max(limits[n], abs(given[i, n]))
+            remainder[i, n] = given[i, n] - far[i, within + n] - near[i, offset + n]
+    loudest = s.loudest
+    for n in range(frames):
+        loudest = max(loudest, limits[n])
+        limits[n] = EXPLODED * loudest + np.float32(1e-4)
+    s.loudest = loudest
+
+
+@kernel
+def _fall_back(s, given, y, n):
+    """Give one sample dry, and have history and filters renewed: the loop feeds itself."""
+    s.exploded += 1
+    s.clear = 1
+    if s.follows == 0:
+        store_release(s.exchange + 8 * RESTORE, 1)
+    for i in range(s.channels):
+        y[i] = given[i, n]
+
+
+@kernel
+def _recursion(s, given, remainder, limits, cleaned, offset, frames):
+    """Sample by sample: subtract what is pending, solve tap 0, add the next 63 taps to what is pending."""
+    k = s.channels
+    version = carray(pointer(s.versions), (GROUPS,), np.int64)[0]
+    taps = carray(samples(s.head), (2, k, k, 64))[version]
+    inverse = carray(samples(s.inverse), (2, k, k))[version]
+    pending = carray(samples(s.pending), (k, 128))
+    y = carray(samples(s.row), (k,))
+    for n in range(frames):
+        for i in range(k):
+            y[i] = np.float32(0)
+        for j in range(k):
+            r = remainder[j, n] - pending[j, offset + n]
+            for i in range(k):
+                y[i] += inverse[j, i] * r
+        loudest = np.float32(0)
+        for i in range(k):
+            loudest = max(loudest, abs(y[i]))
+            if not np.isfinite(y[i]):
+                loudest = np.float32(np.inf)
+        if loudest > limits[n]:
+            _fall_back(s, given, y, n)
+        for i in range(k):
+            cleaned[i, n] = y[i]
+        _push(pending, taps, k, y, offset + n + 1)
 
 
 @stage_entry(CANCELLER)
@@ -292,53 +358,32 @@ def canceller(state, x, out, frames):
         s.clear = 1
         return 0
     k = s.channels
-    offset = s.position % 64
+    offset = s.position & 63
     if offset == 0:
         _start_segment(s)
     given = carray(x, (k, frames))
     target = carray(out, (k, frames))
+    remainder = carray(samples(s.remainder), (k, 64))
+    cleaned = carray(samples(s.cleaned), (k, 64))
+    limits = carray(samples(s.limits), (64,))
+    _known_part(s, given, remainder, limits, offset, frames)
+    _recursion(s, given, remainder, limits, cleaned, offset, frames)
     history = carray(samples(s.history), (k, HISTORY * BLOCK))
-    pending = carray(samples(s.pending), (k, 128))
-    versions = carray(pointer(s.versions), (GROUPS,), np.int64)
-    taps = carray(samples(s.head), (2, k, k, 64))[versions[0]]
-    inverse = carray(samples(s.inverse), (2, k, k))[versions[0]]
-    near = carray(samples(s.near_tail), (k, 64))
-    far = carray(samples(s.far_tail), (2, k, BLOCK))
+    place = s.position & (HISTORY * BLOCK - 1)
     amounts = carray(samples(s.amounts), (k, ramp.RAMP))
-    row = carray(samples(s.row), (2, k))
-    r = row[0]
-    y = row[1]
-    block = s.position // BLOCK
-    power = carray(samples(s.power), (HISTORY, 2, k))[block % HISTORY]
-    for n in range(frames):
-        place = s.position + n
-        within = place % BLOCK
-        for i in range(k):
-            s.loudest = max(s.loudest, abs(given[i, n]))
-            r[i] = given[i, n] - far[block % 2, i, within] - near[i, offset + n] - pending[i, offset + n]
-        exploded = False
-        most = EXPLODED * s.loudest + np.float32(1e-4)
-        for i in range(k):
-            v = np.float32(0)
-            for j in range(k):
-                v += inverse[i, j] * r[j]
-            y[i] = v
-            if not abs(v) < most:
-                exploded = True
-        if exploded:
-            s.exploded += 1
-            s.clear = 1
-            if s.follows == 0:
-                store_release(s.exchange + 8 * RESTORE, 1)
-            for i in range(k):
-                y[i] = given[i, n]
-        for i in range(k):
+    power = carray(samples(s.power), (HISTORY, 2, k))[(s.position // BLOCK) % HISTORY]
+    for i in range(k):
+        before = power[0, i]
+        after = power[1, i]
+        for n in range(frames):
             v = given[i, n]
-            history[i, place & (HISTORY * BLOCK - 1)] = y[i]
-            power[0, i] += v * v
-            power[1, i] += y[i] * y[i]
+            y = cleaned[i, n]
+            history[i, place + n] = y
+            before += v * v
+            after += y * y
             share = ramp.value(amounts[i], offset + n)
-            target[i, n] = y[i] if share == np.float32(1) else v + (y[i] - v) * share
-        _push(pending, taps, k, y, offset + n + 1)
+            target[i, n] = y if share == np.float32(1) else v + (y - v) * share
+        power[0, i] = before
+        power[1, i] = after
     s.position += frames
     return 0

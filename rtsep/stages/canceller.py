@@ -81,7 +81,8 @@ class Canceller(Stage):
             "far_tail": (2, k, kernels.BLOCK), "near_sum_re": (kernels.NEAR_ROW,), "near_sum_im": (kernels.NEAR_ROW,),
             "far_sum_re": (row,), "far_sum_im": (row,), "time": (1024,), "spectrum": (2 * row,),
             "near_re": (kernels.NEAR, k, kernels.NEAR_ROW), "near_im": (kernels.NEAR, k, kernels.NEAR_ROW),
-            "far_re": (history, k, row), "far_im": (history, k, row), "amounts": (k, ramp.RAMP), "row": (2, k),
+            "far_re": (history, k, row), "far_im": (history, k, row), "amounts": (k, ramp.RAMP), "row": (k,),
+            "remainder": (k, 64), "cleaned": (k, 64), "limits": (64,),
             "power": (history, 2, k),
         }.items():
             self._hold(name, aligned(shape))
