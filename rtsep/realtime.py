@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-AUDIO = 70    # below JACK's own threads, above everything that may be late
-HELPER = 60
+AUDIO = 70   # of our own clock; a sound server chooses for its clients
+HELPER = 1    # above everything ordinary, below any audio thread: JACK gives its clients as little as 5
 HINT = (
     "real-time priority was refused: put `@audio - rtprio 95` into /etc/security/limits.d/audio.conf, "
     "join the group audio, and log in again"

@@ -25,16 +25,21 @@ class JackServer:
     period, rate, channels : int
     name : str, optional
         A name that was used before, to come back after a death.
+    realtime : bool
+        Ask for real-time threads, as a real server has; the system may refuse, then it does not start.
     """
 
-    def __init__(self, period: int, rate: int, channels: int, name: str | None = None) -> None:
+    def __init__(
+        self, period: int, rate: int, channels: int, name: str | None = None, realtime: bool = False
+    ) -> None:
         self.name = name or f"rtsep-test-{os.getpid()}-{secrets.token_hex(3)}"
         self.rate = rate
         self.environment = {
             **os.environ, "JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1",
             "JACK_NO_START_SERVER": "1",
         }
-        command = ["jackd", "-r", "-n", self.name, "-d", "dummy", "-r", str(rate), "-p", str(period)]
+        command = ["jackd", "-R" if realtime else "-r", "-n", self.name]
+        command += ["-d", "dummy", "-r", str(rate), "-p", str(period)]
         command += ["-C", str(channels), "-P", str(channels)]
         self.process = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -105,7 +105,7 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
         "seconds": x.shape[1] / scene.rate,
         "wall_s": wall,
         "latency_samples": late,
-        "measured_latency_samples": [_delay(scene.images[i], live[i]) for i in range(len(scene.names))],
+        "measured_latency_samples": [delay(scene.images[i], live[i]) for i in range(len(scene.names))],
         "late_blocks": int(runner.record["late"][0]),
         "live_equals_offline": bool(np.array_equal(same, live)),
         "block_us": metrics.percentiles(runner.microseconds()),
@@ -140,8 +140,13 @@ def _play(runner: Runner, x: Block, out: Block, block: int, rate: int, say: Any)
         thread.join()
 
 
-def _delay(wanted: Block, heard: Block) -> int:
-    """Find the lag at which what came out correlates most with the wanted sound."""
+def delay(wanted: Block, heard: Block) -> int:
+    """Find the lag, in samples, at which what came out correlates most with the wanted sound.
+
+    Parameters
+    ----------
+    wanted, heard : float32[frames]
+    """
     size = 1 << int(np.ceil(np.log2(wanted.size + heard.size)))
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size))
     # Whitened, a lag is as sharp for a bass as for a hi-hat.
