@@ -1,35 +1,58 @@
-"""Presets: strict TOML to dataclasses and back. Every mistake is named with its line and what would be right."""
+"""Presets: TOML to checked dataclasses and back, and what a change from one to another disturbs."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
-import pathlib
 import re
+import secrets
+import shutil
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from rtsep.errors import InputError
-from rtsep.params import Param
+from rtsep.params import Option, Param
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 
 SCHEMA = 1
-_MOST_BLOCK = 2048
-_TOP = ("schema", "name", "latency_class", "host", "chain", "params")
+"""The number that a preset's `schema` must be."""
+
+HOST_OPTIONS = (Option("block", int, 64, "Frames per device block.", 1, 2048),)
+
+# No hand-written preset comes near it; a wrong path (a recording, /dev/zero) must not fill the memory.
+LARGEST_FILE = 1 << 18
 
 
 @dataclass(frozen=True)
 class HostConfig:
-    """What the host is asked for: `block` frames per block."""
+    """What a preset says of the sound card.
+
+    Parameters
+    ----------
+    block : int
+        Frames per device block.
+    """
 
     block: int
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of the chain: its kind, its name, and every option, defaults filled in."""
+    """One stage of the chain.
+
+    Parameters
+    ----------
+    stage : str
+        Its name in the catalogue.
+    name : str
+        Its name in parameter paths.
+    options : mapping of str to value
+        Every option of the stage.
+    """
 
     stage: str
     name: str
@@ -38,17 +61,19 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A whole preset, checked.
+    """A whole set-up.
 
     Parameters
     ----------
     name : str
     latency_class : str
-        `live`, `monitor`, `foh` or `record`: the most latency that the chain may add.
+        `live`, `monitor`, `foh` or `record`.
     host : HostConfig
     chain : tuple of StageConfig
-    params : mapping of str to float
-        Path to value; the paths' microphones are checked when they are known.
+        In the order in which the sound passes.
+    params : mapping of path to float
+        Values that differ from the defaults. Paths for all microphones stand before paths for one, so that
+        setting them in order ends as the preset means it.
     """
 
     name: str
@@ -58,91 +83,124 @@ class Preset:
     params: Mapping[str, float]
 
 
-def names() -> list[str]:
-    """Return the names of the presets that come with rtsep, quickest first."""
-    found = {path.stem for path in _folder().glob("*.toml")}
-    return [name for name in CLASS_LIMITS if name in found] + sorted(found - set(CLASS_LIMITS))
+def load(name_or_path: str | os.PathLike[str]) -> Preset:
+    """Read and check a preset.
 
-
-def load(name_or_path: str) -> Preset:
-    """Load a preset by name, or from a .toml file.
+    Parameters
+    ----------
+    name_or_path : str or path
+        One of `names()`, or else a file.
 
     Raises
     ------
     InputError
-        `file:line: what is wrong; what is allowed`.
+        If it cannot be read, or anything in it is wrong; with the line.
     """
-    if name_or_path in names():
-        path = _folder() / f"{name_or_path}.toml"
-    else:
-        path = pathlib.Path(name_or_path)
-        if path.suffix != ".toml" or not path.exists():
-            raise InputError(
-                f"preset {name_or_path}", "there is no such preset or file",
-                f"known: {', '.join(names())}, or a path to a .toml",
-            )
+    path, place = Path(name_or_path), str(name_or_path)
+    if place in names():
+        path = _builtin_folder() / f"{place}.toml"
+        place = path.name
+    allowed = "allowed is a .toml file or one of " + ", ".join(names())
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(str(path), "it is not UTF-8 text", "a preset is a TOML file") from None
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise InputError(place, "there is no such preset", allowed) from None
     except OSError as error:
-        raise InputError(str(path), error.strerror or "cannot be read", "a preset is a TOML file") from None
-    return loads(text, str(path))
+        raise InputError(place, f"cannot be read: {error.strerror}", allowed) from None
+    except ValueError:  # a path with a null character
+        raise InputError(repr(place), "is not a path", allowed) from None
+    if len(data) > LARGEST_FILE:
+        raise InputError(place, f"is larger than {LARGEST_FILE} bytes", allowed)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        bad = data[error.start]
+        raise InputError(f"{place}:{line}", f"byte 0x{bad:02x} is not UTF-8", "save the file as UTF-8") from None
+    return loads(text, place)
 
 
 def loads(text: str, place: str) -> Preset:
-    """Read a preset from text; `place` names it in errors.
+    """Check a preset's text.
 
-    Raises
-    ------
-    InputError
-        As `load`.
+    Parameters
+    ----------
+    text : str
+        TOML.
+    place : str
+        What errors call it; they add the line.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+)", str(error))
-        line = found.group(1) if found else str(text.count("\n") + 1)
-        problem = re.sub(r" \(at .*\)", "", str(error))
-        allowed = "see the presets that come with rtsep"
-        raise InputError(f"{place}:{line}", f"this is no TOML: {problem}", allowed) from None
-    return _Reader(text, place).preset(data)
+    # Windows editors put a byte order mark in front, which tomllib refuses.
+    return _Reader(text.removeprefix("\ufeff"), place).preset()
 
 
 def dumps(preset: Preset) -> str:
-    """Write a preset as TOML text that `loads` reads back to an equal one."""
+    """Return a preset as TOML, every option written out; `loads` makes an equal one of it."""
     lines = [
-        f"schema = {SCHEMA}", f"name = {_toml(preset.name)}", f"latency_class = {_toml(preset.latency_class)}", "",
-        "[host]", f"block = {preset.host.block}",
+        f"schema = {SCHEMA}",
+        f"name = {_toml(preset.name)}",
+        f"latency_class = {_toml(preset.latency_class)}",
+        "",
+        "[host]",
+        f"block = {_toml(preset.host.block)}",
     ]
     for config in preset.chain:
-        lines += ["", "[[chain]]", f"stage = {_toml(config.stage)}", f"name = {_toml(config.name)}"]
+        lines += ["", "[[chain]]", f"stage = {_toml(config.stage)}"]
+        if config.name != config.stage:
+            lines.append(f"name = {_toml(config.name)}")
         lines += [f"{key} = {_toml(value)}" for key, value in config.options.items()]
     lines += ["", "[params]"]
     lines += [f"{_toml(path)} = {_toml(value)}" for path, value in preset.params.items()]
     return "\n".join(lines) + "\n"
 
 
-def save(preset: Preset, path: str) -> None:
-    """Write a preset to a file, beside it first, then renamed.
+def save(preset: Preset, path: str | os.PathLike[str]) -> None:
+    """Write a preset; whatever fails, the file is the old one or the new one, whole.
 
     Raises
     ------
     InputError
-        If it cannot be written.
+        If the preset would not load again, or the file cannot be written.
     """
-    target = pathlib.Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    text = dumps(preset)
+    loads(text, str(path))
+    temporary: Path | None = None
     try:
-        beside.write_text(dumps(preset), encoding="utf-8")
-        os.replace(beside, target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(path, error.strerror or "cannot be written", "choose a folder that can be written") from None
+        # Renaming onto a link would replace the link, not the preset that it leads to.
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(str(path), f"cannot be written: {reason}", "allowed is a file in a writable folder") from None
+    finally:
+        # After a rename nothing is there any more; after Ctrl-C or an error this is the half-written one.
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def names() -> list[str]:
+    """Return the names of the builtin presets, quickest first."""
+    found = {path.stem for path in _builtin_folder().glob("*.toml")}
+    return [name for name in CLASS_LIMITS if name in found] + sorted(found - set(CLASS_LIMITS))
 
 
 def diff(old: Preset, new: Preset) -> Literal["nothing", "params", "chain", "host"]:
-    """Say what a change from one preset to another takes: the most disruptive part decides."""
+    """Say what must be done to get from one preset to another: the most disruptive wins.
+
+    Returns
+    -------
+    str
+        `host`: open the device again; `chain`: build the chain and swap, as the latency class may allow another
+        one; `params`: set values; `nothing`: at most the preset's name differs.
+    """
     if old.host != new.host:
         return "host"
     if old.chain != new.chain or old.latency_class != new.latency_class:
@@ -153,184 +211,271 @@ def diff(old: Preset, new: Preset) -> Literal["nothing", "params", "chain", "hos
 
 
 def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
-    """Return each stage's name and parameters, as `Board` wants them; the engine's own, `output`, comes last."""
-    return [*((config.name, STAGES[config.stage].params) for config in preset.chain), ("output", OUTPUT_PARAMS)]
+    """Return what `Board` is laid out by: each stage's name and parameters, and the engine's own last."""
+    groups: list[tuple[str, Sequence[Param]]] = [(c.name, STAGES[c.stage].params) for c in preset.chain]
+    return [*groups, ("output", OUTPUT_PARAMS)]
 
 
-def _folder() -> pathlib.Path:
-    here = pathlib.Path(__file__).parent
+Key = tuple[str | int, ...]
+"""Way through the document: keys of tables, numbers of array elements."""
+
+
+class _Reader:
+    """Turns one document into a Preset, and knows the line of every complaint."""
+
+    def __init__(self, text: str, place: str) -> None:
+        self.text = text
+        self.place = place
+        self.document = self._parse()
+
+    def preset(self) -> Preset:
+        known = ("schema", "name", "latency_class", "host", "chain", "params")
+        self._known((), self.document, known, "key or table")
+        for key in ("schema", "name", "latency_class"):
+            if key not in self.document:
+                raise InputError(f"{self.place}:1", f"{key} is missing", f"known: {', '.join(known)}")
+        schema = self.document["schema"]
+        if type(schema) is not int or schema != SCHEMA:
+            raise self._error(("schema",), f"{schema!r} is not a schema of this version", f"allowed is {SCHEMA}")
+        name = self.document["name"]
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise self._error(("name",), f"{name!r} is not a name", "allowed is a string that can be shown in one line")
+        latency_class = self._check(
+            ("latency_class",),
+            Option("latency_class", str, "", "", choices=tuple(CLASS_LIMITS)),
+            self.document["latency_class"],
+        )
+        host = HostConfig(**self._options(("host",), self._table(("host",)), HOST_OPTIONS, ()))
+        chain = self._chain()
+        params = self._params({**{c.name: STAGES[c.stage].params for c in chain}, "output": OUTPUT_PARAMS})
+        return Preset(name, latency_class, host, chain, params)
+
+    def _chain(self) -> tuple[StageConfig, ...]:
+        how = "write [[chain]] before each stage"
+        if "chain" not in self.document:
+            raise InputError(f"{self.place}:1", "chain is missing", how)
+        entries = self.document["chain"]
+        if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+            raise self._error(("chain",), "is not a list of stages", how)
+        configs: list[StageConfig] = []
+        for number, entry in enumerate(entries):
+            config = self._stage(("chain", number), entry)
+            if config.name in {c.name for c in configs}:
+                where: Key = ("chain", number, "name" if "name" in entry else "stage")
+                raise self._error(where, f"there are two stages {config.name!r}", 'give one of them another name = "…"')
+            configs.append(config)
+        return tuple(configs)
+
+    def _stage(self, where: Key, entry: dict[str, Any]) -> StageConfig:
+        if "stage" not in entry:
+            # A misspelt `stage` is what the line should lead to.
+            bad = next((key for key in entry if key != "name"), None)
+            place = where if bad is None else (*where, bad)
+            raise self._error(place, "the key 'stage' is missing", "allowed is one of " + ", ".join(STAGES))
+        stage = self._check((*where, "stage"), Option("stage", str, "", "", choices=tuple(STAGES)), entry["stage"])
+        name = entry.get("name", stage)
+        if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+            allowed = "allowed are a to z, 0 to 9 and _, a letter first"
+            raise self._error((*where, "name"), f"{name!r} is not a stage's name", allowed)
+        if name == "output":
+            raise self._error((*where, "name"), "'output' is the engine's own", "allowed is any other name")
+        options = self._options(where, entry, STAGES[stage].options, ("stage", "name"))
+        if stage == "spectral":
+            self._check_windows(where, options)
+        elif stage == "matrix":
+            options["mixing"] = self._matrix((*where, "mixing"), options["mixing"])
+        return StageConfig(stage, name, options)
+
+    def _check_windows(self, where: Key, options: dict[str, Any]) -> None:
+        analysis, synthesis, hop = (options[key] for key in ("analysis", "synthesis", "hop"))
+        # The line of what was written: a default that does not fit has none.
+        written = [key for key in ("synthesis", "hop", "analysis") if self._has((*where, key))]
+        if synthesis > analysis:
+            key = "synthesis" if "synthesis" in written else "analysis"
+            allowed = "allowed is a synthesis window no longer than the analysis window"
+            raise self._error((*where, key), f"synthesis {synthesis} is longer than analysis {analysis}", allowed)
+        if synthesis % hop or synthesis // hop < 2:
+            key = "synthesis" if "synthesis" in written else "hop"
+            allowed = "allowed is synthesis = 2, 3, 4 … times hop"
+            raise self._error((*where, key), f"synthesis {synthesis} does not fit hop {hop}", allowed)
+
+    def _matrix(self, where: Key, rows: list[Any]) -> list[list[float]]:
+        allowed = "allowed is [] or as many rows [a, b, …] as each row has numbers"
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, list):
+                raise self._error(where, f"row {number} is not a list", allowed)
+            if len(row) != len(rows):
+                problem = f"row {number} has {len(row)} numbers, but there are {len(rows)} rows"
+                raise self._error(where, problem, allowed)
+            for value in row:
+                if not _finite(value):
+                    raise self._error(where, f"{value!r} in row {number} is not a finite number", allowed)
+        return [[float(value) for value in row] for row in rows]
+
+    def _params(self, groups: Mapping[str, Sequence[Param]]) -> dict[str, float]:
+        known = {f"{stage}.{param.name}": param for stage, group in groups.items() for param in group}
+        values: dict[str, float] = {}
+        for where, value in self._leaves(("params",), self._table(("params",))):
+            path = ".".join(str(part) for part in where[1:])
+            stage, name, mic = (*path.split(".", 2), None, None)[:3]
+            param = known.get(f"{stage}.{name}")
+            if param is None or (mic is not None and not (mic and mic.isprintable())):
+                allowed = "known: " + ", ".join(known) + ", each also with .mic where it is per microphone"
+                raise self._error(where, "there is no such parameter", allowed)
+            if mic is not None and not param.per_mic:
+                raise self._error(where, "this parameter is one for all microphones", f"use {stage}.{name}")
+            if path in values:
+                raise self._error(where, "is there twice", "allowed is once")
+            values[path] = self._check(where, param, value)
+        return dict(sorted(values.items(), key=lambda item: item[0].count(".") > 1))
+
+    def _leaves(self, where: Key, table: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
+        # Without quotes, spectral.range_db = -18 is a table in a table to TOML, and the same to an engineer.
+        for key, value in table.items():
+            if isinstance(value, dict):
+                yield from self._leaves((*where, key), value)
+            else:
+                yield (*where, key), value
+
+    def _table(self, where: Key) -> dict[str, Any]:
+        table = self.document.get(str(where[0]), {})
+        if not isinstance(table, dict):
+            raise self._error(where, "is not a table", f"write [{where[0]}] once")
+        return table
+
+    def _options(
+        self, where: Key, table: dict[str, Any], options: Sequence[Option], others: Sequence[str]
+    ) -> dict[str, Any]:
+        self._known(where, table, (*others, *(option.name for option in options)), "option")
+        values = {}
+        for option in options:
+            if option.name in table:
+                values[option.name] = self._check((*where, option.name), option, table[option.name])
+            else:
+                # The catalogue's default of a list must not become this preset's to change.
+                values[option.name] = list(option.default) if option.kind is list else option.default
+        return values
+
+    def _known(self, where: Key, table: dict[str, Any], known: Sequence[str], what: str) -> None:
+        for key in table:
+            if key not in known:
+                raise self._error((*where, key), f"unknown {what}", "known: " + ", ".join(known))
+
+    def _check(self, where: Key, rule: Option | Param, value: object) -> Any:
+        try:
+            return rule.check("", value)
+        except InputError as error:
+            raise self._error(where, error.problem, error.allowed) from None
+        except OverflowError:  # TOML's integers have no end, floats do
+            raise self._error(where, "the number is too large", "") from None
+
+    def _error(self, where: Key, problem: str, allowed: str) -> InputError:
+        subject = ".".join(str(part) for part in where if isinstance(part, str))
+        if where[:1] == ("chain",) and len(where) > 1:
+            entry = self.document["chain"][where[1]]
+            stage = entry.get("name", entry.get("stage"))
+            prefix = stage if isinstance(stage, str) else f"[[chain]] {int(where[1]) + 1}"
+            subject = ".".join([prefix, *(str(part) for part in where[2:])])
+        elif where[:1] == ("params",) and len(where) > 1:
+            subject = ".".join(str(part) for part in where[1:])
+        return InputError(f"{self.place}:{self._line(where)}", f"{_shown(subject)}: {_short(problem)}", allowed)
+
+    def _parse(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            message = str(error)
+        except (ValueError, RecursionError) as error:
+            raise InputError(self.place, f"is not TOML: {_short(str(error))}", "see toml.io") from None
+        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        lines = self.text.rstrip().split("\n")
+        number = min(int(found[1]), len(lines)) if found else len(lines)
+        problem = message[: found.start()] if found else message.removesuffix(" (at end of document)")
+        shown = _short(repr(lines[number - 1].strip()))
+        raise InputError(f"{self.place}:{number}", f"{shown} is not TOML: {problem}", "see toml.io")
+
+    def _has(self, where: Key) -> bool:
+        return _depth(self.document, where) == len(where)
+
+    def _line(self, where: Key) -> int:
+        """Return the line, from 1, on which the key at `where` (or the nearest one around it) begins.
+
+        tomllib tells no lines, but the beginning of a valid document is itself valid if it ends with a
+        statement. So the statement is the one that makes the key appear in what the beginning parses to.
+        """
+        where = where[: _depth(self.document, where)]
+        lines = self.text.split("\n")
+
+        def beginning(count: int) -> dict[str, Any] | None:
+            try:
+                return tomllib.loads("\n".join(lines[:count]) + "\n")
+            except tomllib.TOMLDecodeError:
+                return None
+
+        # Invariant: the key is not in the first `low` lines, and in the first `high` lines it is.
+        low, high = 0, len(lines)
+        while high - low > 1:
+            middle = whole = (low + high) // 2
+            document = beginning(whole)
+            while document is None and whole < high:
+                whole += 1
+                document = beginning(whole)
+            if whole == high:
+                # From middle to high is one statement, so only what lies before it is still in question.
+                high = middle
+                while beginning(high) is None:
+                    high -= 1
+                if _depth(beginning(high) or {}, where) < len(where):
+                    return high + 1
+            elif _depth(document or {}, where) < len(where):
+                low = whole
+            else:
+                high = whole
+        return low + 1
+
+
+def _builtin_folder() -> Path:
+    here = Path(__file__).resolve().parent
     wheel = here / "builtin_presets"
     return wheel if wheel.is_dir() else here.parent / "presets"
+
+
+def _depth(document: Any, where: Key) -> int:
+    """Return how many steps of `where` exist in `document`."""
+    for depth, key in enumerate(where):
+        if isinstance(key, int):
+            found = isinstance(document, list) and key < len(document)
+        else:
+            found = isinstance(document, dict) and key in document
+        if not found:
+            return depth
+        document = document[key]
+    return len(where)
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return repr(value)
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-class _Reader:
-    """Turns TOML's dictionaries into a preset; knows on which line each key stands."""
-
-    def __init__(self, text: str, place: str) -> None:
-        self._place = place
-        self._lines = _locate(text)
-
-    def preset(self, data: dict[str, Any]) -> Preset:
-        self._known((), data, _TOP)
-        if self._need((), data, "schema") != SCHEMA:
-            raise self._error(("schema",), f"schema {data['schema']!r} is not known", f"allowed is {SCHEMA}")
-        name = self._need((), data, "name")
-        if not isinstance(name, str) or not name:
-            raise self._error(("name",), f"{name!r} is no name", "allowed is a string that is not empty")
-        latency_class = self._need((), data, "latency_class")
-        if latency_class not in CLASS_LIMITS:
-            allowed = f"allowed is one of {', '.join(CLASS_LIMITS)}"
-            raise self._error(("latency_class",), f"{latency_class!r} is not allowed", allowed)
-        for key, kind, words in (("host", dict, "[host]"), ("params", dict, "[params]"), ("chain", list, "[[chain]]")):
-            if key in data and not isinstance(data[key], kind):
-                raise self._error((key,), f"{key} is no table", f"write {words}")
-        chain = self._chain(self._need((), data, "chain"))
-        return Preset(
-            name, latency_class, self._host(data.get("host", {})), chain, self._params(data.get("params", {}), chain)
-        )
-
-    def _host(self, table: dict[str, Any]) -> HostConfig:
-        self._known(("host",), table, ("block",))
-        block = table.get("block", 64)
-        if not isinstance(block, int) or isinstance(block, bool) or not 1 <= block <= _MOST_BLOCK:
-            allowed = f"allowed is an integer from 1 to {_MOST_BLOCK}"
-            raise self._error(("host", "block"), f"{block!r} is not allowed", allowed)
-        return HostConfig(block)
-
-    def _chain(self, tables: list[Any]) -> tuple[StageConfig, ...]:
-        chain: list[StageConfig] = []
-        for number, table in enumerate(tables):
-            where = ("chain", number)
-            if not isinstance(table, dict):
-                raise self._error(where, f"{table!r} is no stage", "write [[chain]]")
-            stage = table.get("stage")
-            if stage is None:
-                bad = next((key for key in table if key != "name"), None)
-                raise self._error(
-                    where if bad is None else (*where, bad),
-                    "a stage is missing its key 'stage'" + (f", and has {bad!r}" if bad else ""),
-                    f"known: {', '.join(STAGES)}",
-                )
-            if stage not in STAGES:
-                raise self._error((*where, "stage"), f"there is no stage {stage!r}", f"known: {', '.join(STAGES)}")
-            spec = STAGES[stage]
-            self._known(where, table, ("stage", "name", *(option.name for option in spec.options)))
-            name = table.get("name", stage)
-            if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name) or name == "output":
-                allowed = "allowed are a-z, 0-9 and _, not 'output'"
-                raise self._error((*where, "name"), f"{name!r} is no name of a stage", allowed)
-            if any(name == other.name for other in chain):
-                place = (*where, "name") if "name" in table else where
-                raise self._error(place, f"a second stage is called {name!r}", "give it another name = …")
-            options = {
-                option.name: option.check(self._where((*where, option.name)), table.get(option.name, option.default))
-                for option in spec.options
-            }
-            self._together(where, stage, options)
-            chain.append(StageConfig(stage, name, options))
-        if not chain:
-            raise self._error(("chain",), "the chain is empty", "write at least one [[chain]]")
-        return tuple(chain)
-
-    def _together(self, where: tuple[str | int, ...], stage: str, options: dict[str, Any]) -> None:
-        """Check what no option can check alone."""
-        if stage == "spectral":
-            analysis, synthesis, hop = options["analysis"], options["synthesis"], options["hop"]
-            if synthesis > analysis or synthesis % hop or synthesis < 2 * hop:
-                raise self._error(
-                    (*where, "synthesis"), f"synthesis {synthesis} with analysis {analysis} and hop {hop}",
-                    "allowed is a multiple of the hop, at least two hops, at most the analysis window",
-                )
-        if stage == "matrix":
-            rows = options["mixing"]
-            good = all(
-                isinstance(row, list) and len(row) == len(rows) and all(_number(value) for value in row) for row in rows
-            )
-            if not good:
-                allowed = "allowed are as many rows of numbers as there are microphones"
-                raise self._error((*where, "mixing"), "this is no square matrix", allowed)
-
-    def _params(self, table: dict[str, Any], chain: tuple[StageConfig, ...]) -> dict[str, float]:
-        known = {
-            f"{config.name}.{param.name}": param for config in chain for param in STAGES[config.stage].params
-        } | {f"output.{param.name}": param for param in OUTPUT_PARAMS}
-        values = {}
-        for path, value in _flat(table):
-            base = ".".join(path.split(".")[:2])
-            place = ("params", path)
-            if base not in known:
-                raise self._error(place, f"there is no parameter {path!r}", f"known: {', '.join(known)}")
-            param = known[base]
-            if path != base and not param.per_mic:
-                raise self._error(place, f"{path!r} is one for all microphones", f"write {base}")
-            values[path] = param.check(self._where(place), value)
-        return values
-
-    def _known(self, where: tuple[str | int, ...], table: Mapping[str, Any], known: Iterable[str]) -> None:
-        known = list(known)
-        for key in table:
-            if key not in known:
-                raise self._error((*where, key), f"unknown key {key!r}", f"known: {', '.join(known)}")
-
-    def _need(self, where: tuple[str | int, ...], table: Mapping[str, Any], key: str) -> Any:
-        if key not in table:
-            raise self._error(where, f"the key {key!r} is missing", "see the presets that come with rtsep")
-        return table[key]
-
-    def _where(self, keys: tuple[str | int, ...]) -> str:
-        """Name the line of a key, or of the nearest thing around it that has one."""
-        for length in range(len(keys), 0, -1):
-            if keys[:length] in self._lines:
-                return f"{self._place}:{self._lines[keys[:length]]}"
-        return self._place
-
-    def _error(self, keys: tuple[str | int, ...], problem: str, allowed: str) -> InputError:
-        return InputError(self._where(keys), problem, allowed)
+def _shown(text: str) -> str:
+    """Quote what would break the one line of an error."""
+    return _short(text if text.isprintable() else repr(text))
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _flat(table: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    """Unfold a.b.c = 1, which TOML reads as tables when it is not quoted, into ("a.b.c", 1)."""
-    flat: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        flat += _flat(value, f"{before}{key}.") if isinstance(value, dict) else [(before + key, value)]
-    return flat
-
-
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=""")
-
-
-def _locate(text: str) -> dict[tuple[str | int, ...], int]:
-    """Find the line of every table and key; `tomllib` tells lines only of syntax errors."""
-    lines: dict[tuple[str | int, ...], int] = {}
-    counts: dict[str, int] = {}
-    table: tuple[str | int, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.match(line)
-        key = _KEY.match(line)
-        if header:
-            name = header.group(2).strip("\"'")
-            table = (name,)
-            lines.setdefault(table, number)
-            if header.group(1) == "[[":
-                table = (name, counts.get(name, 0))
-                counts[name] = counts.get(name, 0) + 1
-                lines[table] = number
-        elif key:
-            parts = [part.strip().strip("\"'") for part in re.findall(r'"[^"]*"|\'[^\']*\'|[^."\'\s]+', key.group(1))]
-            lines.setdefault((*table, ".".join(parts)), number)
-    return lines
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,364 @@
+"""Presets: what is right comes back equal, what is wrong is named with its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from rtsep import presets
+from rtsep.errors import InputError
+from rtsep.params import Board
+from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
+
+GOOD = """\
+schema = 1
+name = "club"
+latency_class = "foh"
+[host]
+block = 128
+[[chain]]
+stage = "input"
+max_delay_ms = 20
+[[chain]]
+stage = "matrix"
+mixing = [
+    [1, 0.25],  # not [1]
+    [0.5, 1],
+]
+[[chain]]
+stage = "canceller"
+name = "drums"
+taps = 4096
+[[chain]]
+stage = "canceller"
+[[chain]]
+stage = "spectral"
+analysis = 1024
+synthesis = 512
+hop = 128
+[params]
+"spectral.range_db.vox 1" = -6
+"spectral.range_db" = -12
+"drums.amount" = 0.5
+"output.gain_db" = 0
+"""
+
+
+def refused(text: str, line: int | None, *words: str) -> InputError:
+    """Assert that `text` is refused on `line`, in one line that has all `words`."""
+    with pytest.raises(InputError) as caught:
+        presets.loads(text, "club.toml")
+    message = str(caught.value)
+    assert caught.value.place == ("club.toml" if line is None else f"club.toml:{line}"), message
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+    return caught.value
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) == 1, old
+    return GOOD.replace(old, new)
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+def test_a_good_preset_is_read_whole() -> None:
+    preset = presets.loads(GOOD, "club.toml")
+    assert (preset.name, preset.latency_class, preset.host.block) == ("club", "foh", 128)
+    assert [(c.stage, c.name) for c in preset.chain] == [
+        ("input", "input"), ("matrix", "matrix"), ("canceller", "drums"), ("canceller", "canceller"),
+        ("spectral", "spectral"),
+    ]  # fmt: skip
+    assert preset.chain[1].options == {"mixing": [[1, 0.25], [0.5, 1]], "ramp_ms": 40.0, "max_condition": 20.0}
+    assert preset.chain[2].options == {"taps": 4096}
+    assert preset.chain[3].options == {"taps": 8192}
+    assert preset.params["spectral.range_db.vox 1"] == -6
+    assert preset.params["drums.amount"] == 0.5
+
+
+def test_without_quotes_a_path_means_the_same() -> None:
+    bare = changed('"drums.amount" = 0.5', "drums.amount = 0.5").replace('"output.gain_db"', "output.gain_db")
+    assert presets.loads(bare, "") == presets.loads(GOOD, "")
+
+
+def test_one_microphone_is_not_overwritten_by_all() -> None:
+    preset = presets.loads(GOOD, "club.toml")
+    board = Board(("vox 1", "kick"), presets.layout(preset))
+    for path, value in preset.params.items():
+        board.set(path, value)
+    assert board.get("spectral.range_db.vox 1") == -6
+    assert board.get("spectral.range_db.kick") == -12
+
+
+@pytest.mark.parametrize("name", sorted(CLASS_LIMITS))
+def test_each_builtin_preset_is_consistent(name: str) -> None:
+    preset = presets.load(name)
+    assert preset.name == preset.latency_class == name
+    assert preset.host.block <= 512
+    stages = [config.stage for config in preset.chain]
+    assert stages == (["input", "canceller"] if name == "live" else ["input", "canceller", "spectral"])
+    if name != "live":
+        windows = [preset.chain[2].options[key] for key in ("analysis", "synthesis", "hop")]
+        assert windows == {"monitor": [1024, 128, 64], "foh": [1024, 512, 128], "record": [4096, 2048, 256]}[name]
+        assert windows[1] / 48000 <= CLASS_LIMITS[name]
+    board = Board(("a", "b"), presets.layout(preset))
+    for path, value in preset.params.items():
+        board.set(path, value)
+
+
+def test_the_builtin_presets_are_the_four_classes() -> None:
+    assert presets.names() == list(CLASS_LIMITS)
+
+
+def test_the_layout_is_every_stage_by_its_name_and_the_output_last() -> None:
+    layout = presets.layout(presets.loads(GOOD, ""))
+    assert [name for name, _ in layout] == ["input", "matrix", "drums", "canceller", "spectral", "output"]
+    assert layout[2][1] == STAGES["canceller"].params
+    assert layout[-1][1] == OUTPUT_PARAMS
+
+
+@pytest.mark.parametrize("name", [*CLASS_LIMITS, "club"])
+def test_what_is_written_reads_back_equal(name: str, tmp_path: pathlib.Path) -> None:
+    preset = presets.loads(GOOD, "") if name == "club" else presets.load(name)
+    assert presets.loads(presets.dumps(preset), "") == preset
+    path = tmp_path / "mine.toml"
+    presets.save(preset, str(path))
+    assert presets.load(str(path)) == preset
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_strings_that_toml_must_escape_read_back_equal() -> None:
+    preset = dataclasses.replace(
+        presets.loads(GOOD, ""),
+        name='a "quoted" \\ back é 😀',
+        params={"output.gain_db.a \"b\" \\c'": -1.0, "output.gain_db": 0.1 + 0.2},
+    )
+    assert presets.loads(presets.dumps(preset), "") == preset
+
+
+def test_the_most_disruptive_change_wins() -> None:
+    old = presets.loads(GOOD, "")
+    assert presets.diff(old, presets.loads(GOOD + "# a comment\n", "")) == "nothing"
+    assert presets.diff(old, presets.loads(changed('"club"', '"pub"'), "")) == "nothing"
+    params = changed('drums.amount" = 0.5', 'drums.amount" = 0.6')
+    assert presets.diff(old, presets.loads(params, "")) == "params"
+    chain = params.replace("taps = 4096", "taps = 8192")
+    assert presets.diff(old, presets.loads(chain, "")) == "chain"
+    assert presets.diff(old, presets.loads(changed("[0.5, 1]", "[0.5, 1.5]"), "")) == "chain"
+    assert presets.diff(old, presets.loads(chain.replace("block = 128", "block = 64"), "")) == "host"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("schema = 1", "schema = 2", "2 allowed 1"),
+        ("schema = 1", "schema = true", "True"),
+        ('name = "club"', "name = 3", "name 3"),
+        ('name = "club"', 'name = ""', "name"),
+        ('"foh"', '"fho"', "fho live monitor foh record"),
+        ('"foh"', '["foh"]', "foh live"),
+        ("block = 128", "blok = 128", "blok block"),
+        ("block = 128", "block = 2049", "block 2049 1 2048"),
+        ("block = 128", "block = 0", "block 0 2048"),
+        ("block = 128", 'block = "128"', "block '128' integer"),
+        ("block = 128", "block = true", "block True"),
+        ('stage = "spectral"', 'stage = "spectrum"', "spectrum input matrix canceller spectral"),
+        ('stage = "spectral"', "stage = []", "[] spectral"),
+        ('name = "drums"', 'name = "canceller "', "canceller"),
+        ('name = "drums"', 'name = "Drums"', "Drums a"),
+        ('name = "drums"', 'name = "output"', "output"),
+        ('name = "drums"', 'name = "input"', "input name"),
+        ("taps = 4096", "tabs = 4096", "tabs taps"),
+        ("taps = 4096", "taps = 4097", "taps 4097 1024 12288 512"),
+        ("taps = 4096", "taps = 4096.0", "taps 4096.0 integer"),
+        ("taps = 4096", "taps = 99999999", "taps 12288"),
+        ("max_delay_ms = 20", "max_delay_ms = nan", "max_delay_ms nan 500"),
+        ("max_delay_ms = 20", "max_delay_ms = 1" + "0" * 400, "max_delay_ms"),
+        ("synthesis = 512", "synthesis = 2048", "synthesis 2048 analysis 1024"),
+        ("synthesis = 512", "synthesis = 576", "synthesis 576 hop 128"),
+        ("synthesis = 512", "synthesis = 128", "synthesis 128 hop"),
+        ("synthesis = 512", "synthesis = 500", "synthesis 500 64"),
+        ('"drums.amount"', '"drum.amount"', "drum.amount drums.amount"),
+        ('"drums.amount"', '"drums.amont"', "drums.amont drums.amount"),
+        ('"drums.amount"', '"drums"', "drums.amount"),
+        ('"drums.amount"', '"drums.amount."', "drums.amount."),
+        ('"drums.amount"', '"drums.adapt.vox"', "drums.adapt.vox all"),
+        ('"drums.amount" = 0.5', '"drums.amount" = 1.5', "drums.amount 1.5 0 1"),
+        ('"drums.amount" = 0.5', '"drums.amount" = "loud"', "drums.amount loud"),
+        ('"drums.amount" = 0.5', '"drums.amount" = inf', "drums.amount inf"),
+        ('"drums.amount" = 0.5', '"drums.amount" = 1' + "0" * 400, "drums.amount"),
+        ('"drums.amount" = 0.5', "drums.loudness = 0.5", "drums.loudness"),
+        ('"drums.amount" = 0.5', 'output.gain_db = 0', "output.gain_db"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_named_with_its_line(old: str, new: str, words: str) -> None:
+    line = line_of(GOOD, old)
+    # `output.gain_db` unquoted and quoted is one path, and the second one is what is too much.
+    line += new.startswith("output.gain_db")
+    refused(changed(old, new), line, *words.split())
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ("[[1, 2]]", "mixing"),
+        ("[[1, 2], [3]]", "mixing"),
+        ("[1, 2]", "mixing"),
+        ('[["a"]]', "mixing a"),
+        ("[[true]]", "mixing"),
+        ("[[nan]]", "mixing nan"),
+        ("[[inf]]", "mixing inf"),
+        ("[[1" + "0" * 400 + "]]", "mixing"),
+        ("{}", "mixing list"),
+    ],
+)
+def test_a_matrix_must_be_square_and_finite(matrix: str, words: str) -> None:
+    start, end = GOOD.index("mixing = ["), GOOD.index('[[chain]]\nstage = "canceller"\nname')
+    text = f"{GOOD[:start]}mixing = {matrix}\n{GOOD[end:]}"
+    refused(text, line_of(GOOD, "mixing = ["), *words.split())
+
+
+@pytest.mark.parametrize("key", ["schema", "name", "latency_class"])
+def test_a_missing_key_is_named(key: str) -> None:
+    lines = [line for line in GOOD.splitlines() if not line.startswith(f"{key} =")]
+    if key == "name":
+        lines.insert(lines.index("taps = 4096"), 'name = "drums"')
+    with pytest.raises(InputError, match=key) as caught:
+        presets.loads("\n".join(lines), "club.toml")
+    assert caught.value.place.startswith("club.toml")
+
+
+def test_a_missing_chain_or_stage_is_named() -> None:
+    head = GOOD[: GOOD.index("[[chain]]")]
+    with pytest.raises(InputError, match="chain"):
+        presets.loads(head, "club.toml")
+    refused("chain = []\n" + head, 1, "chain")
+    refused("chain = 3\n" + head, 1, "chain", "[[chain]]")
+    refused(head + '[chain]\nstage = "input"\n', 6, "chain", "[[chain]]")
+    refused(changed('stage = "matrix"\n', ""), line_of(GOOD, 'stage = "matrix"'), "stage", "matrix")
+    refused(head + "[[chain]]\n", 6, "stage", "input")
+
+
+def test_unknown_tables_are_named() -> None:
+    refused(GOOD + "[midi]\ncc = 1\n", line_of(GOOD + "[midi]", "[midi]"), "midi", "params")
+    refused("hosts = 1\n" + GOOD, 1, "hosts", "host")
+    refused(changed("[host]\nblock = 128", "host = 1"), 4, "host", "[host]")
+    params = GOOD[: GOOD.index("[params]")]
+    refused("params = 1\n" + params, 1, "params", "[params]")
+
+
+def test_a_stage_name_may_be_there_only_once() -> None:
+    text = changed('name = "drums"\n', "")
+    second = text.rindex('stage = "canceller"')
+    with pytest.raises(InputError, match="canceller") as caught:
+        presets.loads(text, "club.toml")
+    assert int(caught.value.place.split(":")[1]) in (line_of(text, text[second:]), line_of(text, text[second:]) - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (changed("block = 128", "block = 128 frames"), 5),
+        (changed("block = 128", "block 128"), 5),
+        (changed('"foh"', "foh"), 3),
+        (changed('"foh"', '"foh'), 3),
+        (changed("block = 128", "block = 128\nblock = 64"), 6),
+        (GOOD + "[params]\n", GOOD.count("\n") + 1),
+    ],
+)
+def test_what_is_not_toml_is_refused_with_its_line(text: str, line: int) -> None:
+    refused(text, line)
+
+
+def test_what_never_ends_is_refused() -> None:
+    for text in ("a = [\n1,\n", 'a = """\n', "a = " + "[" * 100_000, "a = 1" + "0" * 5000):
+        with pytest.raises(InputError) as caught:
+            presets.loads(text, "club.toml")
+        assert caught.value.place.startswith("club.toml")
+
+
+def test_lines_are_right_where_toml_is_not_plain() -> None:
+    """What looks like a key or a header inside strings, arrays and comments is none."""
+    head = 'schema = 1\nname = "x"\n"latency_class" = \'foh\'\n'
+    refused(head + 'chain = [{stage = "input"}, {stage = "out"}]\n', 4, "out")
+    decoy = '# [[chain]]\n# taps = 1\n[[ chain ]] # [[chain]]\nstage = "input"\n'
+    refused(head + decoy + '[["chain"]]\n"stage" = "canceller"\n\n\'taps\' = 1\n', 11, "taps")
+    refused(head.replace("\n", "\r\n") + '[[chain]]\r\nstage = "input"\r\n[host]\r\nblock = 0\r\n', 7, "block")
+    nested = '[[chain]]\nstage = "matrix"\nmixing = [\n[1,\n2],\n\n[3, 4]\n]\nramp_ms = -1\n'
+    refused(head + nested, 12, "ramp_ms")
+    refused(head + '[[chain]]\nstage = "input"\n[params.output]\ngain_db = 99\n', 7, "output.gain_db", "99")
+    refused(head + '[[chain]]\nstage = """\ninput"""\nname = "a"\nmax_delay_ms = 501\n', 8, "max_delay_ms")
+
+
+def test_a_byte_order_mark_is_no_mistake() -> None:
+    assert presets.loads("\ufeff" + GOOD, "") == presets.loads(GOOD, "")
+
+
+def test_a_missing_preset_names_the_builtin_ones(tmp_path: pathlib.Path) -> None:
+    for name in ("loud", str(tmp_path / "loud.toml"), "a\0b", ""):
+        with pytest.raises(InputError, match=r"live, monitor, foh, record"):
+            presets.load(name)
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: pathlib.Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_bytes(b'schema = 1\nname = "caf\xe9"\n')
+    with pytest.raises(InputError, match="UTF-8") as caught:
+        presets.load(str(bad))
+    assert caught.value.place == f"{bad}:2"
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    with pytest.raises(InputError, match="directory"):
+        presets.load(str(folder))
+    huge = tmp_path / "huge.toml"
+    huge.write_bytes(b"#" * 10_000_000)
+    with pytest.raises(InputError, match="larger"):
+        presets.load(str(huge))
+
+
+def test_a_save_that_fails_leaves_the_old_preset(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.toml"
+    preset = presets.loads(GOOD, "")
+    presets.save(preset, str(path))
+    before = path.read_bytes()
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.replace", fail)
+            with pytest.raises((InputError, KeyboardInterrupt)):
+                presets.save(dataclasses.replace(preset, name="other"), str(path))
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
+    with pytest.raises(InputError):
+        presets.save(preset, str(tmp_path / "nowhere" / "mine.toml"))
+    with pytest.raises(InputError):
+        presets.save(dataclasses.replace(preset, latency_class="late"), str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_save_through_a_link_keeps_the_link(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real.toml").write_text(GOOD)
+    (tmp_path / "link.toml").symlink_to("real.toml")
+    presets.save(dataclasses.replace(presets.loads(GOOD, ""), name="other"), str(tmp_path / "link.toml"))
+    assert (tmp_path / "link.toml").is_symlink()
+    assert presets.load(str(tmp_path / "real.toml")).name == "other"
+
+
+def test_defaults_of_lists_are_not_shared() -> None:
+    text = changed("mixing = [\n    [1, 0.25],  # not [1]\n    [0.5, 1],\n]\n", "")
+    presets.loads(text, "").chain[1].options["mixing"].append([1.0])
+    assert presets.loads(text, "").chain[1].options["mixing"] == []
+
+
+def test_presets_are_light_to_import() -> None:
+    code = "import sys, rtsep.presets; sys.exit(bool({'numba', 'soundfile', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
