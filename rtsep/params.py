@@ -44,13 +44,21 @@ class Param:
     def check(self, place: str, value: object) -> float:
         """Return `value` as a float, or raise InputError naming `place` and the range."""
         allowed = f"a number from {self.low:g} to {self.high:g}" + (f" {self.unit}" if self.unit else "")
-        if isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, int):
+            value = _float(value)
+        if not isinstance(value, float) or not math.isfinite(value):
             raise InputError(place, f"{value!r} is not a number", f"allowed is {allowed}")
         if not self.low <= value <= self.high:
             raise InputError(place, f"{value:g} is out of range", f"allowed is {allowed}")
         return float(value)
+
+
+def _float(value: int) -> float:
+    """Return infinity for what is too large: it is refused like any other number out of range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Option:
         """Return `value` if it is allowed, or raise InputError naming `place` and what is."""
         allowed = self._allowed()
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = _float(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(place, f"{value!r} is not allowed", f"allowed is {allowed}")
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -193,7 +201,7 @@ class Board:
     def close(self) -> None:
         """Let go of the shared memory, and remove it if this side made it."""
         if self._memory is not None:
-            self.values = np.zeros(1, np.float32)
+            self.values = self.values.copy()
             self._memory.close()
             if self._owner:
                 self._memory.unlink()

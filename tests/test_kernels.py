@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
 import threading
 
 import naive
@@ -419,3 +423,25 @@ def test_the_jobs_count() -> None:
     process(stage, noise((2, 5120), seed=9))
     np.testing.assert_array_equal(stage.paths, frozen)
     assert adapt.ADAPT.itemsize % 8 == 0
+
+
+_BITS = """
+import hashlib, sys
+sys.path.insert(0, {tests!r})
+from test_kernels import Canceller, Format, RATE, Spectral, noise, process, room_paths
+for stage in (Canceller(taps=2048, start=room_paths(3, 2048)), Spectral()):
+    stage.prepare(Format(RATE, 3))
+    print(hashlib.sha256(process(stage, noise((3, 9000))).tobytes()).hexdigest())
+"""
+
+
+def test_fresh_code_gives_the_bits_of_cached_code(tmp_path: pathlib.Path) -> None:
+    """A process that compiles and one that loads from the cache run other copies of the same functions."""
+    script = _BITS.format(tests=str(pathlib.Path(__file__).parent))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    fresh, cached = (
+        subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert fresh.stdout == cached.stdout
+    assert len(fresh.stdout.split()) == 2

@@ -34,7 +34,17 @@ from .canceller import (
 )
 from .grid import sleep_until
 from .jit import entry, kernel
-from .memory import call_fft, flush_to_zero, load_acquire, pointer, record_at, restore_floats, samples, store_release
+from .memory import (
+    call_fft,
+    flush_to_zero,
+    fma,
+    load_acquire,
+    pointer,
+    record_at,
+    restore_floats,
+    samples,
+    store_release,
+)
 
 ADAPT = np.dtype([
     ("canceller", np.int64),                                # address of the CANCELLER record
@@ -70,7 +80,7 @@ def _observe(c, m, y_power):
 @kernel
 def _power(re, im, out):
     for b in range(ROW):
-        out[b] = re[b] * re[b] + im[b] * im[b]
+        out[b] = fma(re[b], re[b], im[b] * im[b])
 
 
 @kernel
@@ -98,7 +108,7 @@ def _wanted_power(e_re, e_im, smooth, den, smoothing, caution):
 @kernel
 def _add_expected(den, p, y_power):
     for b in range(ROW):
-        den[b] += p[b] * y_power[b]
+        den[b] = fma(p[b], y_power[b], den[b])
 
 
 @kernel
@@ -118,12 +128,12 @@ def _learn(w_re, w_im, p, y_re, y_im, g_re, g_im, inverse, memory, noise, most):
         pb = p[b]
         yr = y_re[b]
         yi = y_im[b]
-        wr = w_re[b] + pb * (yr * g_re[b] + yi * g_im[b])
-        wi = w_im[b] + pb * (yr * g_im[b] - yi * g_re[b])
+        wr = fma(pb, fma(yr, g_re[b], yi * g_im[b]), w_re[b])
+        wi = fma(pb, fma(yr, g_im[b], -(yi * g_re[b])), w_im[b])
         w_re[b] = wr
         w_im[b] = wi
-        kept = np.float32(1) - np.float32(0.5) * pb * inverse[b] * (yr * yr + yi * yi)
-        new = memory * kept * pb + forget * (wr * wr + wi * wi) + noise
+        kept = fma(np.float32(-0.5) * pb * inverse[b], fma(yr, yr, yi * yi), np.float32(1))
+        new = fma(memory * kept, pb, fma(forget, fma(wr, wr, wi * wi), noise))
         p[b] = min(max(new, np.float32(0)), most)
 
 

@@ -10,8 +10,10 @@ work of every 64-sample segment is about the same:
 
 Everything is added to the future in an order that depends on the 64-sample grid alone: a host's block length
 cannot change a bit. Offsets are masked (``& 63``) where the compiler cannot see that they are not negative: numba
-would look for negative indices in every turn of the inner loops, which then do not vectorise. Filters exist in two versions per group of partitions; `adapt` writes the idle one, and this
-file flips them at the sample where they are due (see `_apply_due`).
+would look for negative indices in every turn of the inner loops, which then do not vectorise.
+
+Filters exist in two versions per group of partitions; `adapt` writes the idle one, and this file flips them at the
+sample where they are due (see `_apply_due`).
 """
 
 import numpy as np
@@ -19,7 +21,7 @@ from numba import carray
 
 from . import ramp
 from .jit import kernel, stage_entry
-from .memory import call_fft, call_job, load_acquire, pointer, samples, store_release
+from .memory import call_fft, call_job, fma, load_acquire, pointer, samples, store_release
 
 BLOCK = 512             # adaptation partition
 BINS = 513
@@ -88,8 +90,8 @@ def join(re, im, spectrum, bins):
 @kernel
 def _multiply_add(re, im, a_re, a_im, b_re, b_im, bins):
     for b in range(bins):
-        re[b] += a_re[b] * b_re[b] - a_im[b] * b_im[b]
-        im[b] += a_re[b] * b_im[b] + a_im[b] * b_re[b]
+        re[b] = fma(a_re[b], b_re[b], fma(-a_im[b], b_im[b], re[b]))
+        im[b] = fma(a_re[b], b_im[b], fma(a_im[b], b_re[b], im[b]))
 
 
 @kernel
@@ -288,7 +290,7 @@ def _push(pending, taps, k, y, start):
                 continue
             v = y[j]
             for n in range(64):
-                pending[i, first + n] += taps[i, j, n] * v
+                pending[i, first + n] = fma(taps[i, j, n], v, pending[i, first + n])
 
 
 @kernel
@@ -337,7 +339,7 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
         for j in range(k):
             r = remainder[j, n] - pending[j, offset + n]
             for i in range(k):
-                y[i] += inverse[j, i] * r
+                y[i] = fma(inverse[j, i], r, y[i])
         loudest = np.float32(0)
         for i in range(k):
             loudest = max(loudest, abs(y[i]))

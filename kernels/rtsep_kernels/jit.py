@@ -8,8 +8,11 @@ the first time), never in a callback.
 import numba
 from numba import types
 
-# Without `reassoc`, which makes sums depend on the block length, and without `nnan`/`ninf`, which remove NaN checks.
-FASTMATH = {"contract", "arcp", "nsz"}
+# Every flag that lets the compiler choose how to round is out. `reassoc` makes sums depend on the block length.
+# `contract` and `arcp` make them depend on which copy of a function runs: one that was compiled in this process and
+# one that came from the cache were optimised apart, fused different products, and differed in the last bit. Where a
+# fused multiply-add pays, kernels say `memory.fma`. `nnan`/`ninf` would remove NaN checks.
+FASTMATH = {"nsz"}
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "cache": True}
 
 SAMPLES = types.CPointer(types.float32)

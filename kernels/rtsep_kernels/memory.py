@@ -85,6 +85,15 @@ def call_fft(typingctx, function, plan, source, target):
 
 
 @intrinsic
+def fma(typingctx, a, b, c):
+    """Return a * b + c, rounded once, for float32: the same everywhere, and one instruction."""
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
+        return builder.call(builder.module.declare_intrinsic("llvm.fma", [ir.FloatType()], kind), args)
+    return types.float32(types.float32, types.float32, types.float32), codegen
+
+
+@intrinsic
 def load_acquire(typingctx, address):
     """Read the int64 at `address`; nothing that follows is moved before it."""
     def codegen(context, builder, signature, args):

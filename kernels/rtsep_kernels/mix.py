@@ -5,7 +5,7 @@ from numba import carray
 
 from . import ramp
 from .jit import kernel, stage_entry
-from .memory import pointer, samples
+from .memory import fma, pointer, samples
 from .ring import SLOT_HEADER, slot_take
 
 INPUT = np.dtype([
@@ -129,9 +129,9 @@ def matrix(state, x, out, frames):
             if moving:
                 change = nxt[i * k + j] - a
                 for n in range(frames):
-                    y[i, n] += given[j, n] * (a + change * (np.float32(offset + n + 1) * ramp.SHARE))
+                    y[i, n] = fma(given[j, n], a + change * (np.float32(offset + n + 1) * ramp.SHARE), y[i, n])
             elif a != np.float32(0):
                 for n in range(frames):
-                    y[i, n] += given[j, n] * a
+                    y[i, n] = fma(given[j, n], a, y[i, n])
     s.position += frames
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray, from_dtype, types
 
 from .jit import entry, kernel
-from .memory import samples
+from .memory import fma, samples
 
 LOW_QUANTILE = np.float32(0.1)
 MOST_LEAK = np.float32(0.02)
@@ -50,7 +50,7 @@ def _track(leak, power, held, up, down, quiet, row):
 @kernel
 def _add_bleed(bleed, leak, held, row):
     for b in range(row):
-        bleed[b] += leak[b] * held[b]
+        bleed[b] = fma(leak[b], held[b], bleed[b])
 
 
 @kernel

@@ -13,7 +13,7 @@ from numba import carray
 
 from .canceller import join, split
 from .jit import kernel, stage_entry
-from .memory import call_fft, call_job, samples
+from .memory import call_fft, call_job, fma, samples
 
 SPECTRAL = np.dtype([
     ("channels", np.int64), ("position", np.int64),
@@ -47,7 +47,7 @@ def _analyse(s, c, frame):
     call_fft(s.forward, s.plan, s.time, s.spectrum)
     split(spectrum, re, im, s.bins)
     for b in range(s.row):
-        power[b] = re[b] * re[b] + im[b] * im[b]
+        power[b] = fma(re[b], re[b], im[b] * im[b])
 
 
 @kernel
@@ -68,7 +68,8 @@ def _synthesise(s, c, frame):
     skipped = s.analysis - s.synthesis
     first = frame * s.hop - s.synthesis
     for n in range(s.synthesis):
-        overlap[c, (first + n) & mask] += time[skipped + n] * window[n]
+        place = (first + n) & mask
+        overlap[c, place] = fma(time[skipped + n], window[n], overlap[c, place])
 
 
 @kernel

@@ -50,8 +50,9 @@ def stable(paths: Block) -> Block:
     reach = 2 * paths.shape[-1] // _TAPS + 1
     around = np.lib.stride_tricks.sliding_window_view(np.pad(largest, reach, mode="edge"), 2 * reach + 1).max(axis=1)
     gain = np.minimum(1, LARGEST / np.maximum(around, 1e-9))
-    correction = _minimum_phase(gain)[:_TAPS] * np.hanning(2 * _TAPS)[_TAPS:]
-    size = 2 * paths.shape[-1]
+    correction = _minimum_phase(gain)[:_TAPS]
+    correction *= np.hanning(2 * correction.size)[correction.size :]
+    size = 2 * max(paths.shape[-1], _TAPS)   # no wrap-around: it would answer before it is asked
     spectra = np.fft.rfft(paths, size) * np.fft.rfft(correction, size)
     turned: Block = np.fft.irfft(spectra, size)[..., : paths.shape[-1]].astype(np.float32)
     # Truncation leaves the magnitude a little above what was asked for: the rest is taken from all frequencies.
