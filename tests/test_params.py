@@ -61,6 +61,8 @@ def test_a_value_out_of_range_is_refused_with_the_range(value: object) -> None:
     with pytest.raises(InputError) as caught:
         GAIN.check("output.gain_db.kick", value)
     assert caught.value.place == "output.gain_db.kick"
+    number = isinstance(value, float) and math.isfinite(value)
+    assert caught.value.problem.endswith("is out of range" if number else "is not a number")
     assert caught.value.allowed == "allowed is a number from -60 to 12 dB"
 
 
