@@ -74,7 +74,7 @@ def main() -> None:
     cases = [(preset, int(period), False) for period in args.periods.split(",") for preset in args.presets.split(",")]
     cases.append((args.presets.split(",")[0], 64, True))
     for preset, period, starved in cases:
-        for tries in range(1, 6):
+        for tries in range(1, 6):   # noqa: B007  (how many it took is part of the result)
             server = JackServer(period, 48000, MICS, realtime=True)
             stop = multiprocessing.Event()
             hogs = [multiprocessing.Process(target=starve, args=(stop,)) for _ in range(os.cpu_count() or 1)]
@@ -97,7 +97,8 @@ def main() -> None:
         rows.append(row)
         print(
             f"{preset:<10} {period:>6} {tries:>6} {row['frames']:>8} {row['different']:>10} {row['processed']:>17}"
-            f" {row['xruns']:>6} {row['late_updates']:>13}{'   (helper starved on purpose)' if starved else ''}", flush=True,
+            f" {row['xruns']:>6} {row['late_updates']:>13}{'   (helper starved on purpose)' if starved else ''}",
+            flush=True,
         )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:

@@ -6,11 +6,11 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.atomic import replacing
 from rtsep.errors import InputError
 
 SCHEMA = 1
@@ -59,26 +59,16 @@ def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
     InputError
         The file cannot be written.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "xb") as file:
-            np.savez(
-                file,
-                schema=np.int64(SCHEMA),
-                rate=np.int64(calibration.rate),
-                names=np.array(calibration.names, dtype=np.str_),
-                paths=calibration.paths,
-                noise_db=calibration.noise_db,
-                confidence=calibration.confidence,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be written ({error.strerror})") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(
+            file,
+            schema=np.int64(SCHEMA),
+            rate=np.int64(calibration.rate),
+            names=np.array(calibration.names, dtype=np.str_),
+            paths=calibration.paths,
+            noise_db=calibration.noise_db,
+            confidence=calibration.confidence,
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Calibration:

@@ -195,7 +195,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from rtsep.hosts.file import RenderOptions, render, write_text
+    from rtsep.atomic import replacing
+    from rtsep.hosts.file import RenderOptions, render
 
     report = render(
         RenderOptions(
@@ -205,7 +206,8 @@ def _render(args: argparse.Namespace) -> int:
         )
     )
     if args.report:
-        write_text(args.report, json.dumps(report, indent=2) + "\n")
+        with replacing(args.report) as file:
+            file.write((json.dumps(report, indent=2) + "\n").encode())
     for mic, count in report["bad_inputs"].items():
         print(f"rtsep: {args.input}: {count} samples of {mic} were NaN or infinite; they became 0", file=sys.stderr)
     if args.json:

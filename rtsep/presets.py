@@ -6,14 +6,13 @@ import json
 import math
 import os
 import re
-import secrets
-import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rtsep.atomic import replacing
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
@@ -165,25 +164,8 @@ def save(preset: Preset, path: str | os.PathLike[str]) -> None:
     """
     text = dumps(preset)
     loads(text, str(path))
-    temporary: Path | None = None
-    try:
-        # Renaming onto a link would replace the link, not the preset that it leads to.
-        target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
-        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(str(path), f"cannot be written: {reason}", "allowed is a file in a writable folder") from None
-    finally:
-        # After a rename nothing is there any more; after Ctrl-C or an error this is the half-written one.
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def names() -> list[str]:

@@ -545,6 +545,18 @@ def test_the_output_may_not_be_the_input(tmp_path: pathlib.Path) -> None:
         refuse_same(str(source), str(target))
 
 
+def test_the_output_may_not_hold_the_input(tmp_path: pathlib.Path) -> None:
+    """A folder around the input is never empty, so `open_output` refuses it."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    soundfile.write(folder / "1.wav", np.zeros(10), RATE)
+    for around in (tmp_path, folder):
+        with pytest.raises(InputError, match="not empty"):
+            open_output(str(around), RATE, 1, ("a",), 10)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    assert [p.name for p in folder.iterdir()] == ["1.wav"]
+
+
 def test_audio_files_are_light_to_import() -> None:
     code = "import sys, rtsep.hosts.audiofile; sys.exit(bool({'numba', 'soundfile'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

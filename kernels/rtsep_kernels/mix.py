@@ -14,6 +14,7 @@ INPUT = np.dtype([
     ("frames_per_ms", np.float64),
     ("gains", np.int64),                                  # float32[channels, RAMP]
     ("ring", np.int64), ("ring_frames", np.int64),        # float32[channels, ring_frames], a power of two
+    ("longest", np.int64),                                # frames: no delay is longer
     ("delay", np.int64), ("was_delay", np.int64), ("faded", np.int64),   # int64[channels]
     ("fade_frames", np.int64),
 ], align=True)
@@ -31,7 +32,7 @@ def _new_targets(s, gains, delay, was_delay, faded):
             gain = -gain
         ramp.advance(gains[c], gain, s.ramp_segments)
         wanted = np.int64(delay_ms[c] * s.frames_per_ms + 0.5)
-        wanted = min(max(wanted, 0), s.ring_frames - 64)
+        wanted = min(max(wanted, 0), s.longest)
         if faded[c] >= s.fade_frames and wanted != delay[c]:
             was_delay[c] = delay[c]
             delay[c] = wanted

@@ -15,7 +15,7 @@ from rtsep import evaluate, metrics, presets, realtime
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.hosts import audiofile
-from rtsep.hosts.file import make_engine, write_text
+from rtsep.hosts.file import make_engine
 from rtsep.scenes import make_scene
 from rtsep.stage import Block, Runner
 
@@ -177,7 +177,7 @@ def _write(
             with audiofile.open_output(str(beside / f"{name}.wav"), rate, len(names), names, mics.shape[1]) as target:
                 target.write(np.ascontiguousarray(signal))
         draw(str(beside / "before-after.png"), names, rate, mics, cleaned, images, report["mics"])
-        write_text(str(beside / "report.json"), json.dumps(report, indent=2) + "\n")
+        (beside / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (beside / _MARK).write_text("rtsep demo may replace this folder\n")
         if out.exists():
             shutil.rmtree(out)

@@ -40,8 +40,9 @@ class Input(Stage):
         self._record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
         self._record["frames_per_ms"] = fmt.rate / 1000
         self._record["fade_frames"] = round(RAMP_SECONDS * fmt.rate)
-        longest = round(self._max_delay_ms * fmt.rate / 1000) + 64
-        frames = 1 << max(7, (longest - 1).bit_length())
+        longest = round(self._max_delay_ms * fmt.rate / 1000)
+        self._record["longest"] = longest
+        frames = 1 << max(7, (longest + 63).bit_length())
         self._record["ring_frames"] = frames
         self._hold("ring", aligned((k, frames)))
         self._hold("gains", aligned((k, ramp.RAMP)))
@@ -58,7 +59,7 @@ class Input(Stage):
             if self.board.get(path % "invert") > 0.5:
                 gain = -gain
             self._keep["gains"][c] = (gain, gain, gain, 0, 0)
-            most = int(self._record["ring_frames"][0]) - 64
+            most = int(self._record["longest"][0])
             delay = min(int(self.board.get(path % "delay_ms") * per_ms + 0.5), most)
             self._keep["delay"][c] = delay
             self._keep["was_delay"][c] = delay

@@ -1,0 +1,54 @@
+"""Write a file whole or not at all: beside its place first, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rtsep.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` when the block ends well.
+
+    Whatever fails, Ctrl-C included, leaves the old file or nothing. A link stays a link.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Yields
+    ------
+    file
+        Binary, for writing.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        # Renaming onto a link would replace the link, not the file that it leads to.
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(str(path), f"cannot be written: {reason}", "allowed is a file in a writable folder") from None
+    finally:
+        # After a rename nothing is there any more; after Ctrl-C or an error this is the half-written one.
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
