@@ -256,7 +256,8 @@ def test_ctrl_c_leaves_the_old_file_or_nothing(tmp_path: pathlib.Path) -> None:
     out.write_bytes(b"the old file")
     child = subprocess.Popen(
         [sys.executable, "-m", "rtsep", "render", str(long), "-o", str(out), "-b", "16"], stderr=subprocess.PIPE,
-        text=True,
+        # A suite that runs in the background ignores Ctrl-C, and its children would inherit that.
+        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):   # until it is writing
         if len(list(tmp_path.iterdir())) > 2 or child.poll() is not None:
