@@ -1,8 +1,8 @@
 """Cost and timing of the data plane at 64 frames, 48 kHz, paced by a clock as a sound card would.
 
-For each case: CPU seconds of all threads of the process (the callback, the helper's adaptation, the clock's own
-wake-ups) divided by seconds of audio, and the callback's time beside a twin that does nothing, on a clock of its own
-in the same run. Prints a table, and the law in channels: cost = a + b k + c k^2.
+For each case: CPU seconds of all threads of the process but the twin's (the callback, the helper's adaptation, the
+clock's own wake-ups) divided by seconds of audio, and the callback's time beside a twin that does nothing, on a clock
+of its own in the same run. Prints a table, and the law in channels: cost = a + b k + c k^2.
 
     python bench/speed.py [--seconds 20] [--json FILE]
 """
@@ -69,16 +69,21 @@ def measure(k: int, stages: list[Stage], seconds: float) -> dict[str, Any]:
     for thread in threads:
         thread.start()
     time.sleep(WARM_SECONDS)
-    cpu, wall = time.process_time(), time.perf_counter()
+    # The twin is the measurement's, not rtsep's: its thread's own time is taken out.
+    twin_clock = time.pthread_getcpuclockid(threads[1].ident or 0)
+    cpu, twin_cpu, wall = time.process_time(), time.clock_gettime(twin_clock), time.perf_counter()
     runner.forget_times()
     nothing.forget_times()
-    threads[0].join()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    threads[1].join()
+    time.sleep(seconds - 0.5)
+    cpu, twin_cpu = time.process_time() - cpu, time.clock_gettime(twin_clock) - twin_cpu
+    wall = time.perf_counter() - wall
+    for thread in threads:
+        thread.join()
     chain.close()
     us, twin_us = runner.microseconds(), nothing.microseconds()
     return {
-        "channels": k, "cpu_per_audio": cpu / wall, **{f"p{q}": float(np.percentile(us, q)) for q in (50, 99, 99.9)},
+        "channels": k, "cpu_per_audio": (cpu - twin_cpu) / wall,
+        **{f"p{q}": float(np.percentile(us, q)) for q in (50, 99, 99.9)},
         "max": float(us.max()), **{f"twin_p{q}": float(np.percentile(twin_us, q)) for q in (50, 99, 99.9)},
         # Median by place in the hop and the partition: the work's own unevenness, without the machine's stalls.
         "peak_over_p50": float(max(np.median(us[n::16]) for n in range(16)) / np.median(us)),
