@@ -169,7 +169,7 @@ def main() -> None:
     if not args.no_jack:
         from jack_server import JackServer
 
-        server = JackServer(PERIOD, RATE, 2)
+        server = JackServer(PERIOD, RATE, 2, realtime=True)
         try:
             if not server.ready():
                 parser.error("jackd does not start")

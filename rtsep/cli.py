@@ -307,7 +307,10 @@ def _devices(args: argparse.Namespace) -> int:
     if not found:
         print("no sound device; start a JACK server or plug one in (rtsep demo and rtsep render need none)")
     for device in found:
-        print("  ".join(f"{value}" for value in device.values()))
+        print(
+            f"{device['host_api']}: {device['name']}   {device['inputs']} in, {device['outputs']} out, "
+            f"{device['default_rate']:g} Hz"
+        )
     return 0
 
 

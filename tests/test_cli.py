@@ -100,6 +100,27 @@ def test_render_is_the_engine_without_its_latency(recording: pathlib.Path, tmp_p
     np.testing.assert_array_equal(read(raw)[:, late:], truth[:, :-late])
 
 
+def test_a_long_recording_needs_no_more_memory(tmp_path: pathlib.Path) -> None:
+    """Streamed: twelve times the length, the same peak but for a few megabytes."""
+    preset = tmp_path / "plain.toml"
+    preset.write_text('schema = 1\nname = "plain"\nlatency_class = "live"\n[[chain]]\nstage = "input"\n')
+    peaks = []
+    for seconds in (10, 120):
+        long = tmp_path / f"{seconds}.wav"
+        soundfile.write(long, np.zeros((seconds * RATE, 16), np.float32), RATE, subtype="FLOAT")
+        script = (
+            "import resource\nfrom rtsep.cli import main\n"
+            f"assert main(['render', {str(long)!r}, '-o', {str(tmp_path / 'out.wav')!r}, '-b', '2048', "
+            f"'--preset', {str(preset)!r}]) == 0\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.split()[-1]))
+        long.unlink()
+    # The longer file alone has 369 MB.
+    assert peaks[1] - peaks[0] < 30
+
+
 def test_settings_reach_the_engine(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "dry.wav"
     rtsep("render", recording, "-o", out, "--set", "output.dry_all=1", "--set", "output.gain_db.2=-6", "--json")
