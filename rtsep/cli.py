@@ -299,7 +299,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from rtsep.hosts.soundcard import devices
+    from rtsep.hosts.devices import devices
 
     found = devices()
     if args.json:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rtsep import presets, view
 from rtsep.engine import Engine, make_board, process
 from rtsep.errors import DeviceError, InputError
-from rtsep.hosts import soundcard, supervisor
+from rtsep.hosts import devices, records, soundcard, supervisor
 from rtsep.meters import Meters
 from rtsep.stage import Format, Runner
 from rtsep.stages.mix import Input
@@ -163,7 +163,7 @@ def test_a_wrong_map_is_refused_with_file_and_line(
     path = tmp_path / "map.csv"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        soundcard.read_map(path)
+        devices.read_map(path)
     assert caught.value.place == f"{path}{place}"
     assert problem in str(caught.value)
 
@@ -171,16 +171,16 @@ def test_a_wrong_map_is_refused_with_file_and_line(
 def test_a_map_counts_from_one_and_may_leave_outputs_empty(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "map.csv"
     path.write_text("\ufeffmic, in, out\nvox, 3, 1\nkick,1,\n", encoding="utf-8")
-    assert soundcard.read_map(path) == (soundcard.Mic("vox", 2, 0, 2), soundcard.Mic("kick", 0, None, 3))
+    assert devices.read_map(path) == (devices.Mic("vox", 2, 0, 2), devices.Mic("kick", 0, None, 3))
     with pytest.raises(InputError, match="cannot be read"):
-        soundcard.read_map(tmp_path / "none.csv")
+        devices.read_map(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(("wanted", "place"), [
     ("system", 0), ("JACK:sys", 0), ("play", 1), ("desk usb", 2), ("ALSA:Desk USB 2", 3), ("usb 2", 3),
 ])
 def test_devices_are_chosen_by_part_of_their_name(wanted: str, place: int) -> None:
-    assert soundcard.choose(TABLE, wanted, "inputs") == place
+    assert devices.choose(TABLE, wanted, "inputs") == place
 
 
 @pytest.mark.parametrize(("wanted", "direction", "message"), [
@@ -190,24 +190,24 @@ def test_devices_are_chosen_by_part_of_their_name(wanted: str, place: int) -> No
 ])
 def test_an_unclear_device_is_refused_with_a_list(wanted: str, direction: str, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
-        soundcard.choose(TABLE, wanted, direction)
+        devices.choose(TABLE, wanted, direction)
     with pytest.raises(DeviceError, match="no input device"):
-        soundcard.choose([], wanted, "inputs")
+        devices.choose([], wanted, "inputs")
 
 
 def test_input_and_output_must_share_a_host_api() -> None:
-    assert soundcard.choose_pair(TABLE, "player", "system") == (1, 0)
+    assert devices.choose_pair(TABLE, "player", "system") == (1, 0)
     with pytest.raises(DeviceError, match="different host APIs"):
-        soundcard.choose_pair(TABLE, "player", "ALSA:Desk USB 2")
+        devices.choose_pair(TABLE, "player", "ALSA:Desk USB 2")
 
 
 def test_a_wrong_rate_is_noticed_and_stalls_are_not() -> None:
-    watch = soundcard.RateWatch(48000)
+    watch = records.RateWatch(48000)
     results = [watch.update(float(second), 44100 * second, 0, 64) for second in range(5)]
     assert results[:3] == [None] * 3
     assert results[3] == pytest.approx(44100)
     for lost, xruns in (((0, 3000, 9000, 15000, 17000), 0), ((0, 4000, 8000, 12000, 16000), 1), ((0,) * 5, 0)):
-        watch = soundcard.RateWatch(48000)
+        watch = records.RateWatch(48000)
         for second, frames in enumerate(lost):
             assert watch.update(float(second), 48000 * second - frames, xruns * second, 64) is None
 

@@ -8,8 +8,6 @@ a sound server dies, so this process always ends with `os._exit`.
 from __future__ import annotations
 
 import contextlib
-import csv
-import ctypes
 import dataclasses
 import gc
 import os
@@ -19,14 +17,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
+from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
+from rtsep.hosts.records import Figures, Keeper, RateWatch, Tape
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,19 +42,7 @@ FIRST_CALL_PATIENCE = 3.0       # seconds that a device may take to begin
 CANCELLER_BLOCK = 512           # adaptation is due two partitions of 512 later
 SAVE_EVERY = 5.0                # seconds between two copies of what the canceller has learnt
 _POLL = 0.05
-_TAPE_SECONDS = 4.0
 _STOP_PATIENCE = 2.0
-_RF64_AUTO_DOWNGRADE = 0x1210   # libsndfile: a file that stayed below 4 GB ends as plain WAV
-
-
-@dataclass(frozen=True)
-class Mic:
-    """One line of a channel map: device channels count from 0 here, and from 1 in the file."""
-
-    name: str
-    input: int
-    output: int | None
-    line: int
 
 
 @dataclass(frozen=True)
@@ -94,120 +81,6 @@ class Request:
     keep: str | None
     tape: tuple[str, str] | None
     wait: bool
-
-
-def devices() -> list[dict[str, Any]]:
-    """List the sound devices there are now.
-
-    Returns
-    -------
-    list of dict
-        `name`, `host_api`, `inputs`, `outputs`, `default_rate` (Hz) of each; the position in the list is
-        PortAudio's index and holds only until it is asked again.
-    """
-    sd = _portaudio()
-    apis = [api["name"] for api in sd.query_hostapis()]
-    return [
-        {
-            "name": device["name"],
-            "host_api": apis[device["hostapi"]],
-            "inputs": device["max_input_channels"],
-            "outputs": device["max_output_channels"],
-            "default_rate": device["default_samplerate"],
-        }
-        for device in sd.query_devices()
-    ]
-
-
-def choose(table: Sequence[dict[str, Any]], wanted: str, direction: str) -> int:
-    """Find the one device that a user means.
-
-    Parameters
-    ----------
-    table : sequence of dict
-        As `devices` gives it.
-    wanted : str
-        Part of a name, or `host api:name` with parts of both; upper and lower case are the same.
-    direction : str
-        `inputs` or `outputs`.
-
-    Returns
-    -------
-    int
-        Place in `table`.
-
-    Raises
-    ------
-    DeviceError
-        If none or several match; the message lists what there is.
-    """
-    there = [i for i, device in enumerate(table) if device[direction] > 0]
-    kind = direction.removesuffix("s")
-    if not there:
-        raise DeviceError(f"{kind} device {wanted!r}: this machine has no {kind} device; is the sound server running?")
-    text = wanted.casefold()
-    exact = [i for i in there if text in (table[i]["name"].casefold(), full_name(table[i]).casefold())]
-    found = exact or [i for i in there if _matches(table[i], text)]
-    if len(found) == 1:
-        return found[0]
-    problem = f"{len(found)} {kind} devices match" if found else f"no {kind} device matches"
-    names = ", ".join(full_name(table[i]) for i in found or there)
-    raise DeviceError(f"{kind} device {wanted!r}: {problem}; {'choose from' if found else 'there are'}: {names}")
-
-
-def full_name(device: dict[str, Any]) -> str:
-    """Return `host api:name`, which is how messages call a device and how users may."""
-    return f"{device['host_api']}:{device['name']}"
-
-
-def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_out: str | None) -> tuple[int, int]:
-    """Find the input and the output device; what is not said follows what is.
-
-    Raises
-    ------
-    DeviceError
-        See `choose`; also if the two belong to different host APIs, which PortAudio can't join.
-    """
-    source = choose(table, wanted_in, "inputs") if wanted_in else None
-    target = choose(table, wanted_out, "outputs") if wanted_out else None
-    if source is None:
-        source = _partner(table, target, "inputs")
-    if target is None:
-        target = _partner(table, source, "outputs")
-    if table[source]["host_api"] != table[target]["host_api"]:
-        raise DeviceError(
-            f"input {full_name(table[source])} and output {full_name(table[target])} belong to different host APIs; "
-            "choose two of the same"
-        )
-    return source, target
-
-
-def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
-    """Read a channel map: CSV with the header `mic,in,out`, device channels from 1, empty `out`: not played.
-
-    Raises
-    ------
-    InputError
-        With file and line.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(path), f"is not a CSV file ({error})") from error
-    rows = [(line, row) for line, row in rows if any(row)]
-    if not rows or rows[0][1] != ["mic", "in", "out"]:
-        found = ",".join(rows[0][1]) if rows else "nothing"
-        raise InputError(f"{path}:{rows[0][0] if rows else 1}", f"the header is {found!r}", "it must be mic,in,out")
-    mics: list[Mic] = []
-    for line, row in rows[1:]:
-        mics.append(_map_row(f"{path}:{line}", line, row, mics))
-    if not mics:
-        raise InputError(f"{path}:{rows[0][0]}", "there is no microphone", "one line for each: mic,in,out")
-    return tuple(mics)
 
 
 def cancels(preset: Preset) -> bool:
@@ -252,15 +125,15 @@ class Session:
     def run(self) -> None:
         """Live this life."""
         self._startup = _StopWatch()
-        portaudio = threading.Thread(target=_portaudio_quietly, daemon=True)
-        portaudio.start()   # it looks for devices while numba is imported
+        looking = threading.Thread(target=_portaudio_quietly, daemon=True)
+        looking.start()   # it looks for devices while numba is imported
         from rtsep import engine as _engine
         from rtsep.stage import Runner as _Runner
 
         self._startup.mark("imports")
         self.pipe.send(("loaded",))
-        portaudio.join()
-        self._sd = _portaudio()
+        looking.join()
+        self._sd = portaudio()
         self._find()
         self._startup.mark("device")
         mics, rate = self._mics, self._rate
@@ -380,7 +253,7 @@ class Session:
 
     def _live(self, stream: Any) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
-        keeper = _Keeper(self._engine, self.request.keep, [mic.name for mic in self._mics])
+        keeper = Keeper(self._engine, self.request.keep, [mic.name for mic in self._mics])
         gc.collect()
         gc.freeze()
         threads = _threads()
@@ -503,338 +376,9 @@ class WrongRate(DeviceError):
     """The device runs at another rate than it says: starting it again would not help."""
 
 
-class Figures:
-    """What a run is measured by: block times, load and all counters.
-
-    Parameters
-    ----------
-    runner : Runner
-    engine : Engine
-    meters : Meters
-        Its status is kept up to date.
-    tape : Tape, optional
-    """
-
-    _BINS = 4096   # of 0.5 %, from 0.01 us on
-
-    def __init__(self, runner: Runner, engine: Engine, meters: Meters, tape: Tape | None) -> None:
-        from rtsep.clock import ticks_per_second
-
-        self._runner, self._engine, self._meters, self._tape = runner, engine, meters, tape
-        self._us_per_tick = 1e6 / ticks_per_second()
-        self._counts = np.zeros(self._BINS, np.int64)
-        self._seen = 0
-        self._max = self._busy = 0.0
-        self._late_blocks = 0
-        self._marks = [(0.0, 0.0, 0)]   # (time, busy seconds, frames) of the last second
-
-    def block(self) -> int:
-        """Return how many frames the device hands over in one call."""
-        record = self._runner.record
-        return round(int(record["position"][0]) / max(1, int(record["calls"][0])))
-
-    def update(self, now: float) -> None:
-        """Take in the calls since the last update; `now` in seconds."""
-        calls, frames = int(self._runner.record["calls"][0]), int(self._runner.record["position"][0])
-        size = self._runner.timings.size
-        places = np.arange(max(self._seen, calls - size), calls) % size
-        us = self._runner.timings[places] * self._us_per_tick
-        self._seen = calls
-        rate = self._runner.rate
-        if us.size:
-            bins = np.log(np.maximum(us, 0.01) / 0.01) / np.log(1.005)
-            self._counts += np.bincount(np.minimum(bins, self._BINS - 1).astype(np.int64), minlength=self._BINS)
-            self._max = max(self._max, float(us.max()))
-            self._busy += float(us.sum()) * 1e-6
-            self._late_blocks += int((us > self.block() / rate * 1e6).sum())
-        self._marks = [mark for mark in self._marks if mark[0] > now - 1] + [(now, self._busy, frames)]
-        _, busy, before = self._marks[0]
-        self._show(self._percentiles(), (self._busy - busy) / max(1e-9, (frames - before) / rate))
-
-    def read(self) -> dict[str, Any]:
-        """Return everything that a summary says of this life of the audio process."""
-        self.update(time.monotonic())
-        record, status = self._runner.record, self._engine.status()
-        seconds = int(record["position"][0]) / self._runner.rate
-        p50, p99, p999 = self._percentiles()
-        return {
-            "calls": int(record["calls"][0]),
-            "seconds": seconds,
-            "xruns": int(record["xruns"][0]),
-            "late_blocks": self._late_blocks,
-            "late_updates": status.get("late_updates", 0),
-            "skipped": status.get("skipped_updates", 0),
-            "unstable": status.get("unstable_samples", 0),
-            "faults": status.get("faults", 0),
-            "bad_inputs": int(self._runner.bad_inputs.sum()),
-            "limited": status.get("limited", 0),
-            "lost_frames": self._tape.lost if self._tape else 0,
-            "block_us": {"p50": p50, "p99": p99, "p999": p999, "max": self._max},
-            "load": self._busy / seconds if seconds else 0.0,
-            "block": self.block(),
-        }
-
-    def _percentiles(self) -> tuple[float, float, float]:
-        total = np.cumsum(self._counts)
-        if not total[-1]:
-            return 0.0, 0.0, 0.0
-        places = (np.searchsorted(total, q * total[-1]) for q in (0.5, 0.99, 0.999))
-        p50, p99, p999 = (min(self._max, 0.01 * 1.005 ** (float(place) + 0.5)) for place in places)
-        return p50, p99, p999
-
-    def _show(self, percentiles: tuple[float, float, float], load: float) -> None:
-        put, record, status = self._meters.put, self._runner.record, self._engine.status()
-        put("block_p50", percentiles[0])
-        put("block_p99", percentiles[1])
-        put("block_max", self._max)
-        put("load", load)
-        put("calls", int(record["calls"][0]))
-        put("xruns", int(record["xruns"][0]))
-        put("late_updates", status.get("late_updates", 0))
-        put("unstable", status.get("unstable_samples", 0))
-        put("bad_inputs", int(self._runner.bad_inputs.sum()))
-        put("lost_frames", self._tape.lost if self._tape else 0)
-
-
-class RateWatch:
-    """Notices a device that runs at another rate than it says.
-
-    Parameters
-    ----------
-    rate : int
-        The rate it says, Hz.
-    """
-
-    TOLERANCE = 0.04
-    READINGS = 3
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._begin: tuple[float, int, int] | None = None
-        self._odd: list[float] = []
-
-    def update(self, now: float, frames: int, xruns: int, block: int) -> float | None:
-        """Take note of how many frames have come by `now`.
-
-        Returns
-        -------
-        float or None
-            The rate the device really runs at, Hz, once three readings in a row are off by more than 4 % and
-            agree: a machine that merely stalls loses a different number of frames each time.
-        """
-        if self._begin is None:
-            self._begin = now, frames, xruns
-            return None
-        before, first, lost = self._begin
-        # At least 100 blocks: then a block more or less is one per cent.
-        if now - before < max(1.0, 100 * block / self._rate):
-            return None
-        self._begin = now, frames, xruns
-        measured = (frames - first) / (now - before)
-        if xruns != lost or abs(measured / self._rate - 1) <= self.TOLERANCE:
-            self._odd.clear()
-            return None
-        self._odd.append(measured)
-        recent = self._odd[-self.READINGS :]
-        if len(recent) < self.READINGS or max(recent) > (1 + self.TOLERANCE / 2) * min(recent):
-            return None
-        return sum(recent) / len(recent)
-
-
-class Tape:
-    """Stores input and output of every sample, from the runner's ring to two files, in a thread of its own.
-
-    Parameters
-    ----------
-    runner : Runner
-    files : tuple of str
-        For the input and for the output; must not exist.
-    """
-
-    def __init__(self, runner: Runner, files: tuple[str, str]) -> None:
-        import soundfile
-
-        from rtsep_kernels.grid import GRID
-        from rtsep_kernels.ring import RING_HEADER, ring_read
-
-        self._read = ring_read
-        width = 2 * runner.channels
-        self._header = np.zeros(RING_HEADER, np.int64)
-        self._ring: NDArray[np.float32] = np.empty((round(_TAPE_SECONDS * runner.rate), width), np.float32)
-        self._ring[:] = 0   # the audio thread must not be the first to touch these pages
-        self._row = np.zeros((GRID, width), np.float32)
-        self._rows = np.zeros((8192, width), np.float32)
-        self._read(self._header, self._ring, self._rows)   # compiled, or fetched from the cache, before it counts
-        self._files = []
-        for path in files:
-            try:
-                file = soundfile.SoundFile(path, "w", runner.rate, runner.channels, "FLOAT", format="RF64")
-            except (OSError, soundfile.SoundFileError) as error:
-                raise InputError(path, f"cannot be written ({error})") from error
-            soundfile._snd.sf_command(file._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
-            self._files.append(file)
-        record = runner.record
-        record["tape_data"], record["tape_rows"] = self._ring.ctypes.data, self._ring.shape[0]
-        record["tape_row"] = self._row.ctypes.data
-        record["tape_header"] = self._header.ctypes.data
-        self._runner = runner
-        self._full = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tape", daemon=True)
-        self._thread.start()
-
-    @property
-    def lost(self) -> int:
-        """Frames that are in neither file, because storing was too slow or the disk is full."""
-        return int(self._header[16]) + self._full
-
-    def finish(self) -> None:
-        """Store what is left and close the files; the stream has ended, or is dead."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        done = False
-        while not done:
-            done = self._stop.wait(0.05)
-            while count := int(self._read(self._header, self._ring, self._rows)):
-                self._write(count)
-        for file in self._files:
-            file.close()
-
-    def _write(self, count: int) -> None:
-        channels = self._runner.channels
-        try:
-            for file, part in zip(self._files, (self._rows[:, :channels], self._rows[:, channels:]), strict=True):
-                file.write(np.ascontiguousarray(part[:count]))
-        except (OSError, RuntimeError):   # soundfile's errors are RuntimeErrors; the concert goes on
-            self._full += count
-
-
-class _Keeper:
-    """Saves what the canceller has learnt, so that a restarted audio process need not learn it again."""
-
-    def __init__(self, engine: Engine, path: str | None, names: Sequence[str]) -> None:
-        from rtsep.stages.canceller import Canceller
-
-        self._path, self._names, self._rate = path, tuple(names), engine.fmt.rate
-        self._cancellers = [stage for stage in engine.chain.stages if isinstance(stage, Canceller)]
-        self._due = threading.Event()
-        self._end = False
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        if path is not None and self._cancellers:
-            self._thread.start()
-
-    def wake(self) -> None:
-        """Save soon."""
-        self._due.set()
-
-    def finish(self) -> None:
-        """Save no more; waits for the file that is being written, but not long."""
-        self._end = True
-        self._due.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
-
-    def _run(self) -> None:
-        from rtsep.calibration import Calibration, save
-
-        # This is the least urgent work of the process; niceness is a thread's own on Linux.
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        k = len(self._names)
-        while True:
-            self._due.wait()
-            self._due.clear()
-            if self._end:
-                return
-            paths = self._cancellers[0].paths
-            if not np.isfinite(paths).all():
-                continue
-            paths[np.arange(k), np.arange(k)] = 0
-            known = Calibration(
-                self._rate, self._names, paths, np.full(k, -120, np.float32), np.zeros((k, k), np.float32)
-            )
-            with contextlib.suppress(InputError):   # a full disk costs the copy, not the concert
-                save(known, str(self._path))
-
-
-def _portaudio() -> Any:
-    """Import sounddevice, which initialises PortAudio; the first time under rtsep's name.
-
-    Raises
-    ------
-    DeviceError
-        If PortAudio is missing or finds no sound system.
-    """
-    if "sounddevice" not in sys.modules:
-        # Only JACK shows it; other host APIs' PortAudio has no such function. The name must outlive the call.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libportaudio.so.2").PaJack_SetClientName(_CLIENT_NAME)
-        # Looking for devices must not start a JACK server.
-        os.environ.setdefault("JACK_NO_START_SERVER", "1")
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(f"PortAudio cannot be loaded ({error}); install libportaudio2") from error
-    except Exception as error:
-        raise DeviceError(f"PortAudio finds no sound system ({error})") from error
-    return sounddevice
-
-
-_CLIENT_NAME = b"rtsep"
-
-
 def _portaudio_quietly() -> None:
     with contextlib.suppress(DeviceError):   # asked for again, and reported, in the main thread
-        _portaudio()
-
-
-def _matches(device: dict[str, Any], text: str) -> bool:
-    name = device["name"].casefold()
-    api, colon, rest = text.partition(":")
-    return text in name or (colon == ":" and api in device["host_api"].casefold() and rest in name)
-
-
-def _partner(table: Sequence[dict[str, Any]], other: int | None, direction: str) -> int:
-    """Return the device for one direction when only the other, or none, was chosen."""
-    usable = [i for i, device in enumerate(table) if device[direction] > 0]
-    if other is not None:
-        api = table[other]["host_api"]
-        if other in usable:
-            return other
-        usable = [i for i in usable if table[i]["host_api"] == api]
-    else:
-        # Whoever runs a JACK server wants it used.
-        usable = [i for i in usable if table[i]["host_api"].startswith("JACK")] or usable
-    kind = direction.removesuffix("s")
-    if not usable:
-        raise DeviceError(f"there is no {kind} device to use; see `rtsep devices`; is the sound server running?")
-    defaults = [i for i in _default_indices(direction) if i in usable]
-    return (defaults or usable)[0]
-
-
-def _default_indices(direction: str) -> list[int]:
-    key = f"default_{direction.removesuffix('s')}_device"
-    return [api[key] for api in _portaudio().query_hostapis()]
-
-
-def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -> Mic:
-    if len(row) != 3:
-        raise InputError(place, f"{len(row)} columns", "three: mic,in,out")
-    name, source, target = row
-    if not name or name.isdecimal() or "." in name or "=" in name:
-        raise InputError(place, f"mic is {name!r}", "a name that is no number and has no . or =")
-    if name in [mic.name for mic in before]:
-        raise InputError(place, f"mic {name!r} is there twice", "names must differ")
-    for what, text in (("in", source), ("out", target)):
-        allowed = "a channel of the device, from 1" + ("" if what == "in" else ", or nothing")
-        if not (text.isascii() and text.isdecimal() and int(text) >= 1) and (what == "in" or text):
-            raise InputError(place, f"{what} is {text!r}", allowed)
-    if int(source) - 1 in [mic.input for mic in before]:
-        raise InputError(place, f"in {source} is there twice", "each microphone has an input of its own")
-    return Mic(name, int(source) - 1, int(target) - 1 if target else None, line)
+        portaudio()
 
 
 def _burst(runner: Runner) -> int:
@@ -883,10 +427,7 @@ def _priority_fix(api: str, threads: set[int]) -> str:
             granted = True
     if granted:
         return ""
-    return (
-        "real-time priority is refused: put `@audio - rtprio 95` into /etc/security/limits.d/audio.conf, "
-        "join the group audio and log in again"
-    )
+    return realtime.HINT
 
 
 def _is_urgent(thread: int) -> bool:
@@ -894,7 +435,8 @@ def _is_urgent(thread: int) -> bool:
         fields = pathlib.Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False
-    return int(fields[38]) & 0xFF in (1, 2)   # policy, field 41 of proc(5): SCHED_FIFO or SCHED_RR
+    # Fields 40 and 41 of proc(5). The canceller's helper has real-time priority too, the lowest: it does not count.
+    return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > realtime.HELPER
 
 
 def _close(stream: Any) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
-from rtsep.hosts import soundcard
+from rtsep.hosts import devices, soundcard
 from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import layout, load
@@ -64,7 +64,7 @@ class RunOptions:
     block : int, optional
         Frames; default: the preset's.
     map_csv : str, optional
-        Channel map, see `soundcard.read_map`.
+        Channel map, see `devices.read_map`.
     calibration : str, optional
         What `rtsep learn` wrote.
     record : str, optional
@@ -310,7 +310,7 @@ class Supervisor:
             f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
             f"{info['channels']} microphones; "
             f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
-            f"+ device {1000 * info['device_latency_s']:.1f} ms"
+            f"+ device {_milliseconds(info['device_latency_s'])}"
         )
         if info["priority_fix"] and self._sound_began is None:
             self._say(info["priority_fix"])
@@ -514,7 +514,7 @@ def _request(options: RunOptions) -> soundcard.Request:
         output_device=options.output_device,
         rate=options.rate,
         block=block,
-        map=None if options.map_csv is None else soundcard.read_map(options.map_csv),
+        map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,
         keep=None,
@@ -567,3 +567,8 @@ def _from_meters(meters: Meters) -> dict[str, Any]:
         "block_us": {"p50": get("block_p50"), "p99": get("block_p99"), "p999": 0.0, "max": get("block_max")},
         "load": get("load"), "block": round(frames / max(1.0, get("calls"))),
     }
+
+
+def _milliseconds(seconds: float) -> str:
+    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
+    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < 10 else "(its latency is not known)"

@@ -1,0 +1,209 @@
+"""Sound devices, found by name, and which of their channels belong to which microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import ctypes
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtsep.errors import DeviceError, InputError
+
+_CLIENT_NAME = b"rtsep"
+
+
+@dataclass(frozen=True)
+class Mic:
+    """One line of a channel map: device channels count from 0 here, and from 1 in the file."""
+
+    name: str
+    input: int
+    output: int | None
+    line: int
+
+
+def devices() -> list[dict[str, Any]]:
+    """List the sound devices there are now.
+
+    Returns
+    -------
+    list of dict
+        `name`, `host_api`, `inputs`, `outputs`, `default_rate` (Hz) of each; the position in the list is
+        PortAudio's index and holds only until it is asked again.
+    """
+    sd = portaudio()
+    apis = [api["name"] for api in sd.query_hostapis()]
+    return [
+        {
+            "name": device["name"],
+            "host_api": apis[device["hostapi"]],
+            "inputs": device["max_input_channels"],
+            "outputs": device["max_output_channels"],
+            "default_rate": device["default_samplerate"],
+        }
+        for device in sd.query_devices()
+    ]
+
+
+def choose(table: Sequence[dict[str, Any]], wanted: str, direction: str) -> int:
+    """Find the one device that a user means.
+
+    Parameters
+    ----------
+    table : sequence of dict
+        As `devices` gives it.
+    wanted : str
+        Part of a name, or `host api:name` with parts of both; upper and lower case are the same.
+    direction : str
+        `inputs` or `outputs`.
+
+    Returns
+    -------
+    int
+        Place in `table`.
+
+    Raises
+    ------
+    DeviceError
+        If none or several match; the message lists what there is.
+    """
+    there = [i for i, device in enumerate(table) if device[direction] > 0]
+    kind = direction.removesuffix("s")
+    if not there:
+        raise DeviceError(f"{kind} device {wanted!r}: this machine has no {kind} device; is the sound server running?")
+    text = wanted.casefold()
+    exact = [i for i in there if text in (table[i]["name"].casefold(), full_name(table[i]).casefold())]
+    found = exact or [i for i in there if _matches(table[i], text)]
+    if len(found) == 1:
+        return found[0]
+    problem = f"{len(found)} {kind} devices match" if found else f"no {kind} device matches"
+    names = ", ".join(full_name(table[i]) for i in found or there)
+    raise DeviceError(f"{kind} device {wanted!r}: {problem}; {'choose from' if found else 'there are'}: {names}")
+
+
+def full_name(device: dict[str, Any]) -> str:
+    """Return `host api:name`, which is how messages call a device and how users may."""
+    return f"{device['host_api']}:{device['name']}"
+
+
+def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_out: str | None) -> tuple[int, int]:
+    """Find the input and the output device; what is not said follows what is.
+
+    Raises
+    ------
+    DeviceError
+        See `choose`; also if the two belong to different host APIs, which PortAudio can't join.
+    """
+    source = choose(table, wanted_in, "inputs") if wanted_in else None
+    target = choose(table, wanted_out, "outputs") if wanted_out else None
+    if source is None:
+        source = _partner(table, target, "inputs")
+    if target is None:
+        target = _partner(table, source, "outputs")
+    if table[source]["host_api"] != table[target]["host_api"]:
+        raise DeviceError(
+            f"input {full_name(table[source])} and output {full_name(table[target])} belong to different host APIs; "
+            "choose two of the same"
+        )
+    return source, target
+
+
+def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
+    """Read a channel map: CSV with the header `mic,in,out`, device channels from 1, empty `out`: not played.
+
+    Raises
+    ------
+    InputError
+        With file and line.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), f"is not a CSV file ({error})") from error
+    rows = [(line, row) for line, row in rows if any(row)]
+    if not rows or rows[0][1] != ["mic", "in", "out"]:
+        found = ",".join(rows[0][1]) if rows else "nothing"
+        raise InputError(f"{path}:{rows[0][0] if rows else 1}", f"the header is {found!r}", "it must be mic,in,out")
+    mics: list[Mic] = []
+    for line, row in rows[1:]:
+        mics.append(_map_row(f"{path}:{line}", line, row, mics))
+    if not mics:
+        raise InputError(f"{path}:{rows[0][0]}", "there is no microphone", "one line for each: mic,in,out")
+    return tuple(mics)
+
+
+def portaudio() -> Any:
+    """Import sounddevice, which initialises PortAudio; the first time under rtsep's name.
+
+    Raises
+    ------
+    DeviceError
+        If PortAudio is missing or finds no sound system.
+    """
+    if "sounddevice" not in sys.modules:
+        # Only JACK shows it; other host APIs' PortAudio has no such function. The name must outlive the call.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libportaudio.so.2").PaJack_SetClientName(_CLIENT_NAME)
+        # Looking for devices must not start a JACK server.
+        os.environ.setdefault("JACK_NO_START_SERVER", "1")
+    try:
+        import sounddevice
+    except OSError as error:
+        raise DeviceError(f"PortAudio cannot be loaded ({error}); install libportaudio2") from error
+    except Exception as error:
+        raise DeviceError(f"PortAudio finds no sound system ({error})") from error
+    return sounddevice
+
+
+def _matches(device: dict[str, Any], text: str) -> bool:
+    name = device["name"].casefold()
+    api, colon, rest = text.partition(":")
+    return text in name or (colon == ":" and api in device["host_api"].casefold() and rest in name)
+
+
+def _partner(table: Sequence[dict[str, Any]], other: int | None, direction: str) -> int:
+    """Return the device for one direction when only the other, or none, was chosen."""
+    usable = [i for i, device in enumerate(table) if device[direction] > 0]
+    if other is not None:
+        api = table[other]["host_api"]
+        if other in usable:
+            return other
+        usable = [i for i in usable if table[i]["host_api"] == api]
+    else:
+        # Whoever runs a JACK server wants it used.
+        usable = [i for i in usable if table[i]["host_api"].startswith("JACK")] or usable
+    kind = direction.removesuffix("s")
+    if not usable:
+        raise DeviceError(f"there is no {kind} device to use; see `rtsep devices`; is the sound server running?")
+    defaults = [i for i in _default_indices(direction) if i in usable]
+    return (defaults or usable)[0]
+
+
+def _default_indices(direction: str) -> list[int]:
+    key = f"default_{direction.removesuffix('s')}_device"
+    return [api[key] for api in portaudio().query_hostapis()]
+
+
+def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -> Mic:
+    if len(row) != 3:
+        raise InputError(place, f"{len(row)} columns", "three: mic,in,out")
+    name, source, target = row
+    if not name or name.isdecimal() or "." in name or "=" in name:
+        raise InputError(place, f"mic is {name!r}", "a name that is no number and has no . or =")
+    if name in [mic.name for mic in before]:
+        raise InputError(place, f"mic {name!r} is there twice", "names must differ")
+    for what, text in (("in", source), ("out", target)):
+        allowed = "a channel of the device, from 1" + ("" if what == "in" else ", or nothing")
+        if not (text.isascii() and text.isdecimal() and int(text) >= 1) and (what == "in" or text):
+            raise InputError(place, f"{what} is {text!r}", allowed)
+    if int(source) - 1 in [mic.input for mic in before]:
+        raise InputError(place, f"in {source} is there twice", "each microphone has an input of its own")
+    return Mic(name, int(source) - 1, int(target) - 1 if target else None, line)
