@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import Preset, StageConfig, diff, layout
+from rtsep.presets import Preset, StageConfig, diff, layout, make_board
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
@@ -132,7 +132,7 @@ class Engine(Stage):
         self._keep["meter_sums"][:] = 0
         self._keep["meter_sums"][kernels.LIMITER_GAIN] = 1
         self._keep["counters"][:] = 0
-        for name in ("tripped", "declick_left", "metered"):
+        for name in ("tripped", "declick_left"):
             self._record[name] = 0
         get = self.board.get
         any_solo = any(get(f"output.solo.{mic}") > 0.5 for mic in self.board.mics)
@@ -248,12 +248,6 @@ class Engine(Stage):
             "faults": int(counters[kernels.FAULTS]),
             "limited": int(counters[kernels.LIMITED]),
         }
-
-
-def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, create: bool = True) -> Board:
-    """Lay out a board for a preset; the output's parameters come first, wherever the chain goes."""
-    *chain, output = layout(preset)
-    return Board(mics, [output, *chain], name, create)
 
 
 def process(stage: Stage, x: Block, block: int = 512) -> Block:

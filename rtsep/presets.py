@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
-from rtsep.params import Option, Param
+from rtsep.params import Board, Option, Param
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 
 SCHEMA = 1
@@ -196,6 +196,20 @@ def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
     """Return what `Board` is laid out by: each stage's name and parameters, and the engine's own last."""
     groups: list[tuple[str, Sequence[Param]]] = [(c.name, STAGES[c.stage].params) for c in preset.chain]
     return [*groups, ("output", OUTPUT_PARAMS)]
+
+
+def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, create: bool = True) -> Board:
+    """Lay out a board for a preset, alike in every process; the output's parameters come first, wherever a chain goes.
+
+    Parameters
+    ----------
+    preset : Preset
+    mics : sequence of str
+    name, create
+        As `Board` takes them.
+    """
+    *chain, output = layout(preset)
+    return Board(mics, [output, *chain], name, create)
 
 
 Key = tuple[str | int, ...]

@@ -24,10 +24,11 @@ from jack_server import RATE, JackServer, jack_server
 from rich.console import Console
 
 from rtsep import presets, view
-from rtsep.engine import Engine, make_board, process
+from rtsep.engine import Engine, process
 from rtsep.errors import DeviceError, InputError
 from rtsep.hosts import devices, records, soundcard, supervisor
 from rtsep.meters import Meters
+from rtsep.presets import make_board
 from rtsep.stage import Format, Runner
 from rtsep.stages.mix import Input
 from rtsep_kernels import grid

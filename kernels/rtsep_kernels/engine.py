@@ -38,7 +38,7 @@ ENGINE = np.dtype([
     ("limiter", np.int64), ("limiter_release", np.float32), ("unused", np.float32),
     ("ramp_segments", np.int64),
     ("tripped", np.int64), ("declick_left", np.int64),
-    ("meter_sums", np.int64), ("meters", np.int64), ("counters", np.int64), ("metered", np.int64),
+    ("meter_sums", np.int64), ("meters", np.int64), ("counters", np.int64),
 ], align=True)
 _CHAIN = from_dtype(CHAIN)
 
@@ -200,7 +200,6 @@ def engine(state, x, out, frames):
     else:
         s.declick_left = max(0, s.declick_left - frames)
     s.position += frames
-    s.metered += frames
     if s.position % METER_FRAMES == 0:
         _publish_meters(s)
     return 0

@@ -32,7 +32,7 @@ RUNNER = np.dtype([
     ("inputs", np.int64), ("outputs", np.int64),       # int32[channels]: device channel of each mic; -1: none
     ("device_inputs", np.int64), ("device_outputs", np.int64),
     ("fade_target", np.float32), ("fade", np.float32), ("fade_step", np.float32), ("unused", np.float32),
-    ("xruns", np.int64), ("late", np.int64), ("stop", np.int64), ("last_call", np.int64),
+    ("xruns", np.int64), ("late", np.int64), ("stop", np.int64),
     # A ring that keeps input and output of every sample for another thread to store; header 0: none.
     ("tape_header", np.int64), ("tape_data", np.int64), ("tape_rows", np.int64), ("tape_row", np.int64),
 ], align=True)
@@ -49,6 +49,15 @@ def _run_segment(s, frames):
 
 
 @kernel
+def _finite(value, bad, channel):
+    """Return the value, or 0 and count it where it is NaN or infinite."""
+    if np.isfinite(value):
+        return value
+    bad[channel] += 1
+    return np.float32(0)
+
+
+@kernel
 def _next_cut(position, left):
     room = GRID - position % GRID
     return room if room < left else left
@@ -58,7 +67,6 @@ def _next_cut(position, left):
 def _note_time(s, start):
     timings = carray(pointer(s.timings), (TIMINGS,), np.int64)
     timings[s.calls % TIMINGS] = ticks() - start
-    s.last_call = start
     s.calls += 1
 
 
@@ -74,11 +82,7 @@ def _planar(s, source, target, first, frames):
         inside = carray(samples(s.inside), (channels, n))
         for c in range(channels):
             for i in range(n):
-                v = source[c, done + i]
-                if not np.isfinite(v):
-                    v = np.float32(0)
-                    bad[c] += 1
-                inside[c, i] = v
+                inside[c, i] = _finite(source[c, done + i], bad, c)
         _run_segment(s, n)
         outside = carray(samples(s.outside), (channels, n))
         for c in range(channels):
@@ -190,10 +194,7 @@ def run_interleaved(device_in, device_out, frames, _time, flags, runner):
             for i in range(n):
                 v = np.float32(0)
                 if has_input and pin >= 0:
-                    v = source[done + i, pin]
-                    if not np.isfinite(v):
-                        v = np.float32(0)
-                        bad[c] += 1
+                    v = _finite(source[done + i, pin], bad, c)
                 inside[c, i] = v
         _run_segment(s, n)
         outside = carray(samples(s.outside), (channels, n))

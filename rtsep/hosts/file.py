@@ -13,7 +13,7 @@ import numpy as np
 
 from rtsep import calibration as calibrations
 from rtsep import presets
-from rtsep.engine import Engine, make_board
+from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.hosts import audiofile
 from rtsep.metrics import percentiles
@@ -98,7 +98,7 @@ def make_engine(
     """
     engine = Engine(preset, calibration)
     fmt = Format(rate, len(names))
-    board = make_board(preset, names)
+    board = presets.make_board(preset, names)
     engine.prepare(fmt, board)
     for setting in settings:
         path, _, text = setting.partition("=")

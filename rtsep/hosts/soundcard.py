@@ -194,6 +194,7 @@ class Session:
 
     def _prepare(self, engine_module: Any, board_name: str, meters_name: str) -> tuple[Meters, Engine]:
         from rtsep.meters import Meters
+        from rtsep.presets import make_board
         from rtsep.stage import Format
 
         preset, names = self.request.preset, [mic.name for mic in self._mics]
@@ -202,7 +203,7 @@ class Session:
             from rtsep.calibration import load
 
             calibration = load(self.request.calibration)
-        board = engine_module.make_board(preset, names, board_name, create=False)
+        board = make_board(preset, names, board_name, create=False)
         meters = Meters(len(names), meters_name, create=False)
         engine: Engine = engine_module.Engine(preset, calibration, meters)
         fmt = Format(self._rate, len(names))

@@ -26,7 +26,7 @@ from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import devices, soundcard
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import layout, load
+from rtsep.presets import layout, load, make_board
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -267,9 +267,8 @@ class Supervisor:
         """Make the shared memory now that the microphones are known, and tell where it is."""
         if self._board is None:
             preset = self._request.preset
-            *chain, output = layout(preset)
             name = "rtsep-" + secrets.token_hex(6)
-            self._board = Board(names, [output, *chain], name + "-b")
+            self._board = make_board(preset, names, name + "-b")
             self._meters = Meters(len(names), name + "-m")
             for path, value in preset.params.items():
                 self._board.set(path, value)
