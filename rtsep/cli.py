@@ -130,6 +130,26 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--skip", type=float, default=4.0, metavar="S", help="seconds not counted after a cold start (4)")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
+    bench = verbs.add_parser("bench", help="tables of measured quality", description="Tables of measured quality.")
+    tables = bench.add_subparsers(required=True, metavar="TABLE", parser_class=_Parser)
+    verb = _verb(tables, "bleed", _bench_bleed, "bleed removed: presets, rival methods and oracles in one table")
+    verb.add_argument("folder", nargs="?", metavar="FOLDER", help=".npz cases; own scenes by default")
+    verb.add_argument("--presets", type=_names, default=("live", "monitor", "foh", "record"), metavar="P,…",
+                      help="names or paths (live,monitor,foh,record)")
+    verb.add_argument("--rivals", type=_names, default=("all",), metavar="M,…",
+                      help="kamir, mira, nlms, gate, fastica, auxiva, none, or all")
+    verb.add_argument("--oracles", type=_names, default=("all",), metavar="O,…",
+                      help="mask, wiener, fir, paths, or one of them as mask-512; inverse, none, or all")
+    verb.add_argument("--seconds-skip", type=_positive, default=4.0, metavar="S", help="not counted at first (4)")
+    verb.add_argument("--no-harm", action="store_true", help="leave out what the filters do to wanted sound: quicker")
+    verb.add_argument("--json", metavar="FILE", help="write everything, per microphone, here")
+
+    verb = _verb(tables, "robust", _bench_robust, "random stages with broken microphones: nothing may get worse")
+    verb.add_argument("--scenes", type=int, default=200, metavar="N", help="how many (200)")
+    verb.add_argument("--seed", type=int, default=1, metavar="N", help="of the first scene (1)")
+    verb.add_argument("--preset", default="live", metavar="P", help=_BUILTIN)
+    verb.add_argument("--json", metavar="FILE", help="write everything here")
+
     verb = _verb(verbs, "devices", _devices, "sound devices of this machine")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
@@ -153,6 +173,10 @@ def _positive(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -297,6 +321,71 @@ def _evaluate(args: argparse.Namespace) -> int:
         return _print_json({"mics": rows, "mean": mean})
     _table(rows, columns, mean, "dB")
     return 0
+
+
+def _bench_bleed(args: argparse.Namespace) -> int:
+    from rtsep.bench import bleed
+    from rtsep.bench.oracles import ORACLES
+    from rtsep.hosts.file import progress
+
+    everything = {"rivals": bleed.RIVALS, "oracles": tuple(ORACLES)}
+    chosen = {
+        key: known if getattr(args, key) == ("all",) else () if getattr(args, key) == ("none",) else getattr(args, key)
+        for key, known in everything.items()
+    }
+    options = bleed.BleedOptions(
+        folder=args.folder, presets=args.presets, rivals=chosen["rivals"], oracles=chosen["oracles"],
+        skip=args.seconds_skip, harm=not args.no_harm,
+    )
+    with progress(1.0, "measuring") as advance:
+        report = bleed.bleed(options, advance)
+    _write_json(args.json, report)
+    _grid(*bleed.case_rows(report), 4, "each case: improvement of SI-SDR, mean and worst microphone; harm, dB")
+    _grid(*bleed.system_rows(report), 1, "each system: mean over cases, dB")
+    return 0
+
+
+def _bench_robust(args: argparse.Namespace) -> int:
+    from rtsep.bench import robust
+    from rtsep.hosts.file import progress
+
+    options = robust.RobustOptions(args.scenes, args.seed, args.preset)
+    with progress(1.0, "measuring") as advance:
+        report = robust.robust(options, advance)
+    _write_json(args.json, report)
+    for line in robust.lines(report):
+        print(line)
+    return 0
+
+
+def _write_json(path: str | None, value: Any) -> None:
+    if path is not None:
+        from rtsep.atomic import replacing
+
+        with replacing(path) as file:
+            file.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int, title: str) -> None:
+    """Print a table: with lines on a terminal, plain in a pipe. The first `texts` columns are words."""
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title)
+        for n, head in enumerate(heads):
+            table.add_column(head, justify="left" if n < texts else "right")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
+    print(f"({title})")
+    for row in [heads, *rows]:
+        cells = (c.ljust(w) if n < texts else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join(cells).rstrip())
 
 
 def _devices(args: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep_kernels.residual import BANDWIDTH_HZ, BIAS, WEIGHTS
+
 Float = NDArray[np.float64]
 
 
@@ -92,26 +94,41 @@ def limiter(x: Float, release: float, ceiling: float) -> Float:
 
 
 def residual_gains(
-    power: Float, hold: float, up: float, down: float, quiet: float, strength: float, floor: float, release: float
+    power: Float, frame: float, rate: int, quiet: float, silence: float, strength: float, floor: float, release: float
 ) -> Float:
-    """Return the gains after all frames of power[frames, k, bins]; opening at once, closing with `release`."""
+    """Return the gains after all frames of power[frames, k, bins], `frame` seconds apart; opening is instant."""
     frames, k, bins = power.shape
+    bias, (w_frame, w_short, w_long, w_wide, w_held, w_middle, w_slow) = float(BIAS), WEIGHTS.astype(float)
     held = np.zeros((k, bins))
+    s20, s66, s150, s250 = (np.zeros((k, bins)) for _ in range(4))
     leak = np.full((k, k, bins), 1e-3)
     gains = np.ones((k, bins))
+    reach = round(BANDWIDTH_HZ / 2 / (rate / (2 * (bins - 1))))
     for n in range(frames):
-        held = np.maximum(power[n], held * hold)
+        audible = power[n] + silence
+        held = np.maximum(audible, held * np.exp(-frame / 0.06))
+        s20 = s20 + (audible - s20) * (1 - np.exp(-frame / 0.020))
+        s66 = s66 + (audible - s66) * (1 - np.exp(-frame / 0.066))
+        s150 = s150 + (audible - s150) * (1 - np.exp(-frame / 0.150))
+        s250 = s250 + (audible - s250) * (1 - np.exp(-frame / 0.250))
         for i in range(k):
-            bleed = np.zeros(bins)
-            for j in range(k):
-                if j == i:
-                    continue
+            others = [j for j in range(k) if j != i]
+            for j in others:
                 if (j + n + 1) % 4 == 0:
-                    factor = np.where(power[n, i] > leak[i, j] * held[j], up, down)
-                    leak[i, j] = np.where(held[j] > quiet, np.minimum(leak[i, j] * factor, 0.02), leak[i, j])
-                bleed += leak[i, j] * held[j]
-            twice = 2 * strength * bleed + 1e-20
-            snr = np.maximum(power[n, i] - twice, 0) / twice
-            wanted = np.maximum(snr / (1 + snr), floor)
+                    above = power[n, i] > leak[i, j] * held[j]
+                    step = np.exp(4 * frame / 0.5 * np.where(above, 0.1, -0.9))
+                    leak[i, j] = np.where(held[j] > quiet, np.minimum(leak[i, j] * step, 0.02), leak[i, j])
+            bleed = 1e-3 * silence + np.sum(leak[i, others] * held[others], axis=0)
+            wide = [
+                np.log10(audible[i, near].sum() / bleed[near].sum())
+                for near in (slice(max(b - reach, 0), b + reach + 1) for b in range(bins))
+            ]
+            odds = bias + w_frame * np.log10(audible[i] / bleed) + w_short * np.log10(s20[i] / bleed)
+            odds += w_long * np.log10(s150[i] / bleed) + w_wide * np.array(wide)
+            odds += w_held * np.log10(audible[i] / held[others].sum(axis=0))
+            odds += w_middle * np.log10(s20[i] / s66[others].sum(axis=0))
+            odds += w_slow * np.log10(s150[i] / s250[others].sum(axis=0))
+            odds -= WEIGHTS.sum() * np.log10(strength)
+            wanted = floor + (1 - floor) / (1 + np.exp(-odds))
             gains[i] += (wanted - gains[i]) * np.where(wanted > gains[i], 1.0, release)
     return gains

@@ -510,13 +510,24 @@ def test_strength_suppresses_more() -> None:
     assert gains[0] > gains[1] + 0.05 > gains[2] + 0.1
 
 
+def test_who_has_no_doubt_is_left_alone() -> None:
+    doubt = np.array([0, 1], np.float32)
+    stage = spectral(strength=4)
+    stage.believe(doubt)
+    assert gains_of(stage, only_bleed())[-40:].mean() == pytest.approx(1, abs=1e-3)
+    doubt[0] = 1   # read at every frame
+    assert gains_of(stage, only_bleed())[-40:].mean() < 0.6
+    with pytest.raises(ValueError, match="doubt"):
+        stage.believe(np.ones(3, np.float32))
+
+
 def test_range_db_limits_what_is_taken_away_of_each_mic() -> None:
     for range_db in (0.0, -6.0, -40.0):
         stage = spectral(strength=4)
         stage.board.set("spectral.range_db.1", range_db)
         curve = gains_of(stage, only_bleed())
         floor = 10 ** (range_db / 20)
-        assert stage.gains[0].min() == pytest.approx(floor, rel=0.05)
+        assert floor - 1e-6 <= stage.gains[0].min() <= floor + 0.03   # the floor is come near to, not hit
         assert curve[-40:].mean() >= floor - 1e-3
         assert stage.gains[1].mean() > 0.95   # who plays is left alone
 

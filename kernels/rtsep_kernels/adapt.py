@@ -14,6 +14,7 @@ are made causal again (inverse transform, second half cleared) and exported to t
 import numpy as np
 from numba import carray, from_dtype, types
 
+from . import instant, refine
 from .canceller import (
     APPLIED,
     BINS,
@@ -45,6 +46,7 @@ from .memory import (
     samples,
     store_release,
 )
+from .refine_state import REFINE_TYPE
 
 ADAPT = np.dtype([
     ("canceller", np.int64),                                # address of the CANCELLER record
@@ -57,12 +59,18 @@ ADAPT = np.dtype([
     ("prior", np.int64),                                    # float32[partitions]
     ("tap0", np.int64),                                     # float64[k, 2 * k]: scratch of the inverse
     ("versions", np.int64),                                 # int64[GROUPS]: as this side sees them
+    ("tracked", np.int64),                                  # partitions that the Kalman filter adapts
+    ("renew_far", np.int64),                                # jobs that must export the other ones, too
+    ("remembered", np.int64),                               # float32[k, ROW]: memory a2 of each mic and bin
+    ("refine", np.int64),                                   # address of the REFINE record, or 0
     ("memory", np.float32), ("drift", np.float32), ("caution", np.float32), ("smoothing", np.float32),
     ("restored", np.int64), ("restores", np.int64), ("skipped", np.int64), ("jobs", np.int64),
     ("renew", np.int64),                                    # jobs that must still export although nothing is learnt
+    ("instant", np.int64),                                  # address of the INSTANT record
 ], align=True)
 _ADAPT = from_dtype(ADAPT)
 _CANCELLER = from_dtype(CANCELLER)
+_INSTANT = from_dtype(instant.INSTANT)
 # After a restore the exploding filters stay audible as dry sound until all groups are renewed.
 _CALM = GROUPS + 4
 
@@ -123,7 +131,6 @@ def _normalise(e_re, e_im, den):
 @kernel
 def _learn(w_re, w_im, p, y_re, y_im, g_re, g_im, inverse, memory, noise, most):
     """One partition's Kalman step; g = E / den."""
-    forget = np.float32(1) - memory
     for b in range(ROW):
         pb = p[b]
         yr = y_re[b]
@@ -133,7 +140,7 @@ def _learn(w_re, w_im, p, y_re, y_im, g_re, g_im, inverse, memory, noise, most):
         w_re[b] = wr
         w_im[b] = wi
         kept = fma(np.float32(-0.5) * pb * inverse[b], fma(yr, yr, yi * yi), np.float32(1))
-        new = fma(memory * kept, pb, fma(forget, fma(wr, wr, wi * wi), noise))
+        new = fma(memory[b] * kept, pb, fma(np.float32(1) - memory[b], fma(wr, wr, wi * wi), noise))
         p[b] = min(max(new, np.float32(0)), most)
 
 
@@ -251,6 +258,7 @@ def _restore(s, c, m):
     s.restored = m
     s.restores += 1
     s.renew = GROUPS
+    s.renew_far = 2 * GROUPS
 
 
 @kernel
@@ -272,6 +280,7 @@ def _tame(s, c, m, i):
     if power[1, i] <= np.float32(2) * power[0, i] + np.float32(1e-6):
         return
     k = c.channels
+    s.renew_far = 2 * GROUPS
     w_re = carray(samples(s.w_re), (c.partitions, k, k * ROW))
     w_im = carray(samples(s.w_im), (c.partitions, k, k * ROW))
     for p in range(c.partitions):
@@ -287,7 +296,33 @@ def _finish(c, m, wrote):
 
 
 @kernel
-def _learn_all(s, c, m, y_power):
+def _be_instant(s, c, t, i):
+    """Move the paths of a mic in instantaneous mode to a single tap, over several blocks, and keep them there.
+
+    When it leaves, the Kalman filter goes on from that tap and doubts everything as at the start.
+    """
+    k = c.channels
+    p_all = carray(samples(s.p), (c.partitions, k, k * ROW))
+    prior = carray(samples(s.prior), (c.partitions,))
+    w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
+    w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
+    moving = carray(pointer(t.moving), (k,), np.int64)
+    share = np.float32(1) / np.float32(moving[i]) if moving[i] > 0 else instant.FOLLOW
+    for p in range(c.partitions if moving[i] > 0 else 1):
+        for n in range(k * ROW):
+            p_all[p, i, n] = prior[p]
+        for j in range(k):
+            if j == i:
+                continue
+            tap = instant.target(t, i, j) if p == 0 else np.float32(0)
+            for b in range(BINS):
+                w_re[p, i, j, b] += share * (tap - w_re[p, i, j, b])
+                w_im[p, i, j, b] -= share * w_im[p, i, j, b]
+    moving[i] = max(0, moving[i] - 1)
+
+
+@kernel
+def _learn_all(s, c, t, m, y_power):
     """Learn every path from the partition that has just ended."""
     k = c.channels
     w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
@@ -301,24 +336,29 @@ def _learn_all(s, c, m, y_power):
     e_im = work[1]
     den = work[2]
     prior = carray(samples(s.prior), (c.partitions,))
+    linear = carray(pointer(t.linear), (k,), np.int64)
+    remembered = carray(samples(s.remembered), (k, ROW))
     for i in range(k):
         _tame(s, c, m, i)
+        if linear[i]:
+            _be_instant(s, c, t, i)
+            continue
         _error_spectrum(s, c, m, i, e_re, e_im)
         _wanted_power(e_re, e_im, smooth[i], den, s.smoothing, s.caution)
-        for p in range(c.partitions):
+        for p in range(s.tracked):
             slot = (m - p) % HISTORY
             for j in range(k):
                 if j != i:
                     _add_expected(den, p_all[p, i, j], y_power[slot, j])
         _normalise(e_re, e_im, den)
-        for p in range(c.partitions):
+        for p in range(s.tracked):
             slot = (m - p) % HISTORY
             noise = s.drift * prior[p]
             most = np.float32(10) * prior[p]
             for j in range(k):
                 if j != i:
                     _learn(w_re[p, i, j], w_im[p, i, j], p_all[p, i, j], far_re[slot, j], far_im[slot, j],
-                           e_re, e_im, den, s.memory, noise, most)
+                           e_re, e_im, den, remembered[i], noise, most)
 
 
 @kernel
@@ -330,7 +370,8 @@ def _hand_over(s, c, m):
     sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
     versions = carray(pointer(s.versions), (GROUPS,), np.int64)
     v = 1 - versions[group]
-    for p in range(group, c.partitions, GROUPS):
+    # Both versions of what is not tracked are alike, until it changes.
+    for p in range(group, c.partitions if s.renew_far else s.tracked, GROUPS):
         for i in range(k):
             for j in range(k):
                 if j != i:
@@ -338,32 +379,64 @@ def _hand_over(s, c, m):
     if group == 0:
         _invert_tap0(s, c, v)
     versions[group] = v
+    s.renew_far = max(0, s.renew_far - 1)
 
 
 @kernel
-def _job(s, c, m):
+def _adapt(s, c, m):
+    """Learn from block m and hand over; True if it was learnt from."""
     k = c.channels
+    t = carray(record_at(s.instant, _INSTANT), (1,))[0]
     exchange = carray(pointer(c.exchange), (EXCHANGE,), np.int64)
     y_power = carray(samples(s.y_power), (HISTORY, k, ROW))
     _observe(c, m, y_power)
     if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
         s.skipped += 1           # what this job would read is being overwritten
         _finish(c, m, 0)
-        return
+        return False
     if exchange[RESTORE] and m - s.restored > _CALM:
         _restore(s, c, m)
+        instant.forget(t)
+        _forget_refinement(s)
         store_release(c.exchange + 8 * RESTORE, 0)
     wanted = carray(pointer(c.wanted), (HISTORY,), np.int64)[m % HISTORY]
     if wanted == 0 and s.renew == 0:
         _finish(c, m, 0)
-        return
+        return False
     if wanted:
-        _learn_all(s, c, m, y_power)
+        instant.learn(t, c, m, s.time, s.spectrum)
+        _learn_all(s, c, t, m, y_power)
     s.renew = max(0, s.renew - 1)
     _hand_over(s, c, m)
     _keep_good(s, c, m)
     s.jobs += 1
     _finish(c, m, 1)
+    return wanted != 0
+
+
+@kernel
+def _forget_refinement(s):
+    k = carray(record_at(s.canceller, _CANCELLER), (1,))[0].channels
+    remembered = carray(samples(s.remembered), (k * ROW,))
+    for n in range(k * ROW):
+        remembered[n] = s.memory
+    if s.refine:
+        refine.forget(carray(record_at(s.refine, REFINE_TYPE), (1,))[0])
+
+
+@kernel
+def _job(s, c, m):
+    """Adapt first, as that is due soon; then do a share of the refinement, which hands over whenever it is done."""
+    learnt = _adapt(s, c, m)
+    if s.refine == 0:
+        return
+    r = carray(record_at(s.refine, REFINE_TYPE), (1,))[0]
+    if learnt:
+        refine.take(r, c, m)
+        if refine.work(r):
+            s.renew_far = 2 * GROUPS
+    else:
+        refine.forget(r)
 
 
 @entry(types.int32(types.CPointer(_ADAPT), types.int64))

@@ -29,7 +29,7 @@ ROW = 528               # floats in a row of a 1024-point spectrum, a multiple o
 NEAR = 16               # partitions of 64 before the partitions of 512 take over
 NEAR_ROW = 80           # floats in a row of a 128-point spectrum
 NEAR_BINS = 72          # 65 bins, rounded up so that loops vectorise
-HISTORY = 32            # blocks of 512 whose spectra and samples are kept: partitions, and slack for the helper
+HISTORY = 64            # blocks of 512 whose spectra and samples are kept: partitions, and slack for the helper
 GROUPS = 4              # partitions p with the same p % 4 are renewed by the same job
 DUE = 2                 # blocks from the end of a partition to the use of what was learnt from it
 EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
@@ -39,6 +39,7 @@ CANCELLER = np.dtype([
     ("channels", np.int64), ("position", np.int64), ("partitions", np.int64),
     ("pending", np.int64),                                     # float32[k, 128]
     ("history", np.int64),                                     # float32[k, HISTORY * 512]: y
+    ("heard", np.int64),                                       # float32[k, HISTORY * 512]: x
     ("near_re", np.int64), ("near_im", np.int64),              # float32[16, k, NEAR_ROW]: spectra of y
     ("far_re", np.int64), ("far_im", np.int64),                # float32[HISTORY, k, ROW]
     ("head", np.int64),                                        # float32[2, k, k, 64]: taps 1..63
@@ -100,6 +101,7 @@ def _clear_history(s):
     k = s.channels
     _zero(carray(samples(s.pending), (k * 128,)))
     _zero(carray(samples(s.history), (k * HISTORY * BLOCK,)))
+    _zero(carray(samples(s.heard), (k * HISTORY * BLOCK,)))
     _zero(carray(samples(s.near_re), (NEAR * k * NEAR_ROW,)))
     _zero(carray(samples(s.near_im), (NEAR * k * NEAR_ROW,)))
     _zero(carray(samples(s.far_re), (HISTORY * k * ROW,)))
@@ -371,6 +373,7 @@ def canceller(state, x, out, frames):
     _known_part(s, given, remainder, limits, offset, frames)
     _recursion(s, given, remainder, limits, cleaned, offset, frames)
     history = carray(samples(s.history), (k, HISTORY * BLOCK))
+    heard = carray(samples(s.heard), (k, HISTORY * BLOCK))
     place = s.position & (HISTORY * BLOCK - 1)
     amounts = carray(samples(s.amounts), (k, ramp.RAMP))
     power = carray(samples(s.power), (HISTORY, 2, k))[(s.position // BLOCK) % HISTORY]
@@ -381,6 +384,7 @@ def canceller(state, x, out, frames):
             v = given[i, n]
             y = cleaned[i, n]
             history[i, place + n] = y
+            heard[i, place + n] = v
             before += v * v
             after += y * y
             share = ramp.value(amounts[i], offset + n)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtsep.calibration import Calibration
 from rtsep.errors import InputError
+from rtsep.estimators.solofit import SoloFit
 
 Float = NDArray[np.float64]
 Audio = NDArray[np.float32]
@@ -167,11 +168,9 @@ def learn(
 ) -> Calibration:
     """Learn the bleed paths from solos.
 
-    Each path is the regularised least-squares filter from the player's microphone to the other one. The error
-    is whitened by the spectrum of what the filter leaves, and the taps have a prior that decays as the room does;
-    spectrum, prior and filter are found in turns by conjugate gradients. The fit is twice as long as what is
-    kept, so that the late room does not bend the early taps. A player who cannot be heard in the own solo, or a
-    solo in which somebody else plays, teaches nothing: confidence 0 and no path.
+    Each path is the most likely filter from the player's microphone to the other one, where others may leak and
+    the taps decay as the room does (see `rtsep.estimators.solofit`). A player who cannot be heard in the own solo,
+    or a solo in which somebody else plays, teaches nothing: confidence 0 and no path.
 
     Parameters
     ----------
@@ -197,10 +196,6 @@ def learn(
     ------
     InputError
         Names or solos do not belong to the recording.
-
-    References
-    ----------
-    Chan, SIAM J. Sci. Stat. Comput. 9 (1988), doi:10.1137/0909051, eq. (3), for the preconditioner.
     """
     k, frames = mics.shape
     _check_arguments(k, frames, solos, names, taps)
@@ -212,7 +207,7 @@ def learn(
     loud = _loud_levels(mics, rate)
     for j in range(k):
         if own[j] and _plays(j, heard, loud, noise):
-            fit = _SoloFit(mics, own[j], taps)
+            fit = SoloFit(mics, j, [(solo.start, solo.end) for solo in own[j]], taps, rate)
             left = np.zeros(k)
             for i in range(k):
                 if i != j:
@@ -236,147 +231,6 @@ def learn(
 _SOFTEST = 10 ** (-3 / 10)  # of the bleed of others in the own microphone
 _LEAKY = 10 ** (-10 / 10)  # of a player's own level
 _UNEXPLAINED = 0.5  # of the power that a microphone hears in somebody else's solo
-_TURNS = 4
-_STEPS = 60
-
-
-class _SoloFit:
-    """The fit of all paths that leave one microphone."""
-
-    def __init__(self, mics: Audio, solos: list[Solo], taps: int) -> None:
-        from scipy import fft
-
-        self.mics = mics
-        self.solos = solos
-        self.taps = taps
-        longest = max(s.end - s.start for s in solos)
-        self.length = min(2 * taps, max(longest // 8, taps))
-        self.size = fft.next_fast_len(longest + 2 * self.length, real=True)
-        # What is played just before still sounds in the room when the solo begins:
-        #
-        #        start - lead   start               end          end + length
-        #   source    |-----------|------------------|
-        #   target    |  guessed  |      heard       |   guessed   |
-        #
-        # Guessed is what the filter so far predicts there (expectation maximisation), so that the equations stay
-        # Toeplitz without taking the cut for silence.
-        self.leads = [min(self.length, s.start) for s in solos]
-        source = [
-            mics[s.mic, s.start - lead : s.end].astype(np.float64) for s, lead in zip(solos, self.leads, strict=True)
-        ]
-        self.spectra = [fft.rfft(u, self.size) for u in source]
-        self.power = _power(source)
-        # Bins of the noise as narrow as the fit can resolve: the partials of a leaking tone are narrow too.
-        self.segment = max(min(2 * taps, sum(s.end - s.start for s in solos) // 8), 16)
-
-    def path(self, target: int) -> tuple[Audio, float]:
-        """Return the path to `target`, and the power that it leaves there."""
-        wanted = [self.mics[target, s.start : s.end].astype(np.float64) for s in self.solos]
-        energy = _power(wanted)
-        if energy <= 0:
-            return np.zeros(self.taps, dtype=np.float32), 0.0
-        a = np.zeros(self.length)
-        precision = np.full(self.length, self.length * self.power / energy)
-        smallest = 1e-6 * self._spectrum(wanted)
-        noise = 1e-3 * self._spectrum(wanted)  # -30 dB: a first guess, soon replaced
-        left = wanted
-        for _ in range(_TURNS):
-            auto, cross = self._correlations(a, left, noise, smallest)
-            a = _solve(auto, cross, precision, a)
-            left = self._residual(wanted, a)
-            noise = self._spectrum(left)
-            precision = 1 / _decaying_prior(a)
-        # Digital crosstalk has one tap: 2·taps free ones around it would only add their errors.
-        auto, cross = self._correlations(a, left, noise, smallest)
-        one = np.zeros(self.length)
-        one[0] = cross[0] / auto[0]
-        left_one = self._residual(wanted, one)
-        if np.mean(self._spectrum(left_one) / np.maximum(noise, smallest)) < 1.2 and _power(left_one) < 0.1 * energy:
-            a, left = one, left_one
-        frames = sum(len(d) for d in wanted)
-        return a[: self.taps].astype(np.float32), _power(left) / frames
-
-    def _correlations(self, a: Float, left: list[Float], noise: Float, smallest: Float) -> tuple[Float, Float]:
-        """Return the whitened autocorrelation, and the whitened correlation with the target."""
-        from scipy import fft
-
-        grid = np.linspace(0, 1, len(noise))
-        density = np.interp(np.linspace(0, 1, self.size // 2 + 1), grid, np.maximum(noise, smallest))
-        weight = 1 / np.maximum(density, 1e-9 * density.mean() + 1e-30)
-        response = fft.rfft(a, self.size)
-        u2 = np.zeros(self.size // 2 + 1)
-        ud = np.zeros(self.size // 2 + 1, dtype=np.complex128)
-        for u, residual, lead in zip(self.spectra, left, self.leads, strict=True):
-            # The target, heard and guessed, is the prediction everywhere plus the residual where it is heard.
-            heard = np.zeros(self.size)
-            heard[lead : lead + len(residual)] = residual
-            u2 += np.abs(u) ** 2
-            ud += np.conj(u) * (u * response + fft.rfft(heard))
-        auto = fft.irfft(u2 * weight, self.size)[: self.length]
-        cross = fft.irfft(ud * weight, self.size)[: self.length]
-        return auto, cross
-
-    def _residual(self, wanted: list[Float], a: Float) -> list[Float]:
-        from scipy import fft
-
-        response = fft.rfft(a, self.size)
-        return [
-            d - fft.irfft(u * response, self.size)[lead : lead + len(d)]
-            for u, d, lead in zip(self.spectra, wanted, self.leads, strict=True)
-        ]
-
-    def _spectrum(self, signals: list[Float]) -> Float:
-        """Return the two-sided power density: for white noise its variance."""
-        from scipy import signal
-
-        _, density = signal.welch(np.concatenate(signals), nperseg=self.segment, detrend=False, scaling="density")
-        return np.asarray(density, dtype=np.float64) / 2
-
-
-def _solve(auto: Float, cross: Float, precision: Float, start: Float) -> Float:
-    """Solve (Toeplitz(auto) + diag(precision)) a = cross by preconditioned conjugate gradients."""
-    from scipy import fft
-
-    n = len(cross)
-    size = fft.next_fast_len(2 * n, real=True)
-    embedded = np.zeros(size)
-    embedded[:n] = auto
-    embedded[size - n + 1 :] = auto[:0:-1]
-    symbol = fft.rfft(embedded)
-    t = np.arange(n)
-    nearest = ((n - t) * auto + t * np.r_[0.0, auto[:0:-1]]) / n  # Chan's optimal circulant
-    circulant = np.maximum(fft.rfft(nearest).real, 0) + np.exp(np.mean(np.log(precision)))
-
-    def multiply(x: Float) -> Float:
-        product: Float = fft.irfft(symbol * fft.rfft(x, size), size)[:n] + precision * x
-        return product
-
-    a = start.copy()
-    residual = cross - multiply(a)
-    z = fft.irfft(fft.rfft(residual) / circulant, n)
-    direction = z.copy()
-    rz = residual @ z
-    enough = 1e-12 * (cross @ fft.irfft(fft.rfft(cross) / circulant, n))
-    for _ in range(_STEPS):
-        if rz <= enough:
-            break
-        image = multiply(direction)
-        step = rz / (direction @ image)
-        a += step * direction
-        residual -= step * image
-        z = fft.irfft(fft.rfft(residual) / circulant, n)
-        rz, before = residual @ z, rz
-        direction = z + rz / before * direction
-    return a
-
-
-def _decaying_prior(a: Float) -> Float:
-    """Return the variance of each tap: an exponential through the energies of sixteen parts."""
-    block = max(len(a) // 16, 1)
-    parts = len(a) // block
-    energy = np.mean(a[: parts * block].reshape(parts, block) ** 2, axis=1)
-    slope, offset = np.polyfit((np.arange(parts) + 0.5) * block, np.log(energy + 1e-12 * energy.max() + 1e-30), 1)
-    return np.asarray(np.exp(offset + min(slope, 0.0) * np.arange(len(a))), dtype=np.float64)
 
 
 def _louder_than_bleed(mics: Audio, solos: list[Solo]) -> list[Solo]:

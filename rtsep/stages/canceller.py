@@ -14,7 +14,7 @@ from rtsep.errors import WorkerError
 from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, ramp
+from rtsep_kernels import adapt, instant, ramp, refine_state
 from rtsep_kernels import canceller as kernels
 from rtsep_kernels.memory import aligned
 
@@ -22,7 +22,16 @@ from rtsep_kernels.memory import aligned
 _BLIND = (0.999, 1e-4)
 _CALIBRATED = (0.99998, 3e-5)
 _PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
+_TRACKED = 16                           # partitions that the Kalman filter adapts; the others are refined only
+_REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
+_LOW_RATE = 12000                       # Hz, nearly: where paths are refined
+_TRUST = 1.0                            # in the power of the wanted sound as the weights have it: it is a guess
+_REFINED_DOUBT = 0.1                    # variance of a soundcheck's paths, beside the prior's, when refined
 _CALIBRATED_DOUBT = 2.5e-3              # part of it that a soundcheck leaves unknown
+# Memories of the instantaneous estimates, and of what is said of them, seconds.
+_INSTANT_MEMORY = {"slow": 2.0, "fast": 0.15, "kept": 1.0}
+_CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
+_ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic that makes them an instantaneous mixture
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -37,6 +46,9 @@ class Canceller(Stage):
     name : str
     taps : int
         Length of each path, samples, a multiple of 512.
+    refine : int
+        Thousands of operations per 512 samples that go to refining the paths by least squares over the last ten
+        seconds (see `rtsep_kernels.refine`); 0: none.
     start : float32[k, k, n], optional
         Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces. Where
         together they would make the loop unstable, they are turned down (see `rtsep.estimators.stability`).
@@ -51,10 +63,12 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 8192, start: NDArray[np.float32] | None = None,
+    def __init__(self, name: str = "canceller", taps: int = 8192, refine: int = 5000,
+                 start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
         self._taps = taps
+        self._refine = refine
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
         self._master: Canceller | None = None
@@ -77,7 +91,8 @@ class Canceller(Stage):
         record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
         record["inline"] = 1
         for name, shape in {
-            "pending": (k, 128), "history": (k, history * kernels.BLOCK), "near_tail": (k, 64),
+            "pending": (k, 128), "history": (k, history * kernels.BLOCK), "heard": (k, history * kernels.BLOCK),
+            "near_tail": (k, 64),
             "far_tail": (2, k, kernels.BLOCK), "near_sum_re": (kernels.NEAR_ROW,), "near_sum_im": (kernels.NEAR_ROW,),
             "far_sum_re": (row,), "far_sum_im": (row,), "time": (1024,), "spectrum": (2 * row,),
             "near_re": (kernels.NEAR, k, kernels.NEAR_ROW), "near_im": (kernels.NEAR, k, kernels.NEAR_ROW),
@@ -119,6 +134,7 @@ class Canceller(Stage):
             "y_power": aligned((kernels.HISTORY, k, row)), "smooth": aligned((k, row)), "work": aligned((6, row)),
             "time": aligned(1024), "spectrum": aligned(2 * row), "prior": aligned(parts),
             "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
+            "remembered": aligned((k, row)),
         }
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
@@ -126,14 +142,90 @@ class Canceller(Stage):
         others = ~np.eye(k, dtype=bool)
         known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
         record["memory"], record["drift"] = _CALIBRATED if known else _BLIND
+        record["tracked"] = min(parts, _TRACKED)
         record["caution"] = 1.5
         record["smoothing"] = 0.6
+        self._build_instant(k)
+        if self._refine and k > 1:
+            self._build_refinement(k, parts)
         self._record["job"] = adapt.adapt_job.address
         self._record["job_state"] = record.ctypes.data
 
+    def _build_instant(self, k: int) -> None:
+        row = kernels.ROW
+        record = self._instant = np.zeros(1, instant.INSTANT)
+        self._estimates = {
+            **{name: aligned((k, row)) for name in ("x_re", "x_im", "weight")}, "window": aligned(2 * kernels.BLOCK),
+            "work": aligned((4, row)), "lanes": aligned(instant.LANES),
+            **{name: aligned((2, k, k), np.float64) for name in ("mixing", "unmixing")},
+            **{name: aligned((2, k, instant.BANDS), np.float64) for name in ("explained", "expected", "score")},
+            "rival": aligned(k, np.float64), "merit": aligned((2, k), np.float64),
+            "moments": aligned((2, k, k, k), np.float64), "determinant": aligned(2, np.float64),
+            "cost": aligned(2, np.float64), "level": aligned(k, np.float64),
+            "scratch": aligned((2, k, 2 * k), np.float64),
+            **{name: np.zeros(k, np.int64) for name in ("linear", "moving", "barred")},
+        }
+        for name, array in self._estimates.items():
+            record[name] = array.ctypes.data
+        record["channels"] = k
+        for name, seconds in _INSTANT_MEMORY.items():
+            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+        self._adapt["instant"] = record.ctypes.data
+
+    def _build_refinement(self, k: int, parts: int) -> None:
+        from scipy import signal
+
+        r = refine_state
+        factor = 2 ** max(round(np.log2(self.fmt.rate / _LOW_RATE)), 0)
+        lowpass = signal.firwin(32 * factor + 1, 0.9 / factor) if factor > 1 else np.ones(1)
+        record = self._refinement = np.zeros(1, r.REFINE)
+        rounds = r.MEMORY * r.CHUNK
+        self._refined = {
+            "lowpass": aligned(len(lowpass)), **{name: aligned((k, r.RING * r.CHUNK)) for name in ("x", "y")},
+            **{name: aligned((r.MEMORY, k, r.ROW)) for name in ("y_re", "y_im")}, "improved": aligned((k, rounds)),
+            "weights": aligned((r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
+            **{name: aligned(rounds) for name in ("error", "image", "weighted")},
+            **{name: aligned((k, k, r.TAPS)) for name in ("new", "anchor")},
+            "prior_variance": aligned(r.TAPS), "variance": aligned((k, r.TAPS)), "doubt": aligned((k, k)),
+            **{name: aligned((k, r.TAPS)) for name in ("residual", "direction", "product", "solved")},
+            **{f"{name}_{part}": aligned((k, r.ROW)) for name in ("predict", "mirror", "filter") for part in ("re", "im")},
+            "inverse_error": aligned(k, np.float64),
+            **{name: aligned(r.ROW) for name in ("sum_re", "sum_im", "sum2_re", "sum2_im")},
+            "time": aligned(r.SIZE), "spectrum": aligned(2 * r.ROW),
+            "wide_time": aligned(factor * r.SIZE), "wide_spectrum": aligned(factor * r.SIZE + 32),
+            "levinson": aligned((3, r.ORDER), np.float64), "mask": aligned((k, r.ROW)),
+            "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
+            "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
+        }
+        for name, array in self._refined.items():
+            record[name] = array.ctypes.data
+        self._refined["lowpass"][:] = lowpass
+        self._refined["window"][:] = np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME)
+        # The same prior as the Kalman filter's: variance of one tap at the low rate.
+        decay = np.repeat(_PRIOR / kernels.BLOCK * factor, kernels.BLOCK // factor)[: r.TAPS]
+        self._refined["prior_variance"][:] = np.pad(decay, (0, r.TAPS - len(decay)), mode="edge")
+        record["channels"], record["factor"], record["partitions"] = k, factor, parts
+        record["taps"] = min(self._taps, factor * r.TAPS)
+        record["reach"] = record["taps"] // factor
+        record["rate"] = self.fmt.rate / factor
+        record["lowpass_taps"] = len(lowpass)
+        record["linear"] = self._estimates["linear"].ctypes.data
+        for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
+                            "prior": "prior"}.items():
+            record[name] = self._filters[array].ctypes.data
+        record["forward"], record["backward"] = self._record["forward"], self._record["backward"]
+        for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * kernels.BLOCK}.items():
+            record[f"plan_{name}".rstrip("_")] = fftw.plan(size, True)
+            record[f"inverse_{name}".rstrip("_")] = fftw.plan(size, False)
+        record["slow"], record["left_doubt"] = _REFINED
+        record["fast"] = self._adapt["memory"]
+        record["trust"] = _TRUST
+        record["budget"] = self._refine
+        self._adapt["refine"] = record.ctypes.data
+
     def _start(self) -> None:
-        for name in ("pending", "history", "near_tail", "far_tail", "near_re", "near_im", "far_re", "far_im", "power",
-                     "exchange", "wanted", "wrote"):
+        for name in ("pending", "history", "heard", "near_tail", "far_tail", "near_re", "near_im", "far_re", "far_im",
+                     "power", "exchange", "wanted", "wrote"):
             self._keep[name][:] = 0
         for name in ("late", "exploded", "clear"):
             self._record[name] = 0
@@ -145,11 +237,13 @@ class Canceller(Stage):
 
     def _start_adaptation(self) -> None:
         k, parts = self.fmt.channels, self._taps // kernels.BLOCK
-        for name in ("restored", "restores", "skipped", "jobs"):
+        for name in ("restored", "restores", "skipped", "jobs", "renew_far"):
             self._adapt[name] = 0
         for name, array in self._filters.items():
             if name not in ("work", "time", "spectrum"):
                 array[:] = 0
+        self._start_instant(k)
+        self._filters["remembered"][:] = self._adapt["memory"]
         prior = _PRIOR[:parts].astype(np.float32)
         self._filters["prior"][:] = prior
         self._filters["p"][:] = prior[:, None, None, None]
@@ -166,9 +260,44 @@ class Canceller(Stage):
             for part, name in ((spectra.real, "re"), (spectra.imag, "im")):
                 self._filters["w_" + name][..., : kernels.BINS] = part
                 self._filters["good_" + name][..., : kernels.BINS] = part
+        if self._adapt["refine"]:
+            self._start_refinement()
         export = _JOB(adapt.adapt_export.address)
         for version in (0, 1):
             export(self._adapt.ctypes.data, version)
+
+    def _start_instant(self, k: int) -> None:
+        """Know nothing, or what the first paths say where nearly all of them is one tap."""
+        for array in self._estimates.values():
+            array[:] = 0
+        for name in ("advantage", "patience", "chosen", "blocks"):
+            self._instant[name] = 0
+        self._estimates["window"][:] = np.hanning(2 * kernels.BLOCK + 1)[:-1]
+        mixing = np.eye(k)
+        if self._first_paths is not None:
+            tap = self._first_paths[..., 0].astype(float)
+            np.fill_diagonal(tap, 0)
+            others = ~np.eye(k, dtype=bool)
+            power = np.sum(self._first_paths.astype(float) ** 2, axis=-1, where=others[..., None]).sum(axis=-1)
+            one = (tap**2).sum(axis=-1) > np.maximum(_ONE_TAP * power, instant.WEAKEST)
+            mixing[one] += tap[one]
+            if abs(np.linalg.det(mixing)) > instant.PIVOT and np.abs(tap[one]).max(initial=0) < instant.LARGEST:
+                self._estimates["linear"][:] = one
+                self._estimates["moving"][:] = np.where(one, instant.MOVE_BLOCKS, 0)
+                self._estimates["moments"][:, one] = _CALIBRATED_BINS * mixing @ mixing.T
+            else:
+                mixing = np.eye(k)
+        self._estimates["mixing"][:] = mixing
+        self._estimates["unmixing"][:] = np.linalg.inv(mixing)
+        self._estimates["determinant"][:] = np.linalg.slogdet(mixing)[1]
+
+    def _start_refinement(self) -> None:
+        for name, array in self._refined.items():
+            if name not in ("lowpass", "window", "prior_variance"):
+                array[:] = 0
+        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped"):
+            self._refinement[name] = 0
+        self._refined["doubt"][:] = 1
 
     def shadow(self) -> Canceller:
         """Return a canceller that applies this one's filters, at the same samples, to another signal."""
@@ -202,7 +331,7 @@ class Canceller(Stage):
         self._record["inline"] = 1
 
     def status(self) -> dict[str, int]:
-        """Return late and skipped updates, explosions caught, filters restored."""
+        """Return late and skipped updates, explosions caught, filters restored, mics in instantaneous mode."""
         if self._master is not None:
             return {}
         return {
@@ -211,4 +340,6 @@ class Canceller(Stage):
             "unstable_samples": int(self._record["exploded"][0]),
             "restores": int(self._adapt["restores"][0]),
             "updates": int(self._adapt["jobs"][0]),
+            "refinements": int(self._refinement["rounds"][0]) if self._adapt["refine"][0] else 0,
+            "linear": int(np.count_nonzero(self._estimates["linear"])),
         }

@@ -48,7 +48,9 @@ STAGES = {
         StageSpec(
             "canceller", "rtsep.stages.canceller", "Canceller",
             (
-                Option("taps", int, 8192, "Length of each path, samples.", 1024, 12288, 512),
+                Option("taps", int, 16384, "Length of each path, samples.", 1024, 24576, 512),
+                Option("refine", int, 20000, "Thousands of operations per 512 samples for refining paths; 0 = none.",
+                       0, 100000),
             ),
             (
                 Param("adapt", "on", 0.0, 1.0, 1.0, False, "Learn while running; 0 freezes what is known."),

@@ -92,6 +92,21 @@ class Spectral(Stage):
         array: Block = self._keep["gains"][:, :bins]
         return array
 
+    def believe(self, doubt: Block) -> None:
+        """Let a stage in front say how much bleed it has left; call after `prepare`.
+
+        Parameters
+        ----------
+        doubt : float32[channels]
+            Power of the bleed expected in each mic: 1 as a canceller of room paths usually leaves, 0 none at all.
+            Kept and read at every frame; to be written by the audio path only, or before it starts.
+        """
+        if doubt.dtype != np.float32 or doubt.shape != (self.fmt.channels,) or not doubt.flags.c_contiguous:
+            raise ValueError(f"doubt is float32[{self.fmt.channels}], not {doubt.dtype}{doubt.shape}")
+        if "residual" in self._keep:
+            self._keep["doubt"] = doubt
+            self._residual["doubt"] = doubt.ctypes.data
+
     def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
         k, bins = fmt.channels, self._analysis // 2 + 1
         row = -(-bins // 16) * 16
@@ -126,7 +141,10 @@ class Spectral(Stage):
     def _build_residual(self, fmt: Format, bins: int, row: int) -> None:
         k, frame = fmt.channels, self._hop / fmt.rate
         record = self._residual = np.zeros(1, residual.RESIDUAL)
-        arrays = {"held": aligned((k, row)), "leak": aligned((k, k, row)), "bleed": aligned(row)}
+        arrays = {
+            "held": aligned((k, row)), "averages": aligned((4, k, row)), "sums": aligned((3, row)),
+            "leak": aligned((k, k, row)), "bleed": aligned(row), "work": aligned((3, row)), "doubt": aligned(k),
+        }
         self._keep["residual"] = (residual.residual_gains, arrays)
         for name, array in (*arrays.items(), ("power", self._keep["power"]), ("gains", self._keep["gains"])):
             record[name] = array.ctypes.data
@@ -139,8 +157,13 @@ class Spectral(Stage):
         step = 4 * frame / _QUANTILE_SECONDS
         record["up"] = math.exp(step * float(residual.LOW_QUANTILE))
         record["down"] = math.exp(-step * (1 - float(residual.LOW_QUANTILE)))
-        # Below -80 dBFS a mic teaches nothing about its neighbours.
-        record["quiet"] = 1e-8 * float((self._keep["analysis_window"] ** 2).sum())
+        full = float((self._keep["analysis_window"] ** 2).sum())
+        # Below -80 dBFS a mic teaches nothing about its neighbours; -120 dBFS in every bin is added to all powers.
+        record["quiet"] = 1e-8 * full
+        record["silence"] = 1e-12 * full
+        for ms in (20, 66, 150, 250):
+            record[f"share{ms}"] = 1 - math.exp(-frame * 1000 / ms)
+        record["reach"] = round(residual.BANDWIDTH_HZ / 2 / (fmt.rate / self._analysis))
         self._record["estimator"] = residual.residual_gains.address
         self._record["estimator_state"] = record.ctypes.data
 
@@ -153,7 +176,9 @@ class Spectral(Stage):
         if "residual" in self._keep:
             arrays = self._keep["residual"][1]
             arrays["held"][:] = 0
+            arrays["averages"][:] = 0
             arrays["leak"][:] = 1e-3
+            arrays["doubt"][:] = 1
             self._residual["frame"] = 0
 
     def shadow(self) -> Spectral:

@@ -1,0 +1,411 @@
+"""Refine the canceller's paths: least squares over the last ten seconds, again and again, a little in every job.
+
+The Kalman filter of `adapt` learns in one pass and is right within seconds; going over the same ten seconds many
+times, with weights that get better as the mics get cleaner, gains another 3 to 5 dB. A round is cut into small
+pieces of known cost; a job does as many as its budget allows, so that the work is even, and lands at the same
+samples live and offline. See `refine_solve` for the mathematics, `refine_adopt` for what happens to the result.
+"""
+
+import numpy as np
+from numba import carray
+
+from .canceller import BLOCK, HISTORY
+from .jit import kernel
+from .memory import pointer, samples
+from .refine_adopt import believe, blend, forget_older_half, judge, lower, set_mask, try_chunk
+from .refine_solve import (
+    FFT,
+    FFT_FRAME,
+    FRAMES_AT_ONCE,
+    PRODUCT,
+    back_project_chunk,
+    begin_descent,
+    begin_error_chunk,
+    correlate_chunk,
+    descend,
+    expect,
+    first_direction,
+    gather_taps,
+    image_chunk,
+    keep_error,
+    next_direction,
+    precondition,
+    prepare_preconditioner,
+    transform_chunk,
+    transform_filters,
+    weigh,
+    weigh_frames,
+    weigh_powers,
+)
+from .refine_state import (
+    BAND_EDGES,
+    BANDS,
+    BLENDS,
+    CHUNK,
+    FRAMES_PER_CHUNK,
+    FRESH,
+    LEAST,
+    MEMORY,
+    RING,
+    ROW,
+    STEPS,
+    TAPS,
+)
+
+# Phases of a round, in order; those from _POWERS to _NEXT for each mic.
+(_IDLE, _LOWER, _SPECTRA, _POWERS, _WEIGH, _ROOTS, _CORRELATE, _PREPARE, _FILTERS, _ERROR, _WEIGHT, _BACK, _GATHER,
+ _SOLVE, _DIRECTION, _IMAGE, _FRESH, _TRY_FILTERS, _TRY, _JUDGE, _BLEND, _COMMIT) = range(22)
+_WIDE = 2500      # thousands of operations of a transform of 32768 points
+_PARTS = 32 * 55  # of those of all partitions
+_SIMPLE = 120      # of one pass over a path, or a chunk
+
+
+@kernel
+def forget(s):
+    """Drop the round and everything heard so far."""
+    s.phase = _IDLE
+    s.base = s.have
+    since = carray(pointer(s.since), (s.channels,), np.int64)
+    for i in range(s.channels):
+        since[i] = s.have
+
+
+@kernel
+def _low_pass(source, first, factor, taps, target, place, count):
+    """Decimate `count` samples; `source` is a ring of HISTORY blocks."""
+    length = taps.shape[0]
+    for n in range(count):
+        newest = first + factor * (n + 1) - 1
+        total = np.float32(0)
+        for t in range(length):
+            total += taps[t] * source[(newest - t) & (HISTORY * BLOCK - 1)]
+        target[place + n] = total
+
+
+@kernel
+def take(s, c, m):
+    """Take block m of the mics, as they came and as they were cleaned, at the low rate."""
+    k = s.channels
+    heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
+    cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
+    x = carray(samples(s.x), (k, RING * CHUNK))
+    y = carray(samples(s.y), (k, RING * CHUNK))
+    taps = carray(samples(s.lowpass), (s.lowpass_taps,))
+    first = (m & (HISTORY - 1)) * BLOCK
+    count = BLOCK // s.factor
+    place = s.have & (RING * CHUNK - 1)
+    for i in range(k):
+        _low_pass(heard[i], first, s.factor, taps, x[i], place, count)
+        _low_pass(cleaned[i], first, s.factor, taps, y[i], place, count)
+    s.have += count
+
+
+@kernel
+def _enter(s, phase):
+    s.phase = phase
+    s.index = 0
+    s.other = 0
+    return 0
+
+
+@kernel
+def _begin(s):
+    """Begin a round, if enough has been heard."""
+    since = carray(pointer(s.since), (s.channels,), np.int64)
+    oldest = s.have
+    for i in range(s.channels):
+        oldest = min(oldest, since[i])
+    s.last = s.have // CHUNK
+    s.first = max(s.last - MEMORY, (max(s.base, oldest) + CHUNK - 1) // CHUNK)
+    s.chunks = s.last - s.first
+    if s.chunks < LEAST:
+        return 1 << 40
+    s.mic = 0
+    return _enter(s, _LOWER)
+
+
+@kernel
+def _pair(s):
+    """Return the pair of mics number `other`."""
+    k = s.channels
+    i = s.other // (k - 1)
+    j = s.other % (k - 1)
+    return i, (j + 1 if j >= i else j)
+
+
+@kernel
+def _begin_mic(s):
+    """Go on with the next mic that is not in instantaneous mode; after the last, wait for fresh sound."""
+    linear = carray(pointer(s.linear), (s.channels,), np.int64)
+    while s.mic < s.channels and linear[s.mic]:
+        mask = carray(samples(s.mask), (s.channels, ROW))[s.mic]
+        for b in range(mask.shape[0]):
+            mask[b] = np.float32(0)
+        s.mic += 1
+    s.step = 0
+    return _enter(s, _POWERS if s.mic < s.channels else _FRESH)
+
+
+@kernel
+def _skip_self(s):
+    """Move `other` past the mic itself; False at the end."""
+    if s.other == s.mic:
+        s.other += 1
+    return s.other < s.channels
+
+
+@kernel
+def _weights_step(s):
+    """Do one piece of the phases that make the weights and the preconditioner."""
+    frames = s.chunks * FRAMES_PER_CHUNK - 1
+    if s.phase == _POWERS:
+        count = min(FRAMES_AT_ONCE, frames - s.index)
+        weigh_powers(s, s.index, count)
+        s.index += count
+        if s.index >= frames:
+            _enter(s, _WEIGH)
+        return count * FFT_FRAME
+    if s.phase == _WEIGH:
+        weigh(s, frames)
+        for j in range(s.channels):
+            if j != s.mic:
+                expect(s, j)
+        _enter(s, _ROOTS)
+        return frames * 10
+    if s.phase == _ROOTS:
+        if not _skip_self(s):
+            return _enter(s, _FILTERS)
+        count = min(FRAMES_AT_ONCE, frames - s.index)
+        weigh_frames(s, s.index, count, s.other)
+        s.index += count
+        if s.index >= frames:
+            s.index = 0
+            s.phase = _CORRELATE
+        return count * 2 * FFT_FRAME
+    if s.phase == _CORRELATE:
+        correlate_chunk(s, s.index)
+        s.index += 1
+        if s.index >= s.chunks:
+            s.phase = _PREPARE
+        return FFT
+    prepare_preconditioner(s, s.other)
+    s.other += 1
+    s.index = 0
+    s.phase = _ROOTS
+    return 4 * FFT
+
+
+@kernel
+def _project_step(s):
+    """Do one piece of error, weighting or back projection."""
+    k = s.channels
+    if s.phase == _FILTERS:
+        new = carray(samples(s.new), (k, k, TAPS))[s.mic]
+        if not _skip_self(s):
+            return _enter(s, _ERROR)
+        transform_filters(s, new[s.other], s.other)
+        s.other += 1
+        return FFT
+    if s.phase == _ERROR:
+        begin_error_chunk(s, s.index)
+        s.index += 1
+        if s.index >= s.chunks:
+            _enter(s, _WEIGHT)
+        return FFT + k * PRODUCT
+    if s.phase == _WEIGHT:
+        frames = s.chunks * FRAMES_PER_CHUNK - 1
+        count = min(FRAMES_AT_ONCE, frames - s.index)
+        weigh_frames(s, s.index, count, -1)
+        s.index += count
+        if s.index >= frames:
+            _enter(s, _BACK)
+        return count * 2 * FFT_FRAME
+    if s.phase == _BACK:
+        back_project_chunk(s, s.index)
+        s.index += 1
+        if s.index >= s.chunks:
+            _enter(s, _GATHER)
+        return FFT + k * PRODUCT
+    # _IMAGE
+    image_chunk(s, s.index)
+    s.index += 1
+    if s.index >= s.chunks:
+        _enter(s, _WEIGHT)
+    return FFT + k * PRODUCT
+
+
+@kernel
+def _end_mic(s):
+    keep_error(s)
+    s.mic += 1
+    _begin_mic(s)
+    return s.chunks * 2
+
+
+@kernel
+def _after_gather(s):
+    """With the gradient complete: start the descent, or take a step of it."""
+    if s.step == 0:
+        return _enter(s, _SOLVE)
+    if not descend(s) or s.step >= STEPS:
+        return _end_mic(s)
+    return _enter(s, _SOLVE)
+
+
+@kernel
+def _descent_step(s):
+    """Do one piece of the conjugate gradients' own arithmetic."""
+    k = s.channels
+    if s.phase == _GATHER:
+        if not _skip_self(s):
+            return _after_gather(s) + k * _SIMPLE
+        target = samples(s.residual) if s.step == 0 else samples(s.product)
+        gather_taps(s, s.other, carray(target, (k, TAPS))[s.other])
+        if s.step == 0:
+            begin_descent(s, s.other)
+        s.other += 1
+        return FFT + _SIMPLE
+    if s.phase == _SOLVE:
+        if not _skip_self(s):
+            if s.step == 0:
+                first_direction(s)
+            else:
+                next_direction(s)
+            s.step += 1
+            return _enter(s, _DIRECTION) + k * _SIMPLE
+        precondition(s, s.other)
+        s.other += 1
+        return 6 * FFT
+    # _DIRECTION
+    if not _skip_self(s):
+        return _enter(s, _IMAGE)
+    transform_filters(s, carray(samples(s.direction), (k, TAPS))[s.other], s.other)
+    s.other += 1
+    return FFT
+
+
+@kernel
+def _fresh_chunks(s):
+    return min(s.have // CHUNK - s.last, FRESH[1])
+
+
+@kernel
+def _judge_step(s):
+    """Do one piece of the comparison on fresh sound."""
+    k = s.channels
+    if s.phase == _FRESH:
+        if _fresh_chunks(s) < FRESH[0]:
+            return 1 << 40
+        # The fresh spectra take the place of the round's, which are done with.
+        s.step = _fresh_chunks(s) if s.index == 0 else s.step
+        transform_chunk(s, s.last + s.index, s.index)
+        s.index += 1
+        if s.index >= s.step:
+            s.mic = 0
+            _enter(s, _TRY_FILTERS)
+        return k * FFT
+    if s.phase == _TRY_FILTERS:
+        linear = carray(pointer(s.linear), (k,), np.int64)
+        while s.mic < k and linear[s.mic]:
+            s.mic += 1
+        if s.mic >= k:
+            s.step = 0
+            return _enter(s, _BLEND)
+        if not _skip_self(s):
+            return _enter(s, _TRY)
+        transform_filters(s, carray(samples(s.new), (k, k, TAPS))[s.mic, s.other], s.other)
+        s.other += 1
+        return FFT
+    if s.phase == _TRY:
+        try_chunk(s, s.index)
+        s.index += 1
+        if s.index >= s.step:
+            _enter(s, _JUDGE)
+        return FFT + k * PRODUCT
+    better = carray(pointer(s.better), (BANDS,), np.int64)
+    won = judge(s, s.step, BAND_EDGES, better)
+    set_mask(s, BAND_EDGES, better)
+    if 2 * won < BANDS:
+        forget_older_half(s)
+        s.dropped += 1
+    else:
+        s.adopted += 1
+    s.mic += 1
+    _enter(s, _TRY_FILTERS)
+    return 2 * s.step * FRAMES_PER_CHUNK * (FFT_FRAME + 10)
+
+
+@kernel
+def _adopt_step(s):
+    """Do one piece of handing the filters over."""
+    k = s.channels
+    if s.phase == _LOWER:
+        i, j = _pair(s)
+        lower(s, i, j)
+        s.other += 1
+        if s.other >= k * (k - 1):
+            _enter(s, _SPECTRA)
+        return _WIDE + _PARTS + FFT
+    if s.phase == _SPECTRA:
+        transform_chunk(s, s.first + s.index, s.index)
+        s.index += 1
+        if s.index >= s.chunks:
+            s.mic = 0
+            _begin_mic(s)
+        return k * FFT
+    if s.phase == _BLEND:
+        i, j = _pair(s)
+        blend(s, i, j, np.float32(1) / np.float32(BLENDS - s.step))
+        s.other += 1
+        if s.other >= k * (k - 1):
+            s.other = 0
+            s.step += 1
+            if s.step >= BLENDS:
+                for mic in range(k):
+                    believe(s, mic)
+                _enter(s, _COMMIT)
+        return 2 * (_WIDE + _PARTS) + FFT
+    y = carray(samples(s.y), (k, RING * CHUNK))[s.index]
+    improved = carray(samples(s.improved), (k, MEMORY * CHUNK))[s.index]
+    if carray(samples(s.mask), (k, ROW))[s.index, 100] > np.float32(0.5):
+        for n in range(s.chunks * CHUNK):
+            y[(s.first * CHUNK + n) & (RING * CHUNK - 1)] = improved[n]
+    s.index += 1
+    if s.index >= k:
+        s.rounds += 1
+        _enter(s, _IDLE)
+    return s.chunks * 2
+
+
+@kernel
+def _do(s):
+    """Do the next piece; return its cost."""
+    phase = s.phase
+    if phase == _IDLE:
+        return _begin(s)
+    if phase <= _SPECTRA or phase >= _BLEND:
+        return _adopt_step(s)
+    if phase <= _PREPARE:
+        return _weights_step(s)
+    if phase in (_GATHER, _SOLVE, _DIRECTION):
+        return _descent_step(s)
+    if phase <= _IMAGE:
+        return _project_step(s)
+    return _judge_step(s)
+
+
+@kernel
+def work(s):
+    """Do this job's share of the round; True if it changed the Kalman filter's paths."""
+    if s.phase != _IDLE and s.have - s.first * CHUNK > (RING - 2) * CHUNK:
+        s.phase = _IDLE       # the round's own sound is being overwritten: too slow for so many mics
+    s.debt -= s.budget
+    changed = False
+    while s.debt < 0:
+        changed = changed or s.phase == _BLEND
+        cost = _do(s)
+        if cost >= 1 << 40:   # nothing to do before more is heard
+            s.debt = 0
+            break
+        s.debt += cost
+    return changed

@@ -1,0 +1,1 @@
+"""What rtsep is measured with: tables that anyone can make again."""
