@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
     verb.add_argument("-o", "--output", required=True, metavar="C", help="calibration file to write")
     verb.add_argument("--solos", default="auto", metavar="CSV", help="mic,start_s,end_s; found by itself otherwise")
-    verb.add_argument("--taps", type=int, default=8192, metavar="N", help="length of each path, samples (8192)")
+    verb.add_argument("--taps", type=int, default=16384, metavar="N", help="length of each path, samples (16384)")
     verb.add_argument("--json", action="store_true", help="print what was learnt as JSON")
 
     verb = _verb(verbs, "scene", _scene, "write a simulated concert: mics/, images/ (own sound at each mic), sources/")

@@ -61,6 +61,7 @@ ADAPT = np.dtype([
     ("versions", np.int64),                                 # int64[GROUPS]: as this side sees them
     ("tracked", np.int64),                                  # partitions that the Kalman filter adapts
     ("renew_far", np.int64),                                # jobs that must export the other ones, too
+    ("drifts", np.int64),                                   # float32[k]: q of each mic
     ("remembered", np.int64),                               # float32[k, ROW]: memory a2 of each mic and bin
     ("refine", np.int64),                                   # address of the REFINE record, or 0
     ("memory", np.float32), ("drift", np.float32), ("caution", np.float32), ("smoothing", np.float32),
@@ -73,6 +74,7 @@ _CANCELLER = from_dtype(CANCELLER)
 _INSTANT = from_dtype(instant.INSTANT)
 # After a restore the exploding filters stay audible as dry sound until all groups are renewed.
 _CALM = GROUPS + 4
+_TAMED_OVER = 32           # blocks
 
 
 @kernel
@@ -275,9 +277,17 @@ def _keep_good(s, c, m):
 
 @kernel
 def _tame(s, c, m, i):
-    """Shrink a mic's paths while its output is clearly louder than its input: bleed only ever adds power."""
-    power = carray(samples(c.power), (HISTORY, 2, c.channels))[m % HISTORY]
-    if power[1, i] <= np.float32(2) * power[0, i] + np.float32(1e-6):
+    """Shrink a mic's paths while its output has been clearly louder than its input for a third of a second.
+
+    Bleed adds power in the mean, though not in every block: two players in unison may cancel for a while.
+    """
+    power = carray(samples(c.power), (HISTORY, 2, c.channels))
+    before = np.float32(0)
+    after = np.float32(0)
+    for block in range(m - _TAMED_OVER + 1, m + 1):
+        before += power[block % HISTORY, 0, i]
+        after += power[block % HISTORY, 1, i]
+    if after <= np.float32(2) * before + np.float32(1e-6):
         return
     k = c.channels
     s.renew_far = 2 * GROUPS
@@ -338,6 +348,7 @@ def _learn_all(s, c, t, m, y_power):
     prior = carray(samples(s.prior), (c.partitions,))
     linear = carray(pointer(t.linear), (k,), np.int64)
     remembered = carray(samples(s.remembered), (k, ROW))
+    drifts = carray(samples(s.drifts), (k,))
     for i in range(k):
         _tame(s, c, m, i)
         if linear[i]:
@@ -353,7 +364,7 @@ def _learn_all(s, c, t, m, y_power):
         _normalise(e_re, e_im, den)
         for p in range(s.tracked):
             slot = (m - p) % HISTORY
-            noise = s.drift * prior[p]
+            noise = drifts[i] * prior[p]
             most = np.float32(10) * prior[p]
             for j in range(k):
                 if j != i:

@@ -12,7 +12,7 @@ from numba import carray
 from .canceller import BLOCK, HISTORY
 from .jit import kernel
 from .memory import pointer, samples
-from .refine_adopt import believe, blend, forget_older_half, judge, lower, set_mask, try_chunk
+from .refine_adopt import believe, blend, compare, drop_anchor, forget_older_half, has_moved, judge, lower, set_mask, try_chunk
 from .refine_solve import (
     FFT,
     FFT_FRAME,
@@ -323,9 +323,13 @@ def _judge_step(s):
             _enter(s, _JUDGE)
         return FFT + k * PRODUCT
     better = carray(pointer(s.better), (BANDS,), np.int64)
+    compare(s, s.step, BAND_EDGES)
     won = judge(s, s.step, BAND_EDGES, better)
     set_mask(s, BAND_EDGES, better)
-    if 2 * won < BANDS:
+    if carray(pointer(s.anchored), (k,), np.int64)[s.mic] and has_moved(s):
+        drop_anchor(s)
+        s.unanchored += 1
+    elif 2 * won < BANDS:
         forget_older_half(s)
         s.dropped += 1
     else:

@@ -204,7 +204,8 @@ def expect(s, j):
     path = carray(samples(s.new), (k, k, TAPS))[s.mic, j]
     prior = carray(samples(s.prior_variance), (TAPS,))
     variance = carray(samples(s.variance), (k, TAPS))[j]
-    doubt = carray(samples(s.doubt), (k, k))[s.mic, j]
+    anchored = carray(pointer(s.anchored), (k,), np.int64)[s.mic] != 0
+    doubt = carray(samples(s.doubt), (k, k))[s.mic, j] if anchored else np.float32(1)
     length = s.reach // _PARTS
     sum_y = sum_ty = sum_tt = 0.0
     for p in range(_PARTS):
@@ -504,6 +505,10 @@ def begin_descent(s, j):
     taps = carray(samples(s.new), (k, k, TAPS))[s.mic, j]
     anchor = carray(samples(s.anchor), (k, k, TAPS))[s.mic, j]
     variance = carray(samples(s.variance), (k, TAPS))[j]
+    if carray(pointer(s.anchored), (k,), np.int64)[s.mic] == 0:
+        for n in range(s.reach):
+            residual[n] -= taps[n] / variance[n]
+        return
     for n in range(s.reach):
         residual[n] -= (taps[n] - anchor[n]) / variance[n]
 

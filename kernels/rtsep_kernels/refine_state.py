@@ -41,7 +41,8 @@ REFINE = np.dtype([
     ("new", np.int64), ("anchor", np.int64),  # float32[k, k, TAPS]
     ("prior_variance", np.int64),                               # float32[TAPS]: of a path of which nothing is known
     ("variance", np.int64),                                     # float32[k, TAPS]: of mic i's paths
-    ("doubt", np.int64),                                        # float32[k, k]: 1, or less where the anchor is known
+    ("doubt", np.int64),                                        # float32[k, k]: of the anchor, a part of the prior
+    ("anchored", np.int64),                                     # int64[k]: 1 while mic i's anchor is believed
     # Conjugate gradients for one mic: float32[k, TAPS]
     ("residual", np.int64), ("direction", np.int64), ("product", np.int64), ("solved", np.int64),
     ("predict_re", np.int64), ("predict_im", np.int64),         # float32[k, ROW]: prediction polynomial
@@ -55,11 +56,15 @@ REFINE = np.dtype([
     ("unknown", np.int64),                                      # float32[k, k, adapt's ROW]: part of the prior left
     ("mask", np.int64),                                         # float32[k, ROW]: how much of the new is taken
     ("better", np.int64),                                       # int64[BANDS]: scratch
+    ("consistency", np.int64),                                  # float64[k, BANDS]: see `refine_adopt.compare`
+    ("advantage", np.int64),                                    # float64[k]: mean log power saved by the new filters
     ("window", np.int64),                                       # float32[FRAME]
     ("linear", np.int64),                                       # int64[k]: mics in instantaneous mode
     ("kalman_re", np.int64), ("kalman_im", np.int64), ("kalman_p", np.int64),   # adapt's filters and doubts
     ("kalman_memory", np.int64), ("prior", np.int64),           # float32[k, adapt's ROW], float32[partitions]
-    ("fast", np.float32), ("slow", np.float32), ("left_doubt", np.float32), ("trust", np.float32),
+    ("kalman_drift", np.int64),                                 # float32[k]
+    ("slow", np.float32), ("left_doubt", np.float32), ("trust", np.float32),
+    ("blind_memory", np.float32), ("blind_drift", np.float32),
     ("forward", np.int64), ("backward", np.int64),
     ("plan_frame", np.int64), ("inverse_frame", np.int64), ("plan", np.int64), ("inverse", np.int64),
     ("plan_wide", np.int64), ("inverse_wide", np.int64),
@@ -68,6 +73,6 @@ REFINE = np.dtype([
     ("phase", np.int64), ("index", np.int64), ("mic", np.int64), ("other", np.int64), ("step", np.int64),
     ("first", np.int64), ("chunks", np.int64), ("last", np.int64),   # first chunk of the round, their number; fresh end
     ("energy", np.float64),                                     # residual . solved
-    ("rounds", np.int64), ("adopted", np.int64), ("dropped", np.int64),
+    ("rounds", np.int64), ("adopted", np.int64), ("dropped", np.int64), ("unanchored", np.int64),
 ], align=True)
 REFINE_TYPE = from_dtype(REFINE)

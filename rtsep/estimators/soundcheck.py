@@ -163,7 +163,7 @@ def learn(
     rate: int,
     solos: Sequence[Solo],
     names: Sequence[str],
-    taps: int = 8192,
+    taps: int = 16384,
     progress: Callable[[float], None] | None = None,
 ) -> Calibration:
     """Learn the bleed paths from solos.

@@ -20,14 +20,15 @@ from rtsep_kernels.memory import aligned
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
-_CALIBRATED = (0.99998, 3e-5)
+_CALIBRATED = (0.99999, 3e-6)
 _PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
 _TRACKED = 16                           # partitions that the Kalman filter adapts; the others are refined only
 _REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
 _LOW_RATE = 12000                       # Hz, nearly: where paths are refined
 _TRUST = 1.0                            # in the power of the wanted sound as the weights have it: it is a guess
-_REFINED_DOUBT = 0.1                    # variance of a soundcheck's paths, beside the prior's, when refined
-_CALIBRATED_DOUBT = 2.5e-3              # part of it that a soundcheck leaves unknown
+_REFINED_DOUBT = 1e-4                   # variance of a soundcheck's paths, beside the prior's, when refined
+_CONFIDENT = 0.25                       # confidence from which a soundcheck's path is believed in
+_CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unknown
 # Memories of the instantaneous estimates, and of what is said of them, seconds.
 _INSTANT_MEMORY = {"slow": 2.0, "fast": 0.15, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
@@ -63,7 +64,7 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 8192, refine: int = 5000,
+    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 20000,
                  start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
@@ -134,7 +135,7 @@ class Canceller(Stage):
             "y_power": aligned((kernels.HISTORY, k, row)), "smooth": aligned((k, row)), "work": aligned((6, row)),
             "time": aligned(1024), "spectrum": aligned(2 * row), "prior": aligned(parts),
             "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
-            "remembered": aligned((k, row)),
+            "remembered": aligned((k, row)), "drifts": aligned(k),
         }
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
@@ -196,6 +197,8 @@ class Canceller(Stage):
             "levinson": aligned((3, r.ORDER), np.float64), "mask": aligned((k, r.ROW)),
             "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
             "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
+            "anchored": np.zeros(k, np.int64), "advantage": aligned(k, np.float64),
+            "consistency": aligned((k, r.BANDS), np.float64),
         }
         for name, array in self._refined.items():
             record[name] = array.ctypes.data
@@ -211,14 +214,14 @@ class Canceller(Stage):
         record["lowpass_taps"] = len(lowpass)
         record["linear"] = self._estimates["linear"].ctypes.data
         for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
-                            "prior": "prior"}.items():
+                            "kalman_drift": "drifts", "prior": "prior"}.items():
             record[name] = self._filters[array].ctypes.data
         record["forward"], record["backward"] = self._record["forward"], self._record["backward"]
         for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * kernels.BLOCK}.items():
             record[f"plan_{name}".rstrip("_")] = fftw.plan(size, True)
             record[f"inverse_{name}".rstrip("_")] = fftw.plan(size, False)
         record["slow"], record["left_doubt"] = _REFINED
-        record["fast"] = self._adapt["memory"]
+        record["blind_memory"], record["blind_drift"] = _BLIND
         record["trust"] = _TRUST
         record["budget"] = self._refine
         self._adapt["refine"] = record.ctypes.data
@@ -244,13 +247,14 @@ class Canceller(Stage):
                 array[:] = 0
         self._start_instant(k)
         self._filters["remembered"][:] = self._adapt["memory"]
+        self._filters["drifts"][:] = self._adapt["drift"]
         prior = _PRIOR[:parts].astype(np.float32)
         self._filters["prior"][:] = prior
         self._filters["p"][:] = prior[:, None, None, None]
         self._keep["versions"][:] = 0
         if self._first_paths is not None:
             if self._confidence is not None:
-                doubt = 1 - (1 - _CALIBRATED_DOUBT) * np.clip(self._confidence, 0, 1)
+                doubt = _CALIBRATED_DOUBT ** self._trusted()
                 self._filters["p"] *= doubt[None, :, :, None].astype(np.float32)
             paths = np.zeros((k, k, self._taps), np.float32)
             known = self._first_paths[..., : self._taps]
@@ -295,9 +299,36 @@ class Canceller(Stage):
         for name, array in self._refined.items():
             if name not in ("lowpass", "window", "prior_variance"):
                 array[:] = 0
-        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped"):
+        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "unanchored"):
             self._refinement[name] = 0
         self._refined["doubt"][:] = 1
+        if self._first_paths is None or self._confidence is None:
+            return
+        trusted = self._trusted()
+        self._refined["doubt"][:] = _REFINED_DOUBT**trusted
+        others = ~np.eye(len(trusted), dtype=bool)
+        self._refined["anchored"][:] = np.mean(trusted, axis=1, where=others) > 0.5
+        self._refined["anchor"][:] = self._refined["new"][:] = self._low_rate(self._first_paths)
+
+    def _trusted(self) -> NDArray[np.float64]:
+        """Return, from 0 to 1, how far each first path is believed in.
+
+        A path that explains little of what was heard may still be right: it was faint, and something else was louder.
+        """
+        assert self._confidence is not None
+        trusted: NDArray[np.float64] = np.clip(self._confidence / _CONFIDENT, 0, 1).astype(np.float64)
+        return trusted
+
+    def _low_rate(self, paths: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return paths as the refinement holds them: band-limited, at the low rate."""
+        r = refine_state
+        factor = int(self._refinement["factor"][0])
+        spectra = np.fft.rfft(paths[..., : factor * r.TAPS], factor * r.SIZE)[..., : r.BINS]
+        fade = np.minimum(1, np.arange(r.BINS)[::-1] / 400)
+        reach = int(self._refinement["reach"][0])
+        low = np.fft.irfft(spectra * fade, r.SIZE)[..., : r.TAPS]
+        low[..., reach:] = 0
+        return low.astype(np.float32)
 
     def shadow(self) -> Canceller:
         """Return a canceller that applies this one's filters, at the same samples, to another signal."""

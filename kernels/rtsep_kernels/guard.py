@@ -1,0 +1,371 @@
+"""Keep the canceller honest: how much of it each mic gets, and which pairs of mics may learn from each other.
+
+*How much.* y was computed before anything was learnt from its own samples. So of b = x - y, what was subtracted,
+
+    rho = Re<x, b> / <b, b>,   blocks counted by 1 / power of x, over some seconds,
+
+tends to 1 where b is bleed, and to 0 where it is the noise of learning: the Wiener factor of b. Much below 1 it also
+means that b follows the mic's own sound. The share of the canceller that a mic is given rises from 0 at rho = LEAST
+to 1 at rho = ENOUGH. A mic that nothing is heard of is left alone.
+
+*Which pairs.* Two mics on one source have nothing to tell each other: what the one predicts in the other is the wanted
+sound. They are coherent in all bands at about one level, and so no pair learns before it has been seen incoherent.
+Nor does a louder mic learn from a softer one while only its own source plays. What a pair may learn at all is limited
+by the mics' powers: no path from j to i lets more through than was in x_i whenever j played.
+
+References
+----------
+Carter 1987, doi:10.1109/PROC.1987.13723 (magnitude-squared coherence); Martin 2001, doi:10.1109/89.928915 (what is
+there all the time, found by low quantiles of short-time powers).
+"""
+
+import math
+
+import numpy as np
+from numba import carray, from_dtype
+
+from .canceller import BLOCK, HISTORY, ROW
+from .jit import kernel
+from .memory import pointer, samples
+
+LINES = 96               # most bins of a spectrum that are compared
+BANDS = 12
+LEAST, ENOUGH = 0.55, 0.9
+CAP = 1.8                # times the rho of the last half second: beyond 2 the output would be louder than the input
+INCOHERENT, COHERENT = 0.3, 0.45   # a pair is freed below, barred above
+FIRST_BLOCKS = 16        # blocks in which both sound, before a pair is judged
+APART = 8.0              # in power: a mic so much softer than the other one may learn from it, however coherent
+ACTIVE = 1e-4            # of a mic's loudest power of late: below is silence
+RISEN = 100.0            # times louder than ever: what was seen before was not this mic's source
+SILENT = 1e-7            # mean square of a mic that is dead or unplugged: -70 dBFS
+SHRINK = np.float32(0.95)   # of a duplicate's paths, per job
+PLAYS = 0.03             # of a mic's mean power in a band: there its source may be playing
+LOW = 0.1                # quantile of power ratios that is taken for bleed alone
+LEAST_SCALE = 1e-3
+FLAT = 3                 # equal samples in a row, at the mic's peak, that are a clipped wave
+_TINY = 1e-30
+
+GUARD = np.dtype([
+    ("channels", np.int64), ("lines", np.int64),
+    ("line", np.int64), ("band", np.int64),          # int64[LINES]: bin, and band of it
+    ("cross_re", np.int64), ("cross_im", np.int64),  # float32[k, k, LINES]: i < j
+    ("auto", np.int64),                              # float32[k, k, LINES]: of mic i while j sounds, too
+    ("seen", np.int64),                              # int64[k, k]: blocks in which both sounded
+    ("balance", np.int64),                           # float64[k, k]: mean of log(power i / power j) of those
+    ("freed", np.int64),                             # int64[k, k]: 1: seen incoherent
+    ("scale", np.int64),                             # float32[k, k]: of the prior of a path; 0: barred
+    ("begin", np.int64),                             # int64[k, k]: 1: just freed for the first time
+    ("twin", np.int64),                              # int64[k, k]: 1: two mics on one source
+    ("bands", np.int64), ("usual", np.int64),        # float64[k, BANDS]: power now, and its mean
+    ("bleed", np.int64),                             # float64[k, k, BANDS]: log of the low quantile of power i / power j
+    ("heard", np.int64),                             # int64[k, k, BANDS]: blocks that it comes from
+    ("excess", np.int64),                            # float64[k, BANDS]: the same of power i / sum of all its bleed
+    ("power", np.int64), ("loud", np.int64),         # float64[k]: of the lines, now, and of late at most
+    ("agree", np.int64), ("own", np.int64),          # float64[2, k]: <x, b>, <b, b>; slow and fast
+    ("psi", np.int64), ("level", np.int64),          # float64[k]: power of x, smoothed a little and much
+    ("peak", np.int64), ("clipped", np.int64),       # float64[k]: of late; int64[k]: blocks until it counts as clean
+    ("silent", np.int64),                            # int64[k]
+    ("share", np.int64),                             # float32[HISTORY, k]: what each job decided
+    ("slow", np.float64), ("fast", np.float64), ("coherence_kept", np.float64), ("level_kept", np.float64),
+    ("known", np.int64),                             # 1: paths came from a soundcheck; their prior is not touched
+    ("blocks", np.int64),
+], align=True)
+GUARD_TYPE = from_dtype(GUARD)
+
+
+@kernel
+def _measure(g, c, m):
+    """Update rho, levels, and what tells a clipped mic, from the samples of block m."""
+    k = g.channels
+    heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
+    cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
+    agree = carray(pointer(g.agree), (2, k), np.float64)
+    own = carray(pointer(g.own), (2, k), np.float64)
+    psi = carray(pointer(g.psi), (k,), np.float64)
+    level = carray(pointer(g.level), (k,), np.float64)
+    peak = carray(pointer(g.peak), (k,), np.float64)
+    clipped = carray(pointer(g.clipped), (k,), np.int64)
+    first = (m & (HISTORY - 1)) * BLOCK
+    for i in range(k):
+        sum_x = sum_b = xx = xb = bb = 0.0
+        top = np.float32(0)
+        flat = longest = 0
+        last = np.float32(0)
+        for n in range(BLOCK):
+            x = heard[i, first + n]
+            b = x - cleaned[i, first + n]
+            sum_x += x
+            sum_b += b
+            xx += x * x
+            xb += x * b
+            bb += b * b
+            top = max(top, abs(x))
+            flat = flat + 1 if x == last and abs(x) >= np.float32(0.98) * top else 1
+            if flat >= longest and abs(x) >= np.float32(0.98) * top:
+                longest = flat
+            last = x
+        # Without the mean: an offset is no sound.
+        xx -= sum_x * sum_x / BLOCK
+        xb -= sum_x * sum_b / BLOCK
+        bb -= sum_b * sum_b / BLOCK
+        peak[i] = max(0.999 * peak[i], float(top))
+        if longest >= FLAT and top >= 0.9 * peak[i] and xx > SILENT * BLOCK:
+            clipped[i] = round(4.0 / (1.0 - g.level_kept) / 4.0)
+        else:
+            clipped[i] = max(0, clipped[i] - 1)
+        psi[i] = 0.9 * psi[i] + 0.1 * xx
+        level[i] += max(1.0 - g.level_kept, 1.0 / g.blocks) * (xx / BLOCK - level[i])
+        weight = 1.0 / (max(psi[i], xx) + 1e-9)
+        agree[0, i] = g.slow * agree[0, i] + weight * xb
+        own[0, i] = g.slow * own[0, i] + weight * bb
+        agree[1, i] = g.fast * agree[1, i] + xb
+        own[1, i] = g.fast * own[1, i] + bb
+
+
+@kernel
+def _decide_shares(g, m):
+    """Write the share of the canceller that each mic is given."""
+    k = g.channels
+    agree = carray(pointer(g.agree), (2, k), np.float64)
+    own = carray(pointer(g.own), (2, k), np.float64)
+    level = carray(pointer(g.level), (k,), np.float64)
+    silent = carray(pointer(g.silent), (k,), np.int64)
+    share = carray(samples(g.share), (HISTORY, k))[m % HISTORY]
+    for i in range(k):
+        silent[i] = 1 if level[i] < SILENT else 0
+        rho = agree[0, i] / (own[0, i] + 1e-9)
+        given = min(max((rho - LEAST) / (ENOUGH - LEAST), 0.0), 1.0)
+        given = min(given, max(CAP * agree[1, i] / (own[1, i] + 1e-12), 0.0))
+        share[i] = np.float32(0) if silent[i] else np.float32(given)
+
+
+@kernel
+def _clear_pair(g, i, j):
+    """Bar a pair until it is seen incoherent again."""
+    k = g.channels
+    shape = (k, k, LINES)
+    carray(pointer(g.seen), (k, k), np.int64)[i, j] = 0
+    carray(pointer(g.balance), (k, k), np.float64)[i, j] = 0.0
+    carray(pointer(g.freed), (k, k), np.int64)[i, j] = 0
+    re = carray(samples(g.cross_re), shape)[i, j]
+    im = carray(samples(g.cross_im), shape)[i, j]
+    auto = carray(samples(g.auto), shape)
+    for n in range(LINES):
+        re[n] = np.float32(0)
+        im[n] = np.float32(0)
+        auto[i, j, n] = np.float32(0)
+        auto[j, i, n] = np.float32(0)
+
+
+@kernel
+def _sound(g, x_re, x_im):
+    """Update powers; clear the pairs of a mic that has become far louder than ever."""
+    k = g.channels
+    line = carray(pointer(g.line), (LINES,), np.int64)
+    band = carray(pointer(g.band), (LINES,), np.int64)
+    bands = carray(pointer(g.bands), (k, BANDS), np.float64)
+    usual = carray(pointer(g.usual), (k, BANDS), np.float64)
+    power = carray(pointer(g.power), (k,), np.float64)
+    loud = carray(pointer(g.loud), (k,), np.float64)
+    share = max(1.0 - g.level_kept, 1.0 / g.blocks)
+    for i in range(k):
+        for n in range(BANDS):
+            bands[i, n] = 0.0
+        for n in range(g.lines):
+            re = x_re[i, line[n]]
+            im = x_im[i, line[n]]
+            bands[i, band[n]] += re * re + im * im
+        power[i] = 0.0
+        for n in range(BANDS):
+            power[i] += bands[i, n]
+            usual[i, n] += share * (bands[i, n] - usual[i, n])
+        if g.known == 0 and power[i] > RISEN * loud[i]:
+            for j in range(k):
+                if j != i:
+                    _clear_pair(g, min(i, j), max(i, j))
+        loud[i] = max(0.9995 * loud[i], power[i])
+
+
+@kernel
+def _correlate(g, x_re, x_im, i, j):
+    """Take a block into the pair's spectra, each block at one weight."""
+    k = g.channels
+    shape = (k, k, LINES)
+    line = carray(pointer(g.line), (LINES,), np.int64)
+    re = carray(samples(g.cross_re), shape)[i, j]
+    im = carray(samples(g.cross_im), shape)[i, j]
+    auto = carray(samples(g.auto), shape)
+    power = carray(pointer(g.power), (k,), np.float64)
+    kept = np.float32(g.coherence_kept)
+    of_i = np.float32(1.0 / power[i])
+    of_j = np.float32(1.0 / power[j])
+    both = np.float32(math.sqrt(float(of_i) * float(of_j)))
+    for n in range(g.lines):
+        b = line[n]
+        re[n] = kept * re[n] + both * (x_re[i, b] * x_re[j, b] + x_im[i, b] * x_im[j, b])
+        im[n] = kept * im[n] + both * (x_re[i, b] * x_im[j, b] - x_im[i, b] * x_re[j, b])
+        auto[i, j, n] = kept * auto[i, j, n] + of_i * (x_re[i, b] * x_re[i, b] + x_im[i, b] * x_im[i, b])
+        auto[j, i, n] = kept * auto[j, i, n] + of_j * (x_re[j, b] * x_re[j, b] + x_im[j, b] * x_im[j, b])
+
+
+@kernel
+def coherence(g, i, j):
+    """Return the median over bands of the magnitude-squared coherence of mics i < j."""
+    k = g.channels
+    shape = (k, k, LINES)
+    re = carray(samples(g.cross_re), shape)[i, j]
+    im = carray(samples(g.cross_im), shape)[i, j]
+    auto = carray(samples(g.auto), shape)
+    band = carray(pointer(g.band), (LINES,), np.int64)
+    # Order statistics of a dozen numbers, without a place to sort them in: the one with half of them below.
+    total = 0
+    for n in range(g.lines):
+        total = max(total, band[n] + 1)
+    best = 0.0
+    for one in range(total):
+        value = _band_coherence(g.lines, band, one, re, im, auto[i, j], auto[j, i])
+        below = 0
+        for other in range(total):
+            if other != one and (
+                _band_coherence(g.lines, band, other, re, im, auto[i, j], auto[j, i]) < value
+            ):
+                below += 1
+        if below == total // 2:
+            best = value
+    return best
+
+
+@kernel
+def _band_coherence(lines, band, one, re, im, auto_i, auto_j):
+    above = 0.0
+    below = _TINY
+    for n in range(lines):
+        if band[n] == one:
+            above += re[n] * re[n] + im[n] * im[n]
+            below += auto_i[n] * auto_j[n]
+    return above / below
+
+
+@kernel
+def _judge_pair(g, i, j):
+    """Free a pair that is seen incoherent, and bar one that is not any more."""
+    k = g.channels
+    seen = carray(pointer(g.seen), (k, k), np.int64)
+    freed = carray(pointer(g.freed), (k, k), np.int64)
+    begin = carray(pointer(g.begin), (k, k), np.int64)
+    twin = carray(pointer(g.twin), (k, k), np.int64)
+    balance = carray(pointer(g.balance), (k, k), np.float64)[i, j]
+    power = carray(pointer(g.power), (k,), np.float64)
+    loud = carray(pointer(g.loud), (k,), np.float64)
+    if seen[i, j] < FIRST_BLOCKS or power[i] < ACTIVE * loud[i] or power[j] < ACTIVE * loud[j]:
+        return
+    together = coherence(g, i, j)
+    near = abs(balance) < math.log(APART)
+    for a, b in ((i, j), (j, i)):
+        difference = balance if a == i else -balance     # of the mic that learns, above its reference
+        if together < INCOHERENT or difference < -math.log(APART):
+            if freed[a, b] == 0:
+                begin[a, b] = 1
+            freed[a, b] = 1
+            twin[a, b] = 0
+        elif together > COHERENT:
+            freed[a, b] = 0
+            twin[a, b] = 1 if near else 0
+
+
+@kernel
+def _track(value, log_ratio, seen):
+    """Move the estimate of a low quantile by one observation (Robbins and Monro's recursion)."""
+    if seen == 1:
+        return log_ratio
+    step = max(6.0 / seen, 0.02)
+    return value + step * (LOW if log_ratio > value else LOW - 1.0)
+
+
+@kernel
+def _bleed_into(g, i):
+    """Update how much of every other mic may be in mic i, and write the scales of the priors of those paths."""
+    k = g.channels
+    bands = carray(pointer(g.bands), (k, BANDS), np.float64)
+    usual = carray(pointer(g.usual), (k, BANDS), np.float64)
+    bleed = carray(pointer(g.bleed), (k, k, BANDS), np.float64)
+    heard = carray(pointer(g.heard), (k, k, BANDS), np.int64)
+    excess = carray(pointer(g.excess), (k, BANDS), np.float64)
+    freed = carray(pointer(g.freed), (k, k), np.int64)
+    scale = carray(samples(g.scale), (k, k))
+    for n in range(BANDS):
+        total = _TINY
+        for j in range(k):
+            if j == i:
+                continue
+            if bands[j, n] > PLAYS * usual[j, n] + _TINY:
+                heard[i, j, n] += 1
+                ratio = math.log((bands[i, n] + _TINY) / bands[j, n])
+                bleed[i, j, n] = _track(bleed[i, j, n], ratio, heard[i, j, n])
+            if heard[i, j, n] > 0:
+                total += math.exp(bleed[i, j, n]) * bands[j, n]
+        heard[i, i, n] += 1
+        excess[i, n] = _track(excess[i, n], math.log((bands[i, n] + _TINY) / total), heard[i, i, n])
+    for j in range(k):
+        if j == i:
+            continue
+        through = 0.0
+        played = _TINY
+        for n in range(BANDS):
+            if heard[i, j, n] > 0:
+                through += math.exp(bleed[i, j, n] + min(excess[i, n], 0.0)) * usual[j, n]
+                played += usual[j, n]
+        limit = 1.0 if g.known else min(max(through / played / EXPECTED, LEAST_SCALE), 1.0)
+        scale[i, j] = np.float32(limit) if freed[i, j] else np.float32(0)
+
+
+EXPECTED = 0.13          # power that the prior expects of a path: above, it is as wide as it ever is
+
+
+@kernel
+def observe(g, c, m, x_re, x_im):
+    """Take block `m` in: decide shares, and the scales of the priors.
+
+    Parameters
+    ----------
+    g : GUARD
+    c : CANCELLER
+    m : int64
+    x_re, x_im : float32[k, ROW]
+        Spectra of the last two blocks of the mics, windowed.
+    """
+    k = g.channels
+    g.blocks += 1
+    _measure(g, c, m)
+    _decide_shares(g, m)
+    _sound(g, x_re, x_im)
+    power = carray(pointer(g.power), (k,), np.float64)
+    loud = carray(pointer(g.loud), (k,), np.float64)
+    level = carray(pointer(g.level), (k,), np.float64)
+    seen = carray(pointer(g.seen), (k, k), np.int64)
+    balance = carray(pointer(g.balance), (k, k), np.float64)
+    for i in range(k):
+        if power[i] <= ACTIVE * loud[i] or level[i] < SILENT:
+            continue
+        for j in range(i + 1, k):
+            if power[j] <= ACTIVE * loud[j] or level[j] < SILENT:
+                continue
+            _correlate(g, x_re, x_im, i, j)
+            seen[i, j] += 1
+            share = max(1.0 - g.coherence_kept, 1.0 / seen[i, j])
+            balance[i, j] += share * (math.log(power[i] / power[j]) - balance[i, j])
+    # In turn, so that many mics cost no more.
+    turns = max(1, k // 8)
+    for i in range(k):
+        if i % turns == m % turns:
+            for j in range(i + 1, k):
+                _judge_pair(g, i, j)
+            _bleed_into(g, i)
+
+
+@kernel
+def hold(g, m):
+    """Keep the shares as they are: nothing was learnt from block `m`."""
+    share = carray(samples(g.share), (HISTORY, g.channels))
+    for i in range(g.channels):
+        share[m % HISTORY, i] = share[(m - 1) % HISTORY, i]
