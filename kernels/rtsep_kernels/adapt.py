@@ -14,7 +14,7 @@ are made causal again (inverse transform, second half cleared) and exported to t
 import numpy as np
 from numba import carray, from_dtype, types
 
-from . import instant, refine
+from . import guard, instant, refine
 from .canceller import (
     APPLIED,
     BINS,
@@ -68,6 +68,7 @@ ADAPT = np.dtype([
     ("restored", np.int64), ("restores", np.int64), ("skipped", np.int64), ("jobs", np.int64),
     ("renew", np.int64),                                    # jobs that must still export although nothing is learnt
     ("instant", np.int64),                                  # address of the INSTANT record
+    ("guard", np.int64),                                    # address of the GUARD record
 ], align=True)
 _ADAPT = from_dtype(ADAPT)
 _CANCELLER = from_dtype(CANCELLER)
@@ -300,7 +301,12 @@ def _tame(s, c, m, i):
 
 
 @kernel
-def _finish(c, m, wrote):
+def _finish(s, c, m, wrote):
+    t = carray(record_at(s.instant, _INSTANT), (1,))[0]
+    exact = carray(pointer(c.exact), (HISTORY, c.channels), np.int64)
+    linear = carray(pointer(t.linear), (c.channels,), np.int64)
+    for i in range(c.channels):
+        exact[m % HISTORY, i] = linear[i]
     carray(pointer(c.wrote), (HISTORY,), np.int64)[m % HISTORY] = wrote
     store_release(c.exchange + 8 * DONE, m + 1)
 
@@ -332,6 +338,22 @@ def _be_instant(s, c, t, i):
 
 
 @kernel
+def _let_go(s, c, g, i):
+    """Let go of paths between two mics on one source."""
+    k = c.channels
+    w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
+    w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
+    twin = carray(pointer(g.twin), (k, k), np.int64)[i]
+    for j in range(k):
+        if twin[j]:
+            s.renew_far = 2 * GROUPS
+            for p in range(c.partitions):
+                for b in range(ROW):
+                    w_re[p, i, j, b] *= guard.SHRINK
+                    w_im[p, i, j, b] *= guard.SHRINK
+
+
+@kernel
 def _learn_all(s, c, t, m, y_power):
     """Learn every path from the partition that has just ended."""
     k = c.channels
@@ -349,17 +371,20 @@ def _learn_all(s, c, t, m, y_power):
     linear = carray(pointer(t.linear), (k,), np.int64)
     remembered = carray(samples(s.remembered), (k, ROW))
     drifts = carray(samples(s.drifts), (k,))
+    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    freed = carray(pointer(g.freed), (k, k), np.int64)
     for i in range(k):
         _tame(s, c, m, i)
         if linear[i]:
             _be_instant(s, c, t, i)
             continue
+        _let_go(s, c, g, i)
         _error_spectrum(s, c, m, i, e_re, e_im)
         _wanted_power(e_re, e_im, smooth[i], den, s.smoothing, s.caution)
         for p in range(s.tracked):
             slot = (m - p) % HISTORY
             for j in range(k):
-                if j != i:
+                if j != i and freed[i, j]:
                     _add_expected(den, p_all[p, i, j], y_power[slot, j])
         _normalise(e_re, e_im, den)
         for p in range(s.tracked):
@@ -367,7 +392,7 @@ def _learn_all(s, c, t, m, y_power):
             noise = drifts[i] * prior[p]
             most = np.float32(10) * prior[p]
             for j in range(k):
-                if j != i:
+                if j != i and freed[i, j]:
                     _learn(w_re[p, i, j], w_im[p, i, j], p_all[p, i, j], far_re[slot, j], far_im[slot, j],
                            e_re, e_im, den, remembered[i], noise, most)
 
@@ -403,7 +428,7 @@ def _adapt(s, c, m):
     _observe(c, m, y_power)
     if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - 4:
         s.skipped += 1           # what this job would read is being overwritten
-        _finish(c, m, 0)
+        _finish(s, c, m, 0)
         return False
     if exchange[RESTORE] and m - s.restored > _CALM:
         _restore(s, c, m)
@@ -412,16 +437,20 @@ def _adapt(s, c, m):
         store_release(c.exchange + 8 * RESTORE, 0)
     wanted = carray(pointer(c.wanted), (HISTORY,), np.int64)[m % HISTORY]
     if wanted == 0 and s.renew == 0:
-        _finish(c, m, 0)
+        _finish(s, c, m, 0)
         return False
-    if wanted:
+    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    if wanted == 0:
+        guard.hold(g, m)
+    else:
         instant.learn(t, c, m, s.time, s.spectrum)
+        guard.observe(g, c, m, carray(samples(t.x_re), (k, ROW)), carray(samples(t.x_im), (k, ROW)))
         _learn_all(s, c, t, m, y_power)
     s.renew = max(0, s.renew - 1)
     _hand_over(s, c, m)
     _keep_good(s, c, m)
     s.jobs += 1
-    _finish(c, m, 1)
+    _finish(s, c, m, 1)
     return wanted != 0
 
 

@@ -32,6 +32,7 @@ NEAR_BINS = 72          # 65 bins, rounded up so that loops vectorise
 HISTORY = 64            # blocks of 512 whose spectra and samples are kept: partitions, and slack for the helper
 GROUPS = 4              # partitions p with the same p % 4 are renewed by the same job
 DUE = 2                 # blocks from the end of a partition to the use of what was learnt from it
+EXACT_DOUBT = np.float32(1e-3)   # bleed left in instantaneous mode, beside that of paths through a room
 EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
 LOUDNESS_KEPT = np.float32(0.9995)   # a segment: falls to half in 1.8 s
 
@@ -56,12 +57,15 @@ CANCELLER = np.dtype([
     ("plan128", np.int64), ("inverse128", np.int64), ("plan1024", np.int64), ("inverse1024", np.int64),
     ("adapt", np.int64), ("amount", np.int64),              # targets: float32[1], float32[k]
     ("amounts", np.int64), ("ramp_segments", np.int64),        # float32[k, RAMP]
+    ("shares", np.int64), ("share", np.int64),                 # float32[HISTORY, k], [k]: by job, and now; see `guard`
     ("row", np.int64),                                         # float32[k]: y of one sample
     ("remainder", np.int64), ("cleaned", np.int64), ("limits", np.int64),   # scratch: float32[k, 64] twice, [64]
     ("power", np.int64),                                       # float32[HISTORY, 2, k]: of x and y, per block
     # Exchange with `adapt`, int64: published, done, applied jobs; stop. One cache line each.
     ("exchange", np.int64),
     ("wanted", np.int64), ("wrote", np.int64),                 # int64[HISTORY]: adapt in this block? it did
+    ("exact", np.int64),                                       # int64[HISTORY, k]: the mic was in instantaneous mode
+    ("doubt", np.int64),                                       # float32[k]: bleed left, 1 as usual, for later stages
     ("inline", np.int64), ("job", np.int64), ("job_state", np.int64),
     ("follows", np.int64),                                     # 1: another canceller decides, this one applies
     ("late", np.int64),                                        # updates that were not ready when due
@@ -142,12 +146,20 @@ def _apply_due(s, block):
     versions = carray(pointer(s.versions), (GROUPS,), np.int64)
     wrote = carray(pointer(s.wrote), (HISTORY,), np.int64)
     exchange = carray(pointer(s.exchange), (EXCHANGE,), np.int64)
+    exact = carray(pointer(s.exact), (HISTORY, s.channels), np.int64)
+    doubt = carray(samples(s.doubt), (s.channels,))
     done = load_acquire(s.exchange + 8 * DONE)
     applied = exchange[APPLIED]
     due = block - DUE
+    shares = carray(samples(s.shares), (HISTORY, s.channels))
+    share = carray(samples(s.share), (s.channels,))
     while applied < due and applied < done:
         if wrote[applied % HISTORY]:
             versions[applied % GROUPS] ^= 1
+            for c in range(s.channels):
+                share[c] = shares[applied % HISTORY, c]
+            for i in range(s.channels):
+                doubt[i] = EXACT_DOUBT if exact[applied % HISTORY, i] else np.float32(1)
         applied += 1
     if applied < due:
         s.late += 1
@@ -275,11 +287,12 @@ def _start_segment(s):
     pending = carray(samples(s.pending), (k, 128))
     amounts = carray(samples(s.amounts), (k, ramp.RAMP))
     amount = carray(samples(s.amount), (k,))
+    share = carray(samples(s.share), (k,))
     for c in range(k):
         for n in range(64):
             pending[c, n] = pending[c, 64 + n]
             pending[c, 64 + n] = np.float32(0)
-        ramp.advance(amounts[c], amount[c], s.ramp_segments)
+        ramp.advance(amounts[c], amount[c] * share[c], s.ramp_segments)
 
 
 @kernel

@@ -10,13 +10,11 @@ to 1 at rho = ENOUGH. A mic that nothing is heard of is left alone.
 
 *Which pairs.* Two mics on one source have nothing to tell each other: what the one predicts in the other is the wanted
 sound. They are coherent in all bands at about one level, and so no pair learns before it has been seen incoherent.
-Nor does a louder mic learn from a softer one while only its own source plays. What a pair may learn at all is limited
-by the mics' powers: no path from j to i lets more through than was in x_i whenever j played.
+Nor does a louder mic learn from a softer one while only its own source plays.
 
 References
 ----------
-Carter 1987, doi:10.1109/PROC.1987.13723 (magnitude-squared coherence); Martin 2001, doi:10.1109/89.928915 (what is
-there all the time, found by low quantiles of short-time powers).
+Carter 1987, doi:10.1109/PROC.1987.13723 (magnitude-squared coherence).
 """
 
 import math
@@ -24,25 +22,23 @@ import math
 import numpy as np
 from numba import carray, from_dtype
 
-from .canceller import BLOCK, HISTORY, ROW
+from .canceller import BLOCK, HISTORY
 from .jit import kernel
 from .memory import pointer, samples
 
 LINES = 96               # most bins of a spectrum that are compared
 BANDS = 12
-LEAST, ENOUGH = 0.55, 0.9
+LEAST, ENOUGH = 0.5, 0.8
 CAP = 1.8                # times the rho of the last half second: beyond 2 the output would be louder than the input
-INCOHERENT, COHERENT = 0.3, 0.45   # a pair is freed below, barred above
-FIRST_BLOCKS = 16        # blocks in which both sound, before a pair is judged
+INCOHERENT, COHERENT = 0.4, 0.5  # a pair is freed below, barred above
+FIRST_BLOCKS = 8        # blocks in which both sound, before a pair is judged
 APART = 8.0              # in power: a mic so much softer than the other one may learn from it, however coherent
 ACTIVE = 1e-4            # of a mic's loudest power of late: below is silence
 RISEN = 100.0            # times louder than ever: what was seen before was not this mic's source
 SILENT = 1e-7            # mean square of a mic that is dead or unplugged: -70 dBFS
 SHRINK = np.float32(0.95)   # of a duplicate's paths, per job
-PLAYS = 0.03             # of a mic's mean power in a band: there its source may be playing
-LOW = 0.1                # quantile of power ratios that is taken for bleed alone
-LEAST_SCALE = 1e-3
 FLAT = 3                 # equal samples in a row, at the mic's peak, that are a clipped wave
+CLIPPED_BLOCKS = 400      # for which a mic counts as clipped
 _TINY = 1e-30
 
 GUARD = np.dtype([
@@ -52,14 +48,8 @@ GUARD = np.dtype([
     ("auto", np.int64),                              # float32[k, k, LINES]: of mic i while j sounds, too
     ("seen", np.int64),                              # int64[k, k]: blocks in which both sounded
     ("balance", np.int64),                           # float64[k, k]: mean of log(power i / power j) of those
-    ("freed", np.int64),                             # int64[k, k]: 1: seen incoherent
-    ("scale", np.int64),                             # float32[k, k]: of the prior of a path; 0: barred
-    ("begin", np.int64),                             # int64[k, k]: 1: just freed for the first time
+    ("freed", np.int64),                             # int64[k, k]: 1: mic i may learn from mic j
     ("twin", np.int64),                              # int64[k, k]: 1: two mics on one source
-    ("bands", np.int64), ("usual", np.int64),        # float64[k, BANDS]: power now, and its mean
-    ("bleed", np.int64),                             # float64[k, k, BANDS]: log of the low quantile of power i / power j
-    ("heard", np.int64),                             # int64[k, k, BANDS]: blocks that it comes from
-    ("excess", np.int64),                            # float64[k, BANDS]: the same of power i / sum of all its bleed
     ("power", np.int64), ("loud", np.int64),         # float64[k]: of the lines, now, and of late at most
     ("agree", np.int64), ("own", np.int64),          # float64[2, k]: <x, b>, <b, b>; slow and fast
     ("psi", np.int64), ("level", np.int64),          # float64[k]: power of x, smoothed a little and much
@@ -99,10 +89,14 @@ def _measure(g, c, m):
             xx += x * x
             xb += x * b
             bb += b * b
-            top = max(top, abs(x))
-            flat = flat + 1 if x == last and abs(x) >= np.float32(0.98) * top else 1
-            if flat >= longest and abs(x) >= np.float32(0.98) * top:
-                longest = flat
+            if abs(x) > top:
+                top = abs(x)
+                flat = longest = 1
+            elif x == last and abs(x) == top:
+                flat += 1
+                longest = max(longest, flat)
+            else:
+                flat = 0
             last = x
         # Without the mean: an offset is no sound.
         xx -= sum_x * sum_x / BLOCK
@@ -110,7 +104,7 @@ def _measure(g, c, m):
         bb -= sum_b * sum_b / BLOCK
         peak[i] = max(0.999 * peak[i], float(top))
         if longest >= FLAT and top >= 0.9 * peak[i] and xx > SILENT * BLOCK:
-            clipped[i] = round(4.0 / (1.0 - g.level_kept) / 4.0)
+            clipped[i] = CLIPPED_BLOCKS
         else:
             clipped[i] = max(0, clipped[i] - 1)
         psi[i] = 0.9 * psi[i] + 0.1 * xx
@@ -162,23 +156,14 @@ def _sound(g, x_re, x_im):
     """Update powers; clear the pairs of a mic that has become far louder than ever."""
     k = g.channels
     line = carray(pointer(g.line), (LINES,), np.int64)
-    band = carray(pointer(g.band), (LINES,), np.int64)
-    bands = carray(pointer(g.bands), (k, BANDS), np.float64)
-    usual = carray(pointer(g.usual), (k, BANDS), np.float64)
     power = carray(pointer(g.power), (k,), np.float64)
     loud = carray(pointer(g.loud), (k,), np.float64)
-    share = max(1.0 - g.level_kept, 1.0 / g.blocks)
     for i in range(k):
-        for n in range(BANDS):
-            bands[i, n] = 0.0
+        power[i] = 0.0
         for n in range(g.lines):
             re = x_re[i, line[n]]
             im = x_im[i, line[n]]
-            bands[i, band[n]] += re * re + im * im
-        power[i] = 0.0
-        for n in range(BANDS):
-            power[i] += bands[i, n]
-            usual[i, n] += share * (bands[i, n] - usual[i, n])
+            power[i] += re * re + im * im
         if g.known == 0 and power[i] > RISEN * loud[i]:
             for j in range(k):
                 if j != i:
@@ -252,7 +237,6 @@ def _judge_pair(g, i, j):
     k = g.channels
     seen = carray(pointer(g.seen), (k, k), np.int64)
     freed = carray(pointer(g.freed), (k, k), np.int64)
-    begin = carray(pointer(g.begin), (k, k), np.int64)
     twin = carray(pointer(g.twin), (k, k), np.int64)
     balance = carray(pointer(g.balance), (k, k), np.float64)[i, j]
     power = carray(pointer(g.power), (k,), np.float64)
@@ -264,8 +248,6 @@ def _judge_pair(g, i, j):
     for a, b in ((i, j), (j, i)):
         difference = balance if a == i else -balance     # of the mic that learns, above its reference
         if together < INCOHERENT or difference < -math.log(APART):
-            if freed[a, b] == 0:
-                begin[a, b] = 1
             freed[a, b] = 1
             twin[a, b] = 0
         elif together > COHERENT:
@@ -274,57 +256,8 @@ def _judge_pair(g, i, j):
 
 
 @kernel
-def _track(value, log_ratio, seen):
-    """Move the estimate of a low quantile by one observation (Robbins and Monro's recursion)."""
-    if seen == 1:
-        return log_ratio
-    step = max(6.0 / seen, 0.02)
-    return value + step * (LOW if log_ratio > value else LOW - 1.0)
-
-
-@kernel
-def _bleed_into(g, i):
-    """Update how much of every other mic may be in mic i, and write the scales of the priors of those paths."""
-    k = g.channels
-    bands = carray(pointer(g.bands), (k, BANDS), np.float64)
-    usual = carray(pointer(g.usual), (k, BANDS), np.float64)
-    bleed = carray(pointer(g.bleed), (k, k, BANDS), np.float64)
-    heard = carray(pointer(g.heard), (k, k, BANDS), np.int64)
-    excess = carray(pointer(g.excess), (k, BANDS), np.float64)
-    freed = carray(pointer(g.freed), (k, k), np.int64)
-    scale = carray(samples(g.scale), (k, k))
-    for n in range(BANDS):
-        total = _TINY
-        for j in range(k):
-            if j == i:
-                continue
-            if bands[j, n] > PLAYS * usual[j, n] + _TINY:
-                heard[i, j, n] += 1
-                ratio = math.log((bands[i, n] + _TINY) / bands[j, n])
-                bleed[i, j, n] = _track(bleed[i, j, n], ratio, heard[i, j, n])
-            if heard[i, j, n] > 0:
-                total += math.exp(bleed[i, j, n]) * bands[j, n]
-        heard[i, i, n] += 1
-        excess[i, n] = _track(excess[i, n], math.log((bands[i, n] + _TINY) / total), heard[i, i, n])
-    for j in range(k):
-        if j == i:
-            continue
-        through = 0.0
-        played = _TINY
-        for n in range(BANDS):
-            if heard[i, j, n] > 0:
-                through += math.exp(bleed[i, j, n] + min(excess[i, n], 0.0)) * usual[j, n]
-                played += usual[j, n]
-        limit = 1.0 if g.known else min(max(through / played / EXPECTED, LEAST_SCALE), 1.0)
-        scale[i, j] = np.float32(limit) if freed[i, j] else np.float32(0)
-
-
-EXPECTED = 0.13          # power that the prior expects of a path: above, it is as wide as it ever is
-
-
-@kernel
 def observe(g, c, m, x_re, x_im):
-    """Take block `m` in: decide shares, and the scales of the priors.
+    """Take block `m` in: decide shares, and which pairs may learn.
 
     Parameters
     ----------
@@ -360,7 +293,6 @@ def observe(g, c, m, x_re, x_im):
         if i % turns == m % turns:
             for j in range(i + 1, k):
                 _judge_pair(g, i, j)
-            _bleed_into(g, i)
 
 
 @kernel

@@ -218,6 +218,8 @@ def expect(s, j):
         sum_ty += t * y
         sum_tt += t * t
     slope = min(sum_ty / sum_tt, 0.0)
+    if carray(pointer(s.freed), (k, k), np.int64)[s.mic, j] == 0:
+        doubt = np.float32(0)
     value = math.exp(sum_y / _PARTS - slope * 0.5 * _PARTS) * doubt
     ratio = math.exp(slope / length)
     for n in range(s.reach):

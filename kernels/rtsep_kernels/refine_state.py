@@ -60,6 +60,7 @@ REFINE = np.dtype([
     ("advantage", np.int64),                                    # float64[k]: mean log power saved by the new filters
     ("window", np.int64),                                       # float32[FRAME]
     ("linear", np.int64),                                       # int64[k]: mics in instantaneous mode
+    ("freed", np.int64),                                        # int64[k, k]: the guard's; 0: a pair learns nothing
     ("kalman_re", np.int64), ("kalman_im", np.int64), ("kalman_p", np.int64),   # adapt's filters and doubts
     ("kalman_memory", np.int64), ("prior", np.int64),           # float32[k, adapt's ROW], float32[partitions]
     ("kalman_drift", np.int64),                                 # float32[k]

@@ -14,7 +14,7 @@ from rtsep.errors import WorkerError
 from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, instant, ramp, refine_state
+from rtsep_kernels import adapt, guard, instant, ramp, refine_state
 from rtsep_kernels import canceller as kernels
 from rtsep_kernels.memory import aligned
 
@@ -22,7 +22,7 @@ from rtsep_kernels.memory import aligned
 _BLIND = (0.999, 1e-4)
 _CALIBRATED = (0.99999, 3e-6)
 _PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
-_TRACKED = 16                           # partitions that the Kalman filter adapts; the others are refined only
+_TRACKED = 8                            # partitions that the Kalman filter adapts; the others are refined only
 _REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
 _LOW_RATE = 12000                       # Hz, nearly: where paths are refined
 _TRUST = 1.0                            # in the power of the wanted sound as the weights have it: it is a guess
@@ -33,6 +33,10 @@ _CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unk
 _INSTANT_MEMORY = {"slow": 2.0, "fast": 0.15, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
 _ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic that makes them an instantaneous mixture
+# Memories of the guard, seconds: of rho (twice), of coherence, of levels.
+_GUARD_MEMORY = {"slow": 4.0, "fast": 0.5, "coherence_kept": 6.0, "level_kept": 2.0}
+_COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
+_TRUSTED = 10.0                         # what speaks for a soundcheck's paths: about a second of loud bleed
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -64,7 +68,7 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 20000,
+    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 50000,
                  start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
@@ -74,6 +78,12 @@ class Canceller(Stage):
         self._confidence = confidence
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def doubt(self) -> NDArray[np.float32]:
+        """Bleed left in each mic: next to none where the input is a linear mixture; float32[channels]."""
+        left: NDArray[np.float32] = self._keep["doubt"]
+        return left
 
     @property
     def paths(self) -> NDArray[np.float32]:
@@ -104,6 +114,8 @@ class Canceller(Stage):
             self._hold(name, aligned(shape))
         for name in ("wanted", "wrote"):
             self._hold(name, np.zeros(history, np.int64))
+        self._hold("exact", np.zeros((history, k), np.int64))
+        self._hold("doubt", aligned(k))
         self._hold("exchange", aligned(kernels.EXCHANGE, np.int64))
         record["forward"], record["backward"] = fftw.execute_addresses()
         for name, size, forward in (
@@ -117,13 +129,15 @@ class Canceller(Stage):
             "far_filter_re": (2, parts, k, k, row), "far_filter_im": (2, parts, k, k, row),
         }
         if self._master is not None:
-            for name in (*applied, "versions"):
+            for name in (*applied, "versions", "share"):
                 self._hold(name, self._master._keep[name])
             record["follows"] = 1
             return kernels.canceller, record, 0
         for name, shape in applied.items():
             self._hold(name, aligned(shape))
         self._hold("versions", np.zeros(kernels.GROUPS, np.int64))
+        self._hold("shares", aligned((history, k)))
+        self._hold("share", aligned(k))
         self._build_adaptation(k, parts)
         return kernels.canceller, record, 0
 
@@ -147,6 +161,7 @@ class Canceller(Stage):
         record["caution"] = 1.5
         record["smoothing"] = 0.6
         self._build_instant(k)
+        self._build_guard(k)
         if self._refine and k > 1:
             self._build_refinement(k, parts)
         self._record["job"] = adapt.adapt_job.address
@@ -173,6 +188,34 @@ class Canceller(Stage):
             record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
         self._adapt["instant"] = record.ctypes.data
 
+    def _build_guard(self, k: int) -> None:
+        g = guard
+        record = self._guard = np.zeros(1, g.GUARD)
+        self._guarded = {
+            "line": np.zeros(g.LINES, np.int64), "band": np.zeros(g.LINES, np.int64),
+            **{name: aligned((k, k, g.LINES)) for name in ("cross_re", "cross_im", "auto")},
+            **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin")},
+            "balance": aligned((k, k), np.float64),
+            **{name: aligned(k, np.float64) for name in ("power", "loud", "psi", "level", "peak")},
+            **{name: aligned((2, k), np.float64) for name in ("agree", "own")},
+            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent")},
+        }
+        for name, array in self._guarded.items():
+            record[name] = array.ctypes.data
+        record["share"] = self._keep["shares"].ctypes.data
+        hertz = self.fmt.rate / (2 * kernels.BLOCK)
+        lowest = max(2, round(_COMPARED[0] / hertz))
+        highest = min(round(_COMPARED[1] / hertz), kernels.BINS - 1)
+        lines = np.arange(lowest, highest, -(-(highest - lowest) // g.LINES))
+        edges = np.geomspace(lowest, highest, g.BANDS + 1)
+        bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
+        self._guarded["line"][: len(lines)] = lines
+        self._guarded["band"][: len(lines)] = bands
+        record["channels"], record["lines"] = k, len(lines)
+        for name, seconds in _GUARD_MEMORY.items():
+            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+        self._adapt["guard"] = record.ctypes.data
+
     def _build_refinement(self, k: int, parts: int) -> None:
         from scipy import signal
 
@@ -189,7 +232,8 @@ class Canceller(Stage):
             **{name: aligned((k, k, r.TAPS)) for name in ("new", "anchor")},
             "prior_variance": aligned(r.TAPS), "variance": aligned((k, r.TAPS)), "doubt": aligned((k, k)),
             **{name: aligned((k, r.TAPS)) for name in ("residual", "direction", "product", "solved")},
-            **{f"{name}_{part}": aligned((k, r.ROW)) for name in ("predict", "mirror", "filter") for part in ("re", "im")},
+            **{f"{name}_{part}": aligned((k, r.ROW))
+               for name in ("predict", "mirror", "filter") for part in ("re", "im")},
             "inverse_error": aligned(k, np.float64),
             **{name: aligned(r.ROW) for name in ("sum_re", "sum_im", "sum2_re", "sum2_im")},
             "time": aligned(r.SIZE), "spectrum": aligned(2 * r.ROW),
@@ -213,6 +257,7 @@ class Canceller(Stage):
         record["rate"] = self.fmt.rate / factor
         record["lowpass_taps"] = len(lowpass)
         record["linear"] = self._estimates["linear"].ctypes.data
+        record["freed"] = self._guarded["freed"].ctypes.data
         for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
                             "kalman_drift": "drifts", "prior": "prior"}.items():
             record[name] = self._filters[array].ctypes.data
@@ -228,13 +273,17 @@ class Canceller(Stage):
 
     def _start(self) -> None:
         for name in ("pending", "history", "heard", "near_tail", "far_tail", "near_re", "near_im", "far_re", "far_im",
-                     "power", "exchange", "wanted", "wrote"):
+                     "power", "exchange", "wanted", "wrote", "exact"):
             self._keep[name][:] = 0
+        self._keep["doubt"][:] = 1
         for name in ("late", "exploded", "clear"):
             self._record[name] = 0
         amounts = [self.board.get(f"{self.name}.amount.{mic}") for mic in self.board.mics]
+        if self._master is None:
+            self._keep["shares"][:] = self._keep["share"][:] = self._first_paths is not None
         for c, amount in enumerate(amounts):
-            self._keep["amounts"][c] = (amount, amount, amount, 0, 0)
+            given = amount * self._keep["share"][c]
+            self._keep["amounts"][c] = (given, given, given, 0, 0)
         if self._master is None:
             self._start_adaptation()
 
@@ -246,6 +295,7 @@ class Canceller(Stage):
             if name not in ("work", "time", "spectrum"):
                 array[:] = 0
         self._start_instant(k)
+        self._start_guard()
         self._filters["remembered"][:] = self._adapt["memory"]
         self._filters["drifts"][:] = self._adapt["drift"]
         prior = _PRIOR[:parts].astype(np.float32)
@@ -294,6 +344,19 @@ class Canceller(Stage):
         self._estimates["mixing"][:] = mixing
         self._estimates["unmixing"][:] = np.linalg.inv(mixing)
         self._estimates["determinant"][:] = np.linalg.slogdet(mixing)[1]
+
+    def _start_guard(self) -> None:
+        """Trust nobody, or all that the first paths say."""
+        known = self._first_paths is not None
+        for name, array in self._guarded.items():
+            if name not in ("line", "band"):
+                array[:] = 0
+        self._guard["blocks"] = 0
+        self._guard["known"] = known
+        if known:
+            self._guarded["freed"][:] = 1
+            for name in ("agree", "own"):
+                self._guarded[name][:] = _TRUSTED
 
     def _start_refinement(self) -> None:
         for name, array in self._refined.items():
@@ -362,7 +425,11 @@ class Canceller(Stage):
         self._record["inline"] = 1
 
     def status(self) -> dict[str, int]:
-        """Return late and skipped updates, explosions caught, filters restored, mics in instantaneous mode."""
+        """Return late and skipped updates, explosions caught, filters restored, mics by mode and state.
+
+        Of the mics: `linear`, in instantaneous mode; `duplicates`, that share a source with another one; `silent`,
+        dead or unplugged; `clipped`, of late.
+        """
         if self._master is not None:
             return {}
         return {
@@ -373,4 +440,7 @@ class Canceller(Stage):
             "updates": int(self._adapt["jobs"][0]),
             "refinements": int(self._refinement["rounds"][0]) if self._adapt["refine"][0] else 0,
             "linear": int(np.count_nonzero(self._estimates["linear"])),
+            "duplicates": int(np.count_nonzero(self._guarded["twin"].any(axis=1))),
+            "silent": int(np.count_nonzero(self._guarded["silent"])),
+            "clipped": int(np.count_nonzero(self._guarded["clipped"])),
         }

@@ -1,0 +1,112 @@
+"""The guard: what it gives a mic, which pairs it lets learn, and what it says of a mic, against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rtsep.metrics import si_sdr
+from rtsep.stage import Block, Format
+from rtsep.stages.canceller import Canceller
+from rtsep_kernels import guard
+
+RATE = 48000
+Float = NDArray[np.float64]
+
+
+def noise(k: int, seconds: float, seed: int = 0) -> Float:
+    """Return independent noises that come and go."""
+    rng = np.random.default_rng(seed)
+    frames = round(seconds * RATE)
+    swell = np.repeat(rng.uniform(0.1, 1, (k, frames // 9600 + 1)), 9600, axis=1)[:, :frames]
+    return 0.05 * swell * rng.standard_normal((k, frames))
+
+
+def run(x: Float | Block, taps: int = 1024) -> tuple[Canceller, Block]:
+    stage = Canceller(taps=taps, refine=0)
+    stage.prepare(Format(RATE, len(x)))
+    x = np.ascontiguousarray(x, np.float32)
+    out = np.empty_like(x)
+    stage.process(x, out)
+    return stage, out
+
+
+def delayed(s: Float, frames: int, gain: float) -> Float:
+    return gain * np.concatenate((np.zeros(frames), s[:-frames]))
+
+
+def test_bleed_is_taken_in_full() -> None:
+    s = noise(2, 4)
+    stage, out = run(np.stack((s[0] + delayed(s[1], 200, 0.3), s[1] + delayed(s[0], 250, 0.2))))
+    assert stage._keep["share"].tolist() == [1, 1]
+    late = slice(2 * RATE, None)
+    assert np.all(np.asarray(si_sdr(s[:, late].astype(np.float32), out[:, late])) > 20)
+
+
+def test_clean_microphones_stay_clean() -> None:
+    s = noise(3, 4, 1).astype(np.float32)
+    _, out = run(s)
+    assert np.all(np.asarray(si_sdr(s, out)) > 30)
+
+
+def test_two_microphones_on_one_source_leave_each_other_alone() -> None:
+    s = noise(2, 4, 2)
+    x = np.stack((s[0], delayed(s[0], 30, 0.8) + 0.02 * s[1], s[1]))
+    stage, out = run(x)
+    assert stage.status()["duplicates"] == 2
+    assert stage._guarded["freed"].tolist() == [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
+    assert np.all(np.asarray(si_sdr(x[:2].astype(np.float32), out[:2])) > 20)
+
+
+def test_coherence_is_that_of_the_mixing() -> None:
+    """Noise common to both mics, power 1, and noise of their own, power g^2: (1 + g^2)^-2 in every band."""
+    s = 0.05 * np.random.default_rng(3).standard_normal((3, 8 * RATE))
+    own = 0.7
+    stage, _ = run(np.stack((s[0] + own * s[1], s[0] + own * s[2])))
+    found = guard.coherence(stage._guard[0], 0, 1)
+    assert found == pytest.approx((1 + own**2) ** -2, abs=0.06)
+
+
+def test_a_source_alone_passes_unchanged() -> None:
+    s = noise(1, 3, 4)[0]
+    x = np.stack((s, delayed(s, 300, 0.1), delayed(s, 500, 0.05)))
+    x += 4e-5 * np.random.default_rng(5).standard_normal(x.shape)
+    _, out = run(x)
+    changed = np.sum((out[0] - x[0]) ** 2) / np.sum(x[0] ** 2)
+    assert 10 * np.log10(changed) < -40
+
+
+def test_a_dead_microphone_is_given_nothing() -> None:
+    s = noise(2, 3, 6)
+    dead = 4e-5 * np.random.default_rng(7).standard_normal(s.shape[1])
+    x = np.stack((s[0], s[1], dead)).astype(np.float32)
+    stage, out = run(x)
+    assert stage.status()["silent"] == 1
+    assert np.array_equal(out[2], x[2])
+
+
+@pytest.mark.parametrize(("limit", "clipped"), [(0.06, 1), (10.0, 0)])
+def test_a_clipped_microphone_is_named(limit: float, clipped: int) -> None:
+    # Below 2 kHz, so that a cut wave stays at the limit for some samples.
+    slow = np.repeat(noise(2, 0.5, 8), 8, axis=1)
+    kernel = np.hanning(33) / 16
+    s = np.stack([np.convolve(row, kernel, "same") for row in slow])
+    s[0] = np.clip(s[0], -limit, limit)
+    stage, _ = run(s)
+    assert stage.status()["clipped"] == clipped
+
+
+def test_digital_silence_is_silent_and_not_clipped() -> None:
+    stage, out = run(np.zeros((2, RATE)))
+    assert (stage.status()["silent"], stage.status()["clipped"]) == (2, 0)
+    assert not out.any()
+
+
+def test_an_offset_changes_nothing_that_is_decided() -> None:
+    s = noise(2, 3, 9)
+    x = np.stack((s[0] + delayed(s[1], 200, 0.3), s[1]))
+    plain, _ = run(x)
+    offset, _ = run(x + np.array([[0.1], [-0.05]]))
+    assert offset._guarded["freed"].tolist() == plain._guarded["freed"].tolist()
+    assert offset._keep["share"][0] == plain._keep["share"][0] == 1
