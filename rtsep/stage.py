@@ -152,7 +152,7 @@ class Stage:
         """How much bleed the stage leaves in each mic, for stages behind: float32[channels], 1 as usual; or None."""
         return None
 
-    def believe(self, doubt: Block) -> None:  # noqa: B027  most stages have no use for it
+    def believe(self, doubt: Block) -> None:
         """Take what a stage in front says of the bleed that it leaves; see `doubt`."""
 
     def _hold(self, name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -235,7 +235,7 @@ def test_bad_input_is_one_line_and_writes_nothing(recording: pathlib.Path, tmp_p
     preset.write_text((presets_text := presets.dumps(presets.load("live"))) + '\n[[chain]]\nstge = "input"\n')
     line = presets_text.count("\n") + 3
     refused("render", recording, "-o", out, "--preset", preset, says=f"p.toml:{line}")
-    preset.write_text(presets_text.replace("taps = 8192", "taps = 8000"))
+    preset.write_text(presets_text.replace("taps = 16384", "taps = 8000"))
     assert "8000" in refused("check", preset, says="p.toml:")
     assert not out.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(

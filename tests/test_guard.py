@@ -41,7 +41,7 @@ def test_bleed_is_taken_in_full() -> None:
     stage, out = run(np.stack((s[0] + delayed(s[1], 200, 0.3), s[1] + delayed(s[0], 250, 0.2))))
     assert stage._keep["share"].tolist() == [1, 1]
     late = slice(2 * RATE, None)
-    assert np.all(np.asarray(si_sdr(s[:, late].astype(np.float32), out[:, late])) > 20)
+    assert np.all(np.asarray(si_sdr(s[:, late].astype(np.float32), out[:, late])) > 18)
 
 
 def test_clean_microphones_stay_clean() -> None:

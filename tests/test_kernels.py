@@ -68,7 +68,8 @@ def test_adaptation_is_the_kalman_filter() -> None:
     x = dry.copy()
     x[0, 90:] += 0.4 * dry[1, :-90]
     x[2, 700:] += 0.3 * dry[0, :-700]
-    stage = Canceller(taps=taps)
+    # From paths that are given, if nil: the guard lets them be learnt from the first block on.
+    stage = Canceller(taps=taps, start=np.zeros((k, k, taps), np.float32))
     stage.prepare(Format(RATE, k))
     x = (0.1 * x).astype(np.float32)
     y = process(stage, x, 64)

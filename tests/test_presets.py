@@ -77,8 +77,10 @@ def test_a_good_preset_is_read_whole() -> None:
         ("spectral", "spectral"),
     ]  # fmt: skip
     assert preset.chain[1].options == {"mixing": [[1, 0.25], [0.5, 1]], "ramp_ms": 40.0, "max_condition": 20.0}
-    assert preset.chain[2].options == {"taps": 4096}
-    assert preset.chain[3].options == {"taps": 8192}
+    default = {option.name: option.default for option in STAGES["canceller"].options}
+    assert preset.chain[2].options == {**default, "taps": 4096}
+    assert preset.chain[3].options == default
+    assert set(default) == {"taps", "refine"}
     assert preset.params["spectral.range_db.vox 1"] == -6
     assert preset.params["drums.amount"] == 0.5
 
@@ -204,9 +206,10 @@ def test_the_most_disruptive_change_wins() -> None:
         ('name = "drums"', 'name = "output"', "output"),
         ('name = "drums"', 'name = "input"', "input name"),
         ("taps = 4096", "tabs = 4096", "tabs taps"),
-        ("taps = 4096", "taps = 4097", "taps 4097 1024 12288 512"),
+        ("taps = 4096", "refine = -1", "refine -1 0 100000"),
+        ("taps = 4096", "taps = 4097", "taps 4097 1024 24576 512"),
         ("taps = 4096", "taps = 4096.0", "taps 4096.0 integer"),
-        ("taps = 4096", "taps = 99999999", "taps 12288"),
+        ("taps = 4096", "taps = 99999999", "taps 24576"),
         ("max_delay_ms = 20", "max_delay_ms = nan", "max_delay_ms nan 500"),
         ("max_delay_ms = 20", "max_delay_ms = 1" + "0" * 400, "max_delay_ms"),
         ("synthesis = 512", "synthesis = 2048", "synthesis 2048 analysis 1024"),

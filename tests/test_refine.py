@@ -158,6 +158,7 @@ def test_the_prior_is_an_exponential_through_the_path(anchored: int) -> None:
     path = stage._refined["new"][0, 1]
     path[:reach] = 0.1 * rng.standard_normal(reach) * np.exp(-np.arange(reach) / 300)
     stage._refined["doubt"][0, 1] = 0.25
+    stage._guarded["freed"][:] = 1
     stage._refined["anchored"][0] = anchored
     s["mic"] = 0
     refine_solve.expect(s, 1)
@@ -165,6 +166,9 @@ def test_the_prior_is_an_exponential_through_the_path(anchored: int) -> None:
     slope, start = np.polyfit((np.arange(16) + 0.5) * reach / 16, np.log(energy.reshape(16, -1).mean(axis=1)), 1)
     truth = np.exp(start + slope * np.arange(reach)) * (0.25 if anchored else 1)
     np.testing.assert_allclose(stage._refined["variance"][1, :reach], truth, rtol=1e-3)
+    stage._guarded["freed"][0, 1] = 0       # the guard does not want this path
+    refine_solve.expect(s, 1)
+    assert stage._refined["variance"][1, :reach].max() < 1e-11
 
 
 def coloured(seed: int) -> Float:
@@ -317,6 +321,7 @@ def test_every_step_lowers_the_objective_towards_its_least(k: int, anchored: int
     s = stage._refinement[0]
     x, y = filled(stage)
     s["have"] = 8 * r.CHUNK
+    stage._guarded["freed"][:] = 1
     # What came before the fifth chunk is not believed in, or not even known.
     s["base"] = base * r.CHUNK
     stage._refined["since"][:] = 5 * r.CHUNK
@@ -352,6 +357,7 @@ def test_the_error_kept_is_the_mic_cleaned_by_the_new_paths() -> None:
     s = stage._refinement[0]
     x, y = filled(stage)
     s["have"] = 8 * r.CHUNK
+    stage._guarded["freed"][:] = 1
     while s["phase"] != refine._FRESH:
         refine._do(s)
     first, frames = int(s["first"]) * r.CHUNK, int(s["chunks"]) * r.CHUNK

@@ -305,8 +305,12 @@ def _finish(s, c, m, wrote):
     t = carray(record_at(s.instant, _INSTANT), (1,))[0]
     exact = carray(pointer(c.exact), (HISTORY, c.channels), np.int64)
     linear = carray(pointer(t.linear), (c.channels,), np.int64)
+    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    anchored = carray(pointer(g.anchored), (c.channels,), np.int64)
     for i in range(c.channels):
         exact[m % HISTORY, i] = linear[i]
+        if linear[i] == 0 and anchored[i]:
+            exact[m % HISTORY, i] = 2
     carray(pointer(c.wrote), (HISTORY,), np.int64)[m % HISTORY] = wrote
     store_release(c.exchange + 8 * DONE, m + 1)
 

@@ -33,6 +33,7 @@ HISTORY = 64            # blocks of 512 whose spectra and samples are kept: part
 GROUPS = 4              # partitions p with the same p % 4 are renewed by the same job
 DUE = 2                 # blocks from the end of a partition to the use of what was learnt from it
 EXACT_DOUBT = np.float32(1e-3)   # bleed left in instantaneous mode, beside that of paths through a room
+KNOWN_DOUBT = np.float32(0.25)   # with the paths of a soundcheck, as long as nothing has moved
 EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
 LOUDNESS_KEPT = np.float32(0.9995)   # a segment: falls to half in 1.8 s
 
@@ -64,7 +65,7 @@ CANCELLER = np.dtype([
     # Exchange with `adapt`, int64: published, done, applied jobs; stop. One cache line each.
     ("exchange", np.int64),
     ("wanted", np.int64), ("wrote", np.int64),                 # int64[HISTORY]: adapt in this block? it did
-    ("exact", np.int64),                                       # int64[HISTORY, k]: the mic was in instantaneous mode
+    ("exact", np.int64),                                       # int64[HISTORY, k]: 1 in instantaneous mode, 2 known paths
     ("doubt", np.int64),                                       # float32[k]: bleed left, 1 as usual, for later stages
     ("inline", np.int64), ("job", np.int64), ("job_state", np.int64),
     ("follows", np.int64),                                     # 1: another canceller decides, this one applies
@@ -159,7 +160,8 @@ def _apply_due(s, block):
             for c in range(s.channels):
                 share[c] = shares[applied % HISTORY, c]
             for i in range(s.channels):
-                doubt[i] = EXACT_DOUBT if exact[applied % HISTORY, i] else np.float32(1)
+                how = exact[applied % HISTORY, i]
+                doubt[i] = np.float32(1) if how == 0 else EXACT_DOUBT if how == 1 else KNOWN_DOUBT
         applied += 1
     if applied < due:
         s.late += 1

@@ -28,9 +28,9 @@ from .memory import pointer, samples
 
 LINES = 96               # most bins of a spectrum that are compared
 BANDS = 12
-LEAST, ENOUGH = 0.5, 0.8
+LEAST, ENOUGH = 0.3, 0.5
 CAP = 1.8                # times the rho of the last half second: beyond 2 the output would be louder than the input
-INCOHERENT, COHERENT = 0.4, 0.5  # a pair is freed below, barred above
+INCOHERENT, COHERENT = 0.6, 0.7  # a pair is freed below, barred above
 FIRST_BLOCKS = 8        # blocks in which both sound, before a pair is judged
 APART = 8.0              # in power: a mic so much softer than the other one may learn from it, however coherent
 ACTIVE = 1e-4            # of a mic's loudest power of late: below is silence
@@ -58,6 +58,7 @@ GUARD = np.dtype([
     ("share", np.int64),                             # float32[HISTORY, k]: what each job decided
     ("slow", np.float64), ("fast", np.float64), ("coherence_kept", np.float64), ("level_kept", np.float64),
     ("known", np.int64),                             # 1: paths came from a soundcheck; their prior is not touched
+    ("anchored", np.int64),                          # int64[k]: 1 while a soundcheck's paths to the mic are right
     ("blocks", np.int64),
 ], align=True)
 GUARD_TYPE = from_dtype(GUARD)
@@ -124,12 +125,15 @@ def _decide_shares(g, m):
     own = carray(pointer(g.own), (2, k), np.float64)
     level = carray(pointer(g.level), (k,), np.float64)
     silent = carray(pointer(g.silent), (k,), np.int64)
+    anchored = carray(pointer(g.anchored), (k,), np.int64)
     share = carray(samples(g.share), (HISTORY, k))[m % HISTORY]
     for i in range(k):
         silent[i] = 1 if level[i] < SILENT else 0
         rho = agree[0, i] / (own[0, i] + 1e-9)
         given = min(max((rho - LEAST) / (ENOUGH - LEAST), 0.0), 1.0)
         given = min(given, max(CAP * agree[1, i] / (own[1, i] + 1e-12), 0.0))
+        if anchored[i]:
+            given = 1.0     # a soundcheck says so, and nothing has moved: players in unison do not change that
         share[i] = np.float32(0) if silent[i] else np.float32(given)
 
 
@@ -173,17 +177,17 @@ def _sound(g, x_re, x_im):
 
 @kernel
 def _correlate(g, x_re, x_im, i, j):
-    """Take a block into the pair's spectra, each block at one weight."""
+    """Take a block into the pair's spectra; the loudest count most, as a source may play seldom."""
     k = g.channels
     shape = (k, k, LINES)
     line = carray(pointer(g.line), (LINES,), np.int64)
     re = carray(samples(g.cross_re), shape)[i, j]
     im = carray(samples(g.cross_im), shape)[i, j]
     auto = carray(samples(g.auto), shape)
-    power = carray(pointer(g.power), (k,), np.float64)
+    loud = carray(pointer(g.loud), (k,), np.float64)
     kept = np.float32(g.coherence_kept)
-    of_i = np.float32(1.0 / power[i])
-    of_j = np.float32(1.0 / power[j])
+    of_i = np.float32(1.0 / loud[i])
+    of_j = np.float32(1.0 / loud[j])
     both = np.float32(math.sqrt(float(of_i) * float(of_j)))
     for n in range(g.lines):
         b = line[n]
@@ -245,7 +249,10 @@ def _judge_pair(g, i, j):
         return
     together = coherence(g, i, j)
     near = abs(balance) < math.log(APART)
+    anchored = carray(pointer(g.anchored), (k,), np.int64)
     for a, b in ((i, j), (j, i)):
+        if anchored[a]:
+            continue
         difference = balance if a == i else -balance     # of the mic that learns, above its reference
         if together < INCOHERENT or difference < -math.log(APART):
             freed[a, b] = 1

@@ -12,7 +12,18 @@ from numba import carray
 from .canceller import BLOCK, HISTORY
 from .jit import kernel
 from .memory import pointer, samples
-from .refine_adopt import believe, blend, compare, drop_anchor, forget_older_half, has_moved, judge, lower, set_mask, try_chunk
+from .refine_adopt import (
+    believe,
+    blend,
+    compare,
+    drop_anchor,
+    forget_older_half,
+    has_moved,
+    judge,
+    lower,
+    set_mask,
+    try_chunk,
+)
 from .refine_solve import (
     FFT,
     FFT_FRAME,

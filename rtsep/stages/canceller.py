@@ -198,7 +198,7 @@ class Canceller(Stage):
             "balance": aligned((k, k), np.float64),
             **{name: aligned(k, np.float64) for name in ("power", "loud", "psi", "level", "peak")},
             **{name: aligned((2, k), np.float64) for name in ("agree", "own")},
-            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent")},
+            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored")},
         }
         for name, array in self._guarded.items():
             record[name] = array.ctypes.data
@@ -241,7 +241,7 @@ class Canceller(Stage):
             "levinson": aligned((3, r.ORDER), np.float64), "mask": aligned((k, r.ROW)),
             "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
             "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
-            "anchored": np.zeros(k, np.int64), "advantage": aligned(k, np.float64),
+            "advantage": aligned(k, np.float64),
             "consistency": aligned((k, r.BANDS), np.float64),
         }
         for name, array in self._refined.items():
@@ -258,6 +258,7 @@ class Canceller(Stage):
         record["lowpass_taps"] = len(lowpass)
         record["linear"] = self._estimates["linear"].ctypes.data
         record["freed"] = self._guarded["freed"].ctypes.data
+        record["anchored"] = self._guarded["anchored"].ctypes.data
         for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
                             "kalman_drift": "drifts", "prior": "prior"}.items():
             record[name] = self._filters[array].ctypes.data
@@ -353,10 +354,13 @@ class Canceller(Stage):
                 array[:] = 0
         self._guard["blocks"] = 0
         self._guard["known"] = known
+        self._guarded["freed"][:] = 1
         if known:
-            self._guarded["freed"][:] = 1
             for name in ("agree", "own"):
                 self._guarded[name][:] = _TRUSTED
+        if self._first_paths is not None and self._confidence is not None:
+            trusted = self._trusted()
+            self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
 
     def _start_refinement(self) -> None:
         for name, array in self._refined.items():
@@ -369,8 +373,6 @@ class Canceller(Stage):
             return
         trusted = self._trusted()
         self._refined["doubt"][:] = _REFINED_DOUBT**trusted
-        others = ~np.eye(len(trusted), dtype=bool)
-        self._refined["anchored"][:] = np.mean(trusted, axis=1, where=others) > 0.5
         self._refined["anchor"][:] = self._refined["new"][:] = self._low_rate(self._first_paths)
 
     def _trusted(self) -> NDArray[np.float64]:
@@ -440,7 +442,7 @@ class Canceller(Stage):
             "updates": int(self._adapt["jobs"][0]),
             "refinements": int(self._refinement["rounds"][0]) if self._adapt["refine"][0] else 0,
             "linear": int(np.count_nonzero(self._estimates["linear"])),
-            "duplicates": int(np.count_nonzero(self._guarded["twin"].any(axis=1))),
+            "duplicates": int(np.count_nonzero(self._guarded["twin"].any(axis=1) & (self._estimates["linear"] == 0))),
             "silent": int(np.count_nonzero(self._guarded["silent"])),
             "clipped": int(np.count_nonzero(self._guarded["clipped"])),
         }
