@@ -37,10 +37,11 @@ CASES = {
     "8 matrix + spectral": (8, lambda: [matrix(8), Spectral("spectral", 1024, 512, 128)]),
     "16 matrix + spectral": (16, lambda: [matrix(16), Spectral("spectral", 1024, 512, 128)]),
     "32 matrix + spectral": (32, lambda: [matrix(32), Spectral("spectral", 1024, 512, 128)]),
-    "4 canceller 8192": (4, lambda: [Canceller("canceller", 8192)]),
-    "8 canceller 8192": (8, lambda: [Canceller("canceller", 8192)]),
+    "4 canceller": (4, lambda: [Canceller("canceller")]),
+    "8 canceller": (8, lambda: [Canceller("canceller")]),
+    "16 canceller": (16, lambda: [Canceller("canceller")]),
     "8 matrix + canceller + spectral": (
-        8, lambda: [matrix(8), Canceller("canceller", 8192), Spectral("spectral", 1024, 512, 128)]
+        8, lambda: [matrix(8), Canceller("canceller"), Spectral("spectral", 1024, 512, 128)]
     ),
 }
 

@@ -38,7 +38,7 @@ def kalman(
         spectra.insert(0, np.fft.rfft(padded[:, block * 512 : block * 512 + 1024]))
         error = np.fft.rfft(np.pad(y[:, block * 512 : block * 512 + 512], ((0, 0), (512, 0))))
         for i in range(k):
-            now = slice(block * 512, block * 512 + 512)
+            now = slice(max(block - 31, 0) * 512, block * 512 + 512)
             if np.sum(y[i, now] ** 2) > 2 * np.sum(x[i, now] ** 2) + 1e-6:
                 w[:, i] *= 0.7
             power = np.abs(error[i]) ** 2

@@ -147,7 +147,7 @@ def test_scene_learn_render_evaluate(tmp_path: pathlib.Path) -> None:
     rtsep("scene", check, "--seed", 3, "--mics", 3, "--seconds", 1, "--soundcheck", 4)
     rtsep("scene", scene, "--seed", 3, "--mics", 3, "--seconds", 8)
     calibration = tmp_path / "c.rtcal"
-    told = rtsep("learn", check / "mics", "-o", calibration, "--taps", 4096, "--solos", check / "solos.csv", "--json")
+    told = rtsep("learn", check / "mics", "-o", calibration, "--solos", check / "solos.csv", "--json")
     assert all(row["confidence"] > 0.5 for row in json.loads(told.stdout)["mics"])
     rtsep("render", scene / "mics", "-o", tmp_path / "clean", "--preset", "live", "--calibration", calibration)
     assert len(list((tmp_path / "clean").iterdir())) == 3

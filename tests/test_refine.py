@@ -159,7 +159,7 @@ def test_the_prior_is_an_exponential_through_the_path(anchored: int) -> None:
     path[:reach] = 0.1 * rng.standard_normal(reach) * np.exp(-np.arange(reach) / 300)
     stage._refined["doubt"][0, 1] = 0.25
     stage._guarded["freed"][:] = 1
-    stage._refined["anchored"][0] = anchored
+    stage._guarded["anchored"][0] = anchored
     s["mic"] = 0
     refine_solve.expect(s, 1)
     energy = path[:reach].astype(float) ** 2 + 0.1 * stage._refined["prior_variance"][:reach]
@@ -292,7 +292,7 @@ class Objective:
         self.weights = stage._refined["weights"][:count, : r.FRAME // 2 + 1].astype(float)
         self.variance = stage._refined["variance"][self.others, : self.reach].astype(float)
         self.anchor = stage._refined["anchor"][self.mic, self.others, : self.reach].astype(float)
-        self.anchor *= stage._refined["anchored"][self.mic]
+        self.anchor *= stage._guarded["anchored"][self.mic]
         self.heard = x[self.mic, first : first + frames]
         y = y.copy()
         y[:, : max(int(s["base"]), first - r.CHUNK)] = 0
@@ -325,7 +325,7 @@ def test_every_step_lowers_the_objective_towards_its_least(k: int, anchored: int
     # What came before the fifth chunk is not believed in, or not even known.
     s["base"] = base * r.CHUNK
     stage._refined["since"][:] = 5 * r.CHUNK
-    stage._refined["anchored"][:] = anchored
+    stage._guarded["anchored"][:] = anchored
     stage._refined["doubt"][:] = 0.1
     rng = np.random.default_rng(1)
     stage._refined["anchor"][..., :256] = 0.03 * rng.standard_normal((k, k, 256))
@@ -471,7 +471,7 @@ def test_the_kalman_filter_doubts_only_what_is_still_unknown(anchored: int) -> N
     stage = prepared(2, taps=2048)
     s = stage._refinement[0]
     prior = stage._filters["prior"][:, None].astype(float)
-    stage._refined["anchored"][:] = anchored
+    stage._guarded["anchored"][:] = anchored
     stage._refined["unknown"][:] = 0.3
     stage._refined["mask"][0, : r.BINS // 2] = 1        # below 3 kHz
     before = stage._filters["remembered"].copy()
@@ -596,9 +596,9 @@ def test_a_soundcheck_that_is_wrong_is_let_go_of_and_a_right_one_is_not(right: b
     _, paths, x = concert(12, 3, k)
     start = paths if right else room(k, 55)
     stage = prepared(k, start=start.astype(np.float32), confidence=np.ones((k, k), np.float32))
-    assert stage._refined["anchored"].tolist() == [1] * k
+    assert stage._guarded["anchored"].tolist() == [1] * k
     process(stage, x)
-    assert stage._refined["anchored"].tolist() == [int(right)] * k
+    assert stage._guarded["anchored"].tolist() == [int(right)] * k
     assert stage._refinement["unanchored"][0] == (0 if right else k)
     assert path_error(stage, paths) < 0.15
 

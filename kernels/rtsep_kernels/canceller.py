@@ -65,7 +65,7 @@ CANCELLER = np.dtype([
     # Exchange with `adapt`, int64: published, done, applied jobs; stop. One cache line each.
     ("exchange", np.int64),
     ("wanted", np.int64), ("wrote", np.int64),                 # int64[HISTORY]: adapt in this block? it did
-    ("exact", np.int64),                                       # int64[HISTORY, k]: 1 in instantaneous mode, 2 known paths
+    ("exact", np.int64),                                       # int64[HISTORY, k]: 1 instantaneous, 2 known paths
     ("doubt", np.int64),                                       # float32[k]: bleed left, 1 as usual, for later stages
     ("inline", np.int64), ("job", np.int64), ("job_state", np.int64),
     ("follows", np.int64),                                     # 1: another canceller decides, this one applies
