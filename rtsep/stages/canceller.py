@@ -157,7 +157,8 @@ class Canceller(Stage):
         others = ~np.eye(k, dtype=bool)
         known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
         record["memory"], record["drift"] = _CALIBRATED if known else _BLIND
-        record["tracked"] = min(parts, _TRACKED)
+        # Beyond eight mics the work is kept in bounds: it grows with the square of their number.
+        record["tracked"] = min(parts, _TRACKED, max(2, _TRACKED * 8 // k))
         record["caution"] = 1.5
         record["smoothing"] = 0.6
         self._build_instant(k)
