@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pace import process_live
 
 from rtsep.engine import process
 from rtsep.metrics import improvement
@@ -371,26 +370,7 @@ def test_the_helper_thread_gives_the_same_samples() -> None:
     stage = prepared(2)
     inline = process(stage, x, 64)
     assert stage.status()["linear"] == 2
-    for _ in range(5):
-        stage.reset()
-        stage.go_live()
-        try:
-            out = np.zeros_like(x)
-            for first in range(0, x.shape[1], 64):
-                piece = np.ascontiguousarray(x[:, first : first + 64])
-                result = np.empty_like(piece)
-                stage.process(piece, result)
-                out[:, first : first + 64] = result
-                if first % 512 == 0:   # as slow as a clock, so that the helper can keep up on a loaded machine
-                    done = stage._keep["exchange"]
-                    until = 20000
-                    while done[canceller_kernels.DONE] < done[canceller_kernels.PUBLISHED] and until:
-                        threading.Event().wait(0.0005)
-                        until -= 1
-        finally:
-            stage.close()
-        if stage.status()["late_updates"] == 0:
-            break
+    out = process_live(stage, x)
     assert stage.status()["late_updates"] == 0
     np.testing.assert_array_equal(out, inline)
 

@@ -11,6 +11,7 @@ import threading
 import naive
 import numpy as np
 import pytest
+from pace import process_live
 
 from rtsep.engine import Engine, process
 from rtsep.presets import loads
@@ -322,26 +323,7 @@ def test_the_helper_thread_gives_the_same_samples() -> None:
     stage = Canceller(taps=2048)
     stage.prepare(Format(RATE, 2))
     inline = process(stage, x, 64)
-    for _ in range(5):
-        stage.reset()
-        stage.go_live()
-        try:
-            out = np.zeros_like(x)
-            for first in range(0, x.shape[1], 64):
-                piece = np.ascontiguousarray(x[:, first : first + 64])
-                result = np.empty_like(piece)
-                stage.process(piece, result)
-                out[:, first : first + 64] = result
-                if first % 512 == 0:   # as slow as a clock, so that the helper can keep up on a loaded machine
-                    done = stage._keep["exchange"]
-                    until = 20000
-                    while done[canceller_kernels.DONE] < done[canceller_kernels.PUBLISHED] and until:
-                        threading.Event().wait(0.0005)
-                        until -= 1
-        finally:
-            stage.close()
-        if stage.status()["late_updates"] == 0:
-            break
+    out = process_live(stage, x)
     assert stage.status()["late_updates"] == 0
     np.testing.assert_array_equal(out, inline)
 

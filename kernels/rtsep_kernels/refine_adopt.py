@@ -32,7 +32,7 @@ from .refine_state import (
 PART = 512                    # taps in a partition of the Kalman filter
 _TOP = (np.float32(0.77), np.float32(0.87))   # of the low rate's Nyquist frequency: the new fades out between them
 _EDGE_HZ = 60.0
-_FADE_BINS = 400              # that the spectrum of a path loses at the low rate's top
+FADE_BINS = 400              # that the spectrum of a path loses at the low rate's top
 _FLOOR = np.float32(1e-4)
 _MOVED = 0.12                 # right paths stay below 0.06, and a step of 4 dB in one of several mics exceeds 0.2
 _MOVED_TOO = 0.05
@@ -70,7 +70,7 @@ def lower(s, i, j):
     wide = carray(samples(s.wide_spectrum), (s.factor * SIZE + 32,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
     for b in range(BINS):
-        fade = min(np.float32(1), np.float32(BINS - 1 - b) / np.float32(_FADE_BINS))
+        fade = min(np.float32(1), np.float32(BINS - 1 - b) / np.float32(FADE_BINS))
         spectrum[2 * b] = wide[2 * b] * fade
         spectrum[2 * b + 1] = wide[2 * b + 1] * fade
     call_fft(s.backward, s.inverse, s.spectrum, s.time)
@@ -116,6 +116,15 @@ def try_chunk(s, slot):
 
 
 @kernel
+def _is_in_band(s, b, band, edges):
+    """Tell whether bin b of a frame's spectrum is in the band; the last one ends below the low-pass filter's edge."""
+    hz = b * s.rate / FRAME
+    if band > 0 and hz < edges[band - 1]:
+        return False
+    return hz < edges[band] if band < BANDS - 1 else hz < 0.43 * s.rate
+
+
+@kernel
 def judge(s, chunks, edges, better):
     """Set `better[band]`; return how many bands the new filters win."""
     frames = chunks * FRAMES_PER_CHUNK - 1
@@ -141,8 +150,7 @@ def judge(s, chunks, edges, better):
     for band in range(BANDS):
         total = 0.0
         for b in range(FRAME // 2 + 1):
-            hz = b * s.rate / FRAME
-            if (band == 0 or hz >= edges[band - 1]) and (hz < edges[band] if band < BANDS - 1 else hz < 0.43 * s.rate):
+            if _is_in_band(s, b, band, edges):
                 total += gain[b]
                 cells += frames - 2
         saved -= total
@@ -192,8 +200,7 @@ def compare(s, chunks, edges):
         upper = 0.0
         lower_ = 1e-9
         for n in range(FRAME // 2 + 1):
-            hz = n * s.rate / FRAME
-            if (band == 0 or hz >= edges[band - 1]) and (hz < edges[band] if band < BANDS - 1 else hz < 0.43 * s.rate):
+            if _is_in_band(s, n, band, edges):
                 upper += both[n]
                 lower_ += alone[n]
         result[band] += np.float64(0.5) * (upper / lower_ - result[band])

@@ -516,19 +516,28 @@ def begin_descent(s, j):
 
 
 @kernel
+def _energy(s):
+    """Return the inner product of the residual and its preconditioned form, over all paths to the mic."""
+    residual = carray(samples(s.residual), (s.channels, TAPS))
+    solved = carray(samples(s.solved), (s.channels, TAPS))
+    energy = 0.0
+    for j in range(s.channels):
+        if j != s.mic:
+            energy += _dot(residual[j], solved[j])
+    return energy
+
+
+@kernel
 def first_direction(s):
     """Set the direction to the preconditioned residual."""
     k = s.channels
-    residual = carray(samples(s.residual), (k, TAPS))
     direction = carray(samples(s.direction), (k, TAPS))
     solved = carray(samples(s.solved), (k, TAPS))
-    energy = 0.0
     for j in range(k):
         if j != s.mic:
-            energy += _dot(residual[j], solved[j])
             for n in range(TAPS):
                 direction[j, n] = solved[j, n]
-    s.energy = energy
+    s.energy = _energy(s)
 
 
 @kernel
@@ -567,13 +576,9 @@ def descend(s):
 def next_direction(s):
     """Make the next direction conjugate to the last."""
     k = s.channels
-    residual = carray(samples(s.residual), (k, TAPS))
     direction = carray(samples(s.direction), (k, TAPS))
     solved = carray(samples(s.solved), (k, TAPS))
-    energy = 0.0
-    for j in range(k):
-        if j != s.mic:
-            energy += _dot(residual[j], solved[j])
+    energy = _energy(s)
     share = np.float32(energy / s.energy) if s.energy > 0.0 else np.float32(0)
     s.energy = energy
     for j in range(k):

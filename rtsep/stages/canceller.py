@@ -14,7 +14,7 @@ from rtsep.errors import WorkerError
 from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, guard, instant, ramp, refine_state
+from rtsep_kernels import adapt, guard, instant, ramp, refine_adopt, refine_state
 from rtsep_kernels import canceller as kernels
 from rtsep_kernels.memory import aligned
 
@@ -390,7 +390,7 @@ class Canceller(Stage):
         r = refine_state
         factor = int(self._refinement["factor"][0])
         spectra = np.fft.rfft(paths[..., : factor * r.TAPS], factor * r.SIZE)[..., : r.BINS]
-        fade = np.minimum(1, np.arange(r.BINS)[::-1] / 400)
+        fade = np.minimum(1, np.arange(r.BINS)[::-1] / refine_adopt.FADE_BINS)
         reach = int(self._refinement["reach"][0])
         low = np.fft.irfft(spectra * fade, r.SIZE)[..., : r.TAPS]
         low[..., reach:] = 0
