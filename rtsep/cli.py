@@ -110,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--taps", type=int, default=16384, metavar="N", help="length of each path, samples (16384)")
     verb.add_argument("--json", action="store_true", help="print what was learnt as JSON")
 
+    verb = _verb(verbs, "separate", _separate, "any system of separation by name, offline: one file for each part")
+    verb.add_argument("input", nargs="?", metavar="IN", help="a polyphonic file or a folder of mono files")
+    verb.add_argument("-o", "--output", metavar="DIR", help="a new or empty folder")
+    verb.add_argument("--method", metavar="M", help="a system's name, see --list")
+    verb.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the system")
+    verb.add_argument("--list", action="store_true", help="all systems; with --method that one and its options")
+    verb.add_argument("--json", action="store_true", help="print as JSON")
+
     verb = _verb(verbs, "scene", _scene, "write a simulated concert: mics/, images/ (own sound at each mic), sources/")
     verb.add_argument("output", metavar="OUT", help="folder to make")
     verb.add_argument("--kind", default="room", metavar="KIND", help="linear, linear-moving, room, room-moving, hall")
@@ -149,6 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="of the first scene (1)")
     verb.add_argument("--preset", default="live", metavar="P", help=_BUILTIN)
     verb.add_argument("--json", metavar="FILE", help="write everything here")
+
+    verb = _verb(tables, "systems", _bench_systems, "every system of SYSTEMS.md against its acceptance number")
+    verb.add_argument("-o", "--output", metavar="FILE.md", help="write the table as Markdown here")
+    verb.add_argument("--only", type=_names, default=(), metavar="M,…", help="systems; all by default")
 
     verb = _verb(verbs, "devices", _devices, "sound devices of this machine")
     verb.add_argument("--json", action="store_true", help="print as JSON")
@@ -282,6 +294,54 @@ def _learn(args: argparse.Namespace) -> int:
     return 0
 
 
+def _separate(args: argparse.Namespace) -> int:
+    if args.list:
+        return _list_systems(args)
+    if not (args.input and args.output and args.method):
+        raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
+    from rtsep.hosts.file import progress
+    from rtsep.hosts.separate import SeparateOptions, separate
+
+    with progress(1.0, "separating") as advance:
+        report = separate(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)
+    if args.json:
+        return _print_json(report)
+    speed = 1 / max(report["realtime_factor"], 1e-9)
+    print(f"{args.output}: {', '.join(report['parts'])}; {speed:.1f} times real time")
+    return 0
+
+
+def _list_systems(args: argparse.Namespace) -> int:
+    from rtsep.estimators.catalogue import SYSTEMS, latency_ms
+
+    if args.method and args.method not in SYSTEMS:
+        raise InputError("--method", f"there is no {args.method}", "known: " + ", ".join(SYSTEMS))
+    chosen = [system for system in SYSTEMS.values() if args.method in (None, system.name)]
+    if args.json:
+        return _print_json([
+            {
+                "name": s.name, "section": s.section, "task": s.task, "inputs": s.inputs, "live": s.live,
+                "role": s.role, "latency_ms": latency_ms(s), "source": s.source,
+                "options": {o.name: o.default for o in s.options},
+            }
+            for s in chosen
+        ])
+    if args.method:
+        system = chosen[0]
+        print(f"{system.name} ({system.section}): {system.task}\ninputs: {system.inputs}\nsource: {system.source}")
+        print(f"stream: {system.role}" + (f" (stage {system.live})" if system.live else ""))
+        for option in system.options:
+            print(f"  --set {option.name}={option.default}   {option.help}")
+        return 0
+    rows = []
+    for s in chosen:
+        late = latency_ms(s)
+        shown = "-" if late is None else f"{late:.1f}"
+        rows.append((s.name, s.section, s.task, s.inputs, s.live or "-", shown, s.source))
+    _grid(("name", "section", "task", "inputs", "live stage", "ms", "source"), rows, 5, "latency in ms at 48 kHz")
+    return 0
+
+
 def _scene(args: argparse.Namespace) -> int:
     from rtsep.scenes import make_scene, write_scene
 
@@ -355,6 +415,20 @@ def _bench_robust(args: argparse.Namespace) -> int:
     _write_json(args.json, report)
     for line in robust.lines(report):
         print(line)
+    return 0
+
+
+def _bench_systems(args: argparse.Namespace) -> int:
+    from rtsep.atomic import replacing
+    from rtsep.bench import systems
+    from rtsep.hosts.file import progress
+
+    with progress(1.0, "measuring") as advance:
+        rows = systems.measure(args.only, advance)
+    if args.output:
+        with replacing(args.output) as file:
+            file.write(systems.markdown(rows).encode())
+    _grid(*systems.table(rows), 3, "acceptance numbers of SYSTEMS.md")
     return 0
 
 

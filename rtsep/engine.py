@@ -92,7 +92,7 @@ class Engine(Stage):
             elif self._calibration is not None:
                 options["start"] = self._calibration.paths
                 options["confidence"] = self._calibration.confidence
-        if config.stage == "spectral":
+        if "synthesis" in options:
             most = int(CLASS_LIMITS[preset.latency_class] * fmt.rate)
             options["synthesis"], options["hop"] = _fit(options["synthesis"], options["hop"], most)
         made: Stage = getattr(importlib.import_module(spec.module), spec.cls)(config.name, **options)

@@ -12,6 +12,7 @@ import pytest
 
 from rtsep import presets
 from rtsep.errors import InputError
+from rtsep.estimators.catalogue import SYSTEMS
 from rtsep.params import Board
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 
@@ -115,8 +116,11 @@ def test_each_builtin_preset_is_consistent(name: str) -> None:
         board.set(path, value)
 
 
-def test_the_builtin_presets_are_the_four_classes() -> None:
-    assert presets.names() == list(CLASS_LIMITS)
+def test_the_four_classes_come_first_then_a_preset_for_each_live_system() -> None:
+    live = {system.live for system in SYSTEMS.values() if system.live}
+    assert presets.names()[:4] == list(CLASS_LIMITS)
+    shown = {config.stage for name in presets.names()[4:] for config in presets.load(name).chain}
+    assert live <= shown
 
 
 def test_the_layout_is_every_stage_by_its_name_and_the_output_last() -> None:

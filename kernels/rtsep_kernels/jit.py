@@ -41,3 +41,8 @@ def stage_entry(state_dtype):
     """
     state = types.CPointer(numba.from_dtype(state_dtype))
     return entry(types.int32(state, SAMPLES, SAMPLES, types.int64))
+
+
+def signed(signature):
+    """As `kernel`, compiled for one signature when its module is imported: what Python calls directly."""
+    return numba.njit(signature, nogil=True, **OPTIONS)

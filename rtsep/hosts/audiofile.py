@@ -257,7 +257,7 @@ class Output:
         self._paths = [temporary]
         if self._folder:
             self._paths = [
-                temporary / f"{i:0{digits}}-{_file_name(name)}.wav" for i, name in enumerate(names, 1)
+                temporary / f"{i:0{digits}}-{file_name(name)}.wav" for i, name in enumerate(names, 1)
             ]
         try:
             self._temporary = temporary
@@ -492,7 +492,7 @@ def _check_format(place: str, channels: int, subtype: str | None) -> tuple[str, 
     return kind, subtype
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """Return a name that every system takes, and that no path is hidden in."""
     safe = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
     return safe.encode()[:200].decode(errors="ignore").rstrip(" .") or "mic"

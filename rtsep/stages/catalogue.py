@@ -22,6 +22,25 @@ class StageSpec:
     help: str
 
 
+# What every system of separation has in the stream (`rtsep.stages.masking`).
+_FRAMES = (
+    Option("analysis", int, 2048, "Analysis window, samples.", 128, 8192, 64),
+    Option("synthesis", int, 2048, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
+    Option("hop", int, 256, "Samples between two frames.", 64, 4096, 64),
+)
+_RANGE = (
+    Param("range_db", "dB", -120.0, 0.0, -40.0, True, "The most that is ever taken away."),
+    Param("attack_ms", "ms", 0.0, 500.0, 0.0, False, "Time for a gain to open."),
+    Param("release_ms", "ms", 0.0, 2000.0, 0.0, False, "Time for a gain to close."),
+)
+
+
+def _keep(*parts: str) -> Param:
+    """Return the parameter that chooses which part of a mic is heard."""
+    told = ", ".join(f"{n} {part}" for n, part in enumerate(parts))
+    return Param("keep", "", 0.0, len(parts) - 1.0, 0.0, True, f"Which part is heard: {told}.")
+
+
 STAGES = {
     spec.name: spec
     for spec in (
@@ -73,6 +92,18 @@ STAGES = {
                 Param("release_ms", "ms", 0.0, 2000.0, 20.0, False, "Time for a gain to close."),
             ),
             "short-time spectrum, a gain in every bin, overlap-add",
+        ),
+        StageSpec(
+            "hpss", "rtsep.estimators.hpss", "HpssLive",
+            (
+                *_FRAMES,
+                Option("harmonic_ms", float, 200.0, "Length of the median over past frames.", 1.0, 1000.0),
+                Option("percussive_hz", float, 500.0, "Length of the median over frequency.", 10.0, 10000.0),
+                Option("margin", float, 1.0, "Above 1 only what is so many times clearer counts.", 1.0, 100.0),
+                Option("mask", str, "soft", "Shares or all-or-nothing.", choices=("soft", "binary")),
+            ),
+            (*_RANGE, _keep("harmonic", "percussive", "residual")),
+            "keeps the sustained or the struck sounds of each mic",
         ),
     )
 }

@@ -134,11 +134,13 @@ class Spectral(Stage):
             self._hold("gains", self._master._keep["gains"])
         else:
             self._hold("gains", aligned((k, row)))
-            if self._estimator == "residual":
-                self._build_residual(fmt, bins, row)
+            self._decide(fmt, bins, row)
         return stft.spectral, record, latency
 
-    def _build_residual(self, fmt: Format, bins: int, row: int) -> None:
+    def _decide(self, fmt: Format, bins: int, row: int) -> None:
+        """Put who decides the gains into the record."""
+        if self._estimator != "residual":
+            return
         k, frame = fmt.channels, self._hop / fmt.rate
         record = self._residual = np.zeros(1, residual.RESIDUAL)
         arrays = {

@@ -1,0 +1,1 @@
+"""Acceptance checks of SYSTEMS.md, a file for each family."""

@@ -1,0 +1,95 @@
+"""The table of all systems: each acceptance number of SYSTEMS.md, what is measured, and what a library gets."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rtsep.bench.checks import bleed, factors, kernels, metrics, spatial
+from rtsep.bench.checks.check import Check, Measured
+from rtsep.errors import InputError
+
+CHECKS: tuple[Check, ...] = (
+    *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *metrics.CHECKS,
+)
+
+NOT_BUILT = {
+    "1.8": "CAE per source", "1.10": "t-UNet", "1.11": "dfUNet / dfUNet-GAT", "1.13": "MSS after cleaning",
+    "5.1": "MDenseNet / MMDenseNet", "5.2": "Wavenet separation", "5.3": "DeepConvSep", "5.4": "Wave-U-Net",
+    "5.5": "Deep mask inference", "5.6": "Open-Unmix",
+}
+"""Rows of SYSTEMS.md's table 0.1 that need networks."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; `measured` is None for what is not built."""
+
+    section: str
+    system: str
+    check: Check | None
+    measured: Measured | None
+
+
+def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = None) -> list[Row]:
+    """Measure acceptance numbers, in the order of SYSTEMS.md.
+
+    Parameters
+    ----------
+    only : sequence of str
+        Systems; all, and what is not built, if empty.
+    advance : callable, optional
+        Told after each check what share is done.
+
+    Raises
+    ------
+    InputError
+        If there is no check for one of `only`.
+    """
+    known = {check.system for check in CHECKS}
+    for name in only:
+        if name not in known:
+            raise InputError("--only", f"there is no check of {name}", "known: " + ", ".join(sorted(known)))
+    chosen = [check for check in CHECKS if not only or check.system in only]
+    rows = []
+    for done, check in enumerate(chosen, 1):
+        rows.append(Row(check.section, check.system, check, check.measure()))
+        if advance is not None:
+            advance(done / len(chosen))
+    if not only:
+        rows += [Row(section, name, None, None) for section, name in NOT_BUILT.items()]
+    return sorted(rows, key=lambda row: [int(part) for part in row.section.split(".")])
+
+
+def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and cells."""
+    heads = ["section", "system", "what", "acceptance", "measured", "verdict", "s/s", "reference on the same input"]
+    cells = []
+    for row in rows:
+        if row.check is None or row.measured is None:
+            cells.append([row.section, row.system, "network", "-", "-", "not yet built", "-", "-"])
+            continue
+        check, found = row.check, row.measured
+        cells.append([
+            row.section, row.system, check.claim, f"{'≥' if check.at_least else '≤'} {check.limit:g} {check.unit}",
+            f"{found.value:.4g}", "pass" if check.passed(found) else "FAIL",
+            "-" if found.cost is None else f"{found.cost:.2g}", found.reference or "-",
+        ])
+    return heads, cells
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table as a page."""
+    heads, cells = table(rows)
+    made = sum(row.check is not None for row in rows)
+    passed = sum(cell[5] == "pass" for cell in cells)
+    lines = [
+        "# Systems of separation: acceptance", "",
+        "Made by `rtsep bench systems -o bench/systems.md`; do not edit. Acceptance numbers are SYSTEMS.md's.",
+        f"{passed} of {made} checks pass. s/s: seconds of work per second of audio on this machine "
+        f"({platform.machine()}, Python {platform.python_version()}), one thread, shared with others.", "",
+        "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+    ]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,90 @@
+"""Every system of separation: what it is for, what it needs, where its class is. Light to import.
+
+A new system is one file, one entry here, and one line in `rtsep.bench.systems`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtsep.params import Option
+
+
+@dataclass(frozen=True)
+class System:
+    """What a user may know and set of a system without running it.
+
+    Parameters
+    ----------
+    name : str
+        As `rtsep separate --method` takes it.
+    section : str
+        Of SYSTEMS.md.
+    task : str
+        What it separates.
+    inputs : str
+        What it needs.
+    live : str
+        Stage that runs it live (`rtsep.stages.catalogue`); empty: offline only.
+    role : str
+        What is done when, in the stream; or why it is offline.
+    source : str
+        Publication.
+    module, cls : str
+        Where its `Separator` is.
+    options : tuple of Option
+    """
+
+    name: str
+    section: str
+    task: str
+    inputs: str
+    live: str
+    role: str
+    source: str
+    module: str
+    cls: str
+    options: tuple[Option, ...]
+
+
+_WINDOW = Option("window", int, 2048, "Window of the spectrum, samples.", 64, 65536, 8)
+_CAUSAL = Option("causal", bool, False, "Look at the past only, as the live stage does.")
+
+# --- bleed (section 1) -----------------------------------------------------------------------------------------------
+_BLEED: tuple[System, ...] = ()
+
+# --- spatial (section 2) ---------------------------------------------------------------------------------------------
+_SPATIAL: tuple[System, ...] = ()
+
+# --- masks and kernels (section 3) -----------------------------------------------------------------------------------
+_KERNELS: tuple[System, ...] = (
+    System(
+        "hpss", "3.2", "sustained (harmonic) and struck (percussive) sounds, and what is neither",
+        "any number of channels", "hpss", "medians of past frames and of the frame's bins; no look-ahead",
+        "FitzGerald, DAFx 2010; Driedger, Müller, Disch, ISMIR 2014", "rtsep.estimators.hpss", "Hpss",
+        (
+            _WINDOW, _CAUSAL,
+            Option("harmonic_ms", float, 200.0, "Length of the median over time.", 1.0, 5000.0),
+            Option("percussive_hz", float, 500.0, "Length of the median over frequency.", 10.0, 10000.0),
+            Option("margin", float, 1.0, "Above 1 only what is so many times clearer counts; the rest is residual.",
+                   1.0, 100.0),
+            Option("mask", str, "soft", "Shares or all-or-nothing; a margin above 1 is always the latter.",
+                   choices=("soft", "binary")),
+        ),
+    ),
+)
+
+# --- factorisation (section 4) ---------------------------------------------------------------------------------------
+_FACTORS: tuple[System, ...] = ()
+
+SYSTEMS = {system.name: system for system in (*_BLEED, *_SPATIAL, *_KERNELS, *_FACTORS)}
+
+
+def latency_ms(system: System) -> float | None:
+    """Return what a system's live stage adds at 48 kHz with its default options, in ms; None for an offline one."""
+    if not system.live:
+        return None
+    from rtsep.stages.catalogue import STAGES
+
+    options = {option.name: option.default for option in STAGES[system.live].options}
+    return (options["synthesis"] + options["hop"] - 64) / 48 if "synthesis" in options else 0.0

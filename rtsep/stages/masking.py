@@ -1,0 +1,94 @@
+"""Masking: the spectral stage with a system of separation in place of bleed suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.stage import Format
+from rtsep.stages.catalogue import STAGES
+from rtsep.stages.spectral import Spectral
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the arrays of a system must fit.
+
+    Parameters
+    ----------
+    channels : int
+    bins, row : int
+        Bins of a spectrum, and how many values a row of the stage's arrays has: bins and padding.
+    window, hop : int
+        Samples.
+    rate : int
+        Hz.
+    """
+
+    channels: int
+    bins: int
+    row: int
+    window: int
+    hop: int
+    rate: int
+
+
+class Masking(Spectral):
+    """Base of the systems that run live; see `rtsep_kernels.masking` for the kernel's side.
+
+    A subclass names its stage in `stage`, its compiled entry in `entry` and its record in `state_dtype` (which begins
+    with `rtsep_kernels.masking.HEAD`), and implements `tables`. Each table becomes an array that lives as long as the
+    stage, at the address in the record's field of that name; every `start` copies the values given into it again.
+
+    Parameters
+    ----------
+    name : str
+    analysis, synthesis, hop : int
+        Samples. The latency is ``synthesis + hop - 64``.
+    """
+
+    stage: str
+    entry: Any
+    state_dtype: np.dtype[Any]
+
+    def __init_subclass__(cls) -> None:
+        cls.params = STAGES[cls.stage].params
+
+    def __init__(self, name: str, analysis: int, synthesis: int, hop: int) -> None:
+        super().__init__(name, analysis, synthesis, hop, "unity")
+
+    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """Return fields of the record: arrays as they are at the start, and numbers."""
+        raise NotImplementedError
+
+    def _decide(self, fmt: Format, bins: int, row: int) -> None:
+        record = self._system = np.zeros(1, self.state_dtype)
+        record["channels"], record["bins"], record["row"] = fmt.channels, bins, row
+        record["frame_ms"] = self._hop / fmt.rate * 1000
+        for name in ("re", "im", "power", "gains"):
+            record[name] = self._keep[name].ctypes.data
+        for param in self.params:
+            record[param.name] = self.board.address(f"{self.name}.{param.name}")
+        sizes = Sizes(fmt.channels, bins, row, self._analysis, self._hop, fmt.rate)
+        self._first: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._numbers: dict[str, int | float] = {}
+        for name, value in self.tables(sizes).items():
+            if isinstance(value, np.ndarray):
+                used = np.ascontiguousarray(value).copy()
+                self._first[name] = (used, value)
+                record[name] = used.ctypes.data
+            else:
+                self._numbers[name] = value
+        self._record["estimator"] = type(self).entry.address
+        self._record["estimator_state"] = record.ctypes.data
+
+    def _start(self) -> None:
+        super()._start()
+        for used, first in self._first.values():
+            used[...] = first
+        for name, value in self._numbers.items():
+            self._system[name] = value
