@@ -4,56 +4,22 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import soundfile
+from live_systems import LIVE
 
 from rtsep.cli import main
 from rtsep.engine import process
 from rtsep.estimators.catalogue import SYSTEMS
-from rtsep.estimators.hpss import Hpss, HpssLive
-from rtsep.estimators.separator import Audio, Passage, Separator
+from rtsep.estimators.hpss import Hpss
+from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.hosts import separate
 from rtsep.stage import Format, Stage
 
 RATE = 16000
-
-
-@dataclass(frozen=True)
-class Live:
-    """A stage, the offline system that does the same, and how they are fed.
-
-    Parameters
-    ----------
-    stage, offline : callable
-        Make one each, with the same parameters.
-    parts : tuple of str
-        Part n is what the stage leaves when `keep` is n. Empty: the stage has no `keep`, and each mic keeps its own
-        part, the offline part with its name.
-    channels : int
-    """
-
-    stage: Callable[[], Stage]
-    offline: Callable[[], Separator]
-    parts: tuple[str, ...]
-    channels: int = 3
-
-
-# A system with a streaming role adds one line.
-LIVE = {
-    "hpss": Live(
-        lambda: HpssLive("hpss", 512, 512, 128, 60.0, 500.0), lambda: Hpss(512, True, 60.0, 500.0),
-        ("harmonic", "percussive"),
-    ),
-    "hpss with a residual": Live(
-        lambda: HpssLive("hpss", 512, 512, 128, 60.0, 500.0, 2.0), lambda: Hpss(512, True, 60.0, 500.0, 2.0),
-        ("harmonic", "percussive", "residual"),
-    ),
-}
 
 
 def music(channels: int, frames: int = 2 * RATE, seed: int = 0) -> Audio:

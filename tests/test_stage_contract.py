@@ -16,9 +16,9 @@ import time
 
 import numpy as np
 import pytest
+from live_systems import LIVE
 
 from rtsep.engine import Engine, process
-from rtsep.estimators.hpss import HpssLive
 from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
@@ -51,9 +51,9 @@ STAGES = {
     "canceller from a soundcheck": lambda: Canceller(taps=1024, start=_paths()),
     "spectral short": lambda: Spectral(analysis=512, synthesis=128, hop=64),
     "spectral long": lambda: Spectral(analysis=1024, synthesis=1024, hop=256, estimator="unity"),
-    "hpss": lambda: HpssLive("hpss", 512, 512, 128, 60.0),
     "chain": lambda: Chain([Input("input"), Canceller("canceller", 1024), Spectral("spectral", 512, 256, 128)]),
     "engine": lambda: Engine(loads(FULL_PRESET, "test")),
+    **{name: case.stage for name, case in LIVE.items()},
 }
 
 

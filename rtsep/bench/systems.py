@@ -6,12 +6,13 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rtsep.bench.checks import bleed, factors, kernels, metrics, spatial
+from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.errors import InputError
 
 CHECKS: tuple[Check, ...] = (
-    *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *metrics.CHECKS,
+    *matrices.CHECKS, *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *templates.CHECKS,
+    *metrics.CHECKS,
 )
 
 NOT_BUILT = {

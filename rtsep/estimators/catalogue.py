@@ -50,6 +50,9 @@ class System:
 _WINDOW = Option("window", int, 2048, "Window of the spectrum, samples.", 64, 65536, 8)
 _CAUSAL = Option("causal", bool, False, "Look at the past only, as the live stage does.")
 
+# --- unmixing matrices (sections 1.2 to 1.4, 2.1) --------------------------------------------------------------------
+_MATRICES: tuple[System, ...] = ()
+
 # --- bleed (section 1) -----------------------------------------------------------------------------------------------
 _BLEED: tuple[System, ...] = ()
 
@@ -77,7 +80,12 @@ _KERNELS: tuple[System, ...] = (
 # --- factorisation (section 4) ---------------------------------------------------------------------------------------
 _FACTORS: tuple[System, ...] = ()
 
-SYSTEMS = {system.name: system for system in (*_BLEED, *_SPATIAL, *_KERNELS, *_FACTORS)}
+# --- templates in time (sections 4.4 to 4.6) -------------------------------------------------------------------------
+_TEMPLATES: tuple[System, ...] = ()
+
+SYSTEMS = {system.name: system for system in (
+    *_MATRICES, *_BLEED, *_SPATIAL, *_KERNELS, *_FACTORS, *_TEMPLATES,
+)}
 
 
 def latency_ms(system: System) -> float | None:

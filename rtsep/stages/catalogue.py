@@ -93,6 +93,13 @@ STAGES = {
             ),
             "short-time spectrum, a gain in every bin, overlap-add",
         ),
+        # matrices
+
+        # bleed
+
+        # spatial
+
+        # kernels
         StageSpec(
             "hpss", "rtsep.estimators.hpss", "HpssLive",
             (
@@ -105,6 +112,11 @@ STAGES = {
             (*_RANGE, _keep("harmonic", "percussive", "residual")),
             "keeps the sustained or the struck sounds of each mic",
         ),
+
+        # factors
+
+        # templates
+
     )
 }
 

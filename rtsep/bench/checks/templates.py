@@ -1,0 +1,7 @@
+"""Acceptance of templates."""
+
+from __future__ import annotations
+
+from rtsep.bench.checks.check import Check
+
+CHECKS: tuple[Check, ...] = ()

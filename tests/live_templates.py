@@ -1,0 +1,7 @@
+"""Live systems: templates."""
+
+from __future__ import annotations
+
+from live import Live
+
+LIVE: dict[str, Live] = {}
