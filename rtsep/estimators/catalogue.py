@@ -81,7 +81,22 @@ _KERNELS: tuple[System, ...] = (
 _FACTORS: tuple[System, ...] = ()
 
 # --- templates in time (sections 4.4 to 4.6) -------------------------------------------------------------------------
-_TEMPLATES: tuple[System, ...] = ()
+_TEMPLATES: tuple[System, ...] = (
+    System(
+        "drums", "4.6", "kick, snare and hi-hat",
+        "any number of channels, and an annotation of the hits or templates from a soundcheck", "drums",
+        "templates from a soundcheck; hits of the last frames found anew at every frame; no look-ahead",
+        "Dittmar, Müller, IEEE/ACM TASLP 2016", "rtsep.estimators.drums", "Drums",
+        (
+            _WINDOW, Option("hop", int, 512, "Samples between two frames.", 32, 32768, 8), _CAUSAL,
+            Option("score", str, "", "When each drum is hit: a MIDI file or a .csv of time_s,drum."),
+            Option("templates", str, "", "What was saved at a soundcheck (.npz)."),
+            Option("save", str, "", "Where the templates of the first minute are written (.npz)."),
+            Option("frames", int, 8, "Length of a template, frames.", 1, 64),
+            Option("iterations", int, 30, "Updates.", 1, 1000),
+        ),
+    ),
+)
 
 SYSTEMS = {system.name: system for system in (
     *_MATRICES, *_BLEED, *_SPATIAL, *_KERNELS, *_FACTORS, *_TEMPLATES,

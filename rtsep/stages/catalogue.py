@@ -116,6 +116,16 @@ STAGES = {
         # factors
 
         # templates
+        StageSpec(
+            "drums", "rtsep.estimators.drums", "DrumsLive",
+            (
+                *_FRAMES,
+                Option("templates", str, "", "What `rtsep separate --method drums` saved (.npz); none: built-in ones."),
+                Option("frames", int, 8, "Length of the built-in templates, frames.", 1, 64),
+            ),
+            (*_RANGE, _keep("kick", "snare", "hi-hat")),
+            "keeps the kick, the snare or the hi-hat of each drum mic",
+        ),
 
     )
 }

@@ -1,0 +1,114 @@
+"""Drums from templates: what was hit in the last frames, and how much of the newest frame each drum is."""
+
+import math
+
+import numpy as np
+from numba import carray, from_dtype, types
+
+from .jit import entry, kernel, signed
+from .masking import HEAD, rows, settle
+from .memory import samples
+from .products import LANES, add_scaled, dot
+
+DRUMS = np.dtype([
+    *HEAD,
+    ("keep", np.int64),                                  # target, float32[k]: number of the part
+    ("parts", np.int64), ("depth", np.int64), ("sweeps", np.int64), ("frame", np.int64),
+    ("templates", np.int64),                             # float32[parts, depth, row], each part of unit sum
+    ("sums", np.int64),                                  # float32[parts, depth]: of the first 1 ... depth frames
+    ("seen", np.int64),                                  # float32[k, depth, row]: magnitudes of the last frames
+    ("hits", np.int64),                                  # float32[k, 2 depth, parts]: activations of the last frames
+    ("ratio", np.int64),                                 # float32[depth, row]
+    ("work", np.int64),                                  # float32[3, row]
+    ("lanes", np.int64),                                 # float32[LANES]
+], align=True)
+_DRUMS = from_dtype(DRUMS)
+TINY = np.float32(1e-20)
+UNEXPLAINED = np.float32(1e-3)   # of a bin's magnitude: what is shared equally, so that no bin hangs on rounding
+
+
+@kernel
+def modelled(templates, hits, frame, out):
+    """Write the magnitudes that hits explain in a frame: sum over t of templates[:, t] hits[frame - t]."""
+    parts, depth, _ = templates.shape
+    out[:] = 0
+    for t in range(depth):
+        for r in range(parts):
+            add_scaled(out, templates[r, t], hits[(frame - t) % (2 * depth), r])
+
+
+@kernel
+def follow(power, templates, sums, seen, hits, ratio, lanes, frame, sweeps):
+    """Take in a frame, and update the activations of the last `depth` frames for the least KL divergence over them.
+
+    Activations older than that stay as they are: what they still sound is part of the model.
+    """
+    parts, depth, row = templates.shape
+    total = np.float32(0)
+    for b in range(row):
+        seen[frame % depth, b] = math.sqrt(power[b])
+        total += seen[frame % depth, b]
+    for r in range(parts):
+        hits[frame % (2 * depth), r] = total / np.float32(parts)
+    for _ in range(sweeps):
+        for m in range(frame - depth + 1, frame + 1):
+            quotient = ratio[m % depth]
+            modelled(templates, hits, m, quotient)
+            for b in range(row):
+                quotient[b] = seen[m % depth, b] / (quotient[b] + TINY)
+        for n in range(frame - depth + 1, frame + 1):
+            for r in range(parts):
+                pull = np.float32(0)
+                for m in range(n, frame + 1):
+                    pull += dot(templates[r, m - n], ratio[m % depth], lanes)
+                hits[n % (2 * depth), r] *= pull / (sums[r, frame - n] + TINY)
+
+
+@kernel
+def share(templates, hits, seen, frame, which, work, mask):
+    """Write how much of each bin of a frame is a part's; `work` is scratch, float32[2, row]."""
+    parts, depth, row = templates.shape
+    own, total = work[0], work[1]
+    modelled(templates, hits, frame, total)
+    own[:] = 0
+    if which < parts:
+        for t in range(depth):
+            add_scaled(own, templates[which, t], hits[(frame - t) % (2 * depth), which])
+    for b in range(row):
+        spare = UNEXPLAINED * seen[frame % depth, b] + TINY
+        mask[b] = (own[b] + spare / np.float32(parts)) / (total[b] + spare)
+
+
+@entry(types.int32(types.CPointer(_DRUMS), types.int64))
+def drums(state, mic):
+    """Write the gains of one mic."""
+    s = carray(state, (1,))[0]
+    k, depth = s.channels, s.depth
+    templates = carray(samples(s.templates), (s.parts, depth, s.row))
+    sums = carray(samples(s.sums), (s.parts, depth))
+    seen = carray(samples(s.seen), (k, depth, s.row))[mic]
+    hits = carray(samples(s.hits), (k, 2 * depth, s.parts))[mic]
+    lanes = carray(samples(s.lanes), (LANES,))
+    follow(rows(s.power, k, s.row)[mic], templates, sums, seen, hits, rows(s.ratio, depth, s.row), lanes, s.frame,
+           s.sweeps)
+    work = rows(s.work, 3, s.row)
+    which = int(carray(samples(s.keep), (k,))[mic] + np.float32(0.5))
+    share(templates, hits, seen, s.frame, which, work, work[2])
+    settle(s, mic, work[2])
+    if mic == k - 1:
+        s.frame += 1
+    return 0
+
+
+@signed(types.void(types.float32[:, ::1], types.float32[:, :, ::1], types.float32[:, ::1], types.int64,
+                   types.float32[:, :, ::1]))
+def masks(power, templates, sums, sweeps, out):
+    """Write the masks float32[parts, frames, row] of powers float32[frames, row], frame by frame as in the stream."""
+    parts, depth, row = templates.shape
+    seen, hits = np.zeros((depth, row), np.float32), np.zeros((2 * depth, parts), np.float32)
+    ratio, work = np.zeros((depth, row), np.float32), np.zeros((2, row), np.float32)
+    lanes = np.zeros(LANES, np.float32)
+    for frame in range(power.shape[0]):
+        follow(power[frame], templates, sums, seen, hits, ratio, lanes, frame, sweeps)
+        for which in range(parts):
+            share(templates, hits, seen, frame, which, work, out[which, frame])
