@@ -66,9 +66,9 @@ def nae(state, mic):
 
 
 @signed(types.void(types.float32[:, ::1], types.float32[:, ::1], types.float32[:, ::1], types.int64[::1],
-                   types.float32[:, ::1], types.float32[:, :, ::1]))
-def masks(power, encoder, decoder, owner, allowed, out):
-    """Write the masks float32[parts, frames, row] of powers float32[frames, row].
+                   types.float32[:, ::1], types.int64, types.int64, types.float32[:, ::1]))
+def masks(power, encoder, decoder, owner, allowed, parts, which, out):
+    """Write the mask of one part, float32[frames, row], for powers float32[frames, row].
 
     `allowed`, float32[frames, components] of 0 and 1, is what may sound when (structured dropout).
     """
@@ -79,5 +79,4 @@ def masks(power, encoder, decoder, owner, allowed, out):
         encode(power[frame], encoder, magnitude, lanes, hidden)
         for c in range(hidden.shape[0]):
             hidden[c] *= allowed[frame, c]
-        for which in range(out.shape[0]):
-            share(magnitude, hidden, decoder, owner, out.shape[0], which, work, out[which, frame])
+        share(magnitude, hidden, decoder, owner, parts, which, work, out[frame])

@@ -83,6 +83,35 @@ _FACTORS: tuple[System, ...] = ()
 # --- templates in time (sections 4.4 to 4.6) -------------------------------------------------------------------------
 _TEMPLATES: tuple[System, ...] = (
     System(
+        "mosaic", "4.5", "the recording, played with the sounds of another one",
+        "any number of channels; another recording as material", "",
+        "offline: every frame of the material is a template, and its runs are found by looking ahead",
+        "Driedger, Prätzlich, Müller, ISMIR 2015", "rtsep.estimators.mosaic", "Mosaic",
+        (
+            Option("material", str, "", "Recording whose sounds are used, 30 s at most."), _WINDOW,
+            Option("repetition", int, 3, "Frames within which one of the material is not used again.", 0, 100),
+            Option("polyphony", int, 10, "Frames of the material that sound at once; 0 = any number.", 0, 1000),
+            Option("continuity", int, 3, "Frames that follow each other as in the material.", 0, 100),
+            Option("iterations", int, 20, "Updates.", 1, 1000),
+            Option("griffin_lim", int, 0, "Rounds that make phases consistent.", 0, 1000),
+        ),
+    ),
+    System(
+        "nae", "4.4", "what was learnt: parts of an annotation, or as many components as asked for",
+        "any number of channels; an annotation (MIDI or a table) makes it informed", "nae",
+        "weights from a soundcheck; each frame is encoded by one product; no look-ahead",
+        "Smaragdis, Venkataramani, ICASSP 2017; Ewert, Sandler, ICASSP 2017", "rtsep.estimators.nae", "Nae",
+        (
+            _WINDOW, _CAUSAL,
+            Option("parts", int, 4, "How many components, without an annotation.", 1, 16),
+            Option("update", str, "multiplicative", "How it learns.", choices=("multiplicative", "gradient")),
+            Option("iterations", int, 200, "Updates.", 1, 10000),
+            Option("score", str, "", "What may sound when: a MIDI file or a .csv of start_s,end_s,part[,pitch]."),
+            Option("templates", str, "", "Weights that were saved (.npz)."),
+            Option("save", str, "", "Where the weights are written (.npz)."),
+        ),
+    ),
+    System(
         "drums", "4.6", "kick, snare and hi-hat",
         "any number of channels, and an annotation of the hits or templates from a soundcheck", "drums",
         "templates from a soundcheck; hits of the last frames found anew at every frame; no look-ahead",

@@ -315,11 +315,10 @@ def _follow(spectra: NDArray[np.complexfloating[Any, Any]], templates: Floats) -
     """Return the masks float32[parts, frames, bins] as the live stage makes them."""
     frames, bins = spectra.shape
     row = -(-bins // LANES) * LANES
-    power = np.zeros((frames, row), np.float32)
-    power[:, :bins] = spectra.real**2 + spectra.imag**2
     padded, sums = _tables(templates, row)
     out = np.empty((len(padded), frames, row), np.float32)
-    kernels.masks(power, padded, sums, SWEEPS, out)
+    power = spectra.real**2 + spectra.imag**2
+    kernels.masks(np.pad(power, ((0, 0), (0, row - bins))), padded, sums, SWEEPS, out)
     return out[:, :, :bins]
 
 

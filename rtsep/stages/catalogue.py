@@ -117,6 +117,15 @@ STAGES = {
 
         # templates
         StageSpec(
+            "nae", "rtsep.estimators.nae", "NaeLive",
+            (
+                *_FRAMES,
+                Option("templates", str, "", "What `rtsep separate --method nae` saved (.npz); none: made drums."),
+            ),
+            (*_RANGE, _keep(*(f"part {n}" for n in range(1, 17)))),
+            "keeps one of the parts that an autoencoder has learnt",
+        ),
+        StageSpec(
             "drums", "rtsep.estimators.drums", "DrumsLive",
             (
                 *_FRAMES,
