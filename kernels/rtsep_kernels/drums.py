@@ -71,9 +71,8 @@ def share(templates, hits, seen, frame, which, work, mask):
     own, total = work[0], work[1]
     modelled(templates, hits, frame, total)
     own[:] = 0
-    if which < parts:
-        for t in range(depth):
-            add_scaled(own, templates[which, t], hits[(frame - t) % (2 * depth), which])
+    for t in range(depth):
+        add_scaled(own, templates[which, t], hits[(frame - t) % (2 * depth), which])
     for b in range(row):
         spare = UNEXPLAINED * seen[frame % depth, b] + TINY
         mask[b] = (own[b] + spare / np.float32(parts)) / (total[b] + spare)

@@ -36,7 +36,7 @@ def encode(power, encoder, magnitude, lanes, hidden):
 
 @kernel
 def share(magnitude, hidden, decoder, owner, parts, which, work, mask):
-    """Write how much of each bin is a part's; `work` is scratch, float32[2, row]."""
+    """Write how much of each bin is a part's, nothing if there is none of that number; `work` is float32[2, row]."""
     own, total = work[0], work[1]
     own[:] = 0
     total[:] = 0
@@ -44,9 +44,10 @@ def share(magnitude, hidden, decoder, owner, parts, which, work, mask):
         add_scaled(total, decoder[c], hidden[c])
         if owner[c] == which:
             add_scaled(own, decoder[c], hidden[c])
+    equal = np.float32(1 / parts if which < parts else 0)
     for b in range(magnitude.shape[0]):
         spare = UNEXPLAINED * magnitude[b] + TINY
-        mask[b] = (own[b] + spare / np.float32(parts)) / (total[b] + spare)
+        mask[b] = (own[b] + spare * equal) / (total[b] + spare)
 
 
 @entry(types.int32(types.CPointer(_NAE), types.int64))

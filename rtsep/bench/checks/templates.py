@@ -60,7 +60,7 @@ def _drum(name: str) -> Measured:
     return Measured(after - before, seconds / 10, f"from {before:.1f} to {after:.1f} dB; libnmfd is not on PyPI")
 
 
-def _factors() -> tuple[sts.Signal, sts.Signal, sts.Signal]:
+def _factors() -> tuple[sts.Signal, nae.Floats, nae.Floats]:
     """Return 300 x 400 values of rank 12 and a starting point, as in sections 4.1 and 4.4."""
     rng = np.random.default_rng(0)
     values = rng.exponential(size=(300, 12)) @ rng.exponential(size=(12, 400))
@@ -76,7 +76,8 @@ def _nae_losses() -> sts.Signal:
     for _ in range(1000):
         encoder, decoder = nae.multiply(values, encoder, decoder, None)
         losses.append(nae.loss(values, encoder, decoder, None))
-    return np.sqrt(np.array(losses) / (values**2).sum())
+    relative: sts.Signal = np.sqrt(np.array(losses) / np.square(values).sum())
+    return relative
 
 
 def _nae_rise() -> Measured:
@@ -102,8 +103,8 @@ def _nae_zeros() -> Measured:
     wrong = 0
     for update in ("multiplicative", "gradient"):
         coder, templates = nae.learn(values, encoder, decoder * shape, may, update, 50)
-        wrong += np.count_nonzero(templates[~shape])
-        wrong += np.count_nonzero(nae.hidden(values, coder, may.astype(float))[~may])
+        wrong += int(np.count_nonzero(templates[~shape]))
+        wrong += int(np.count_nonzero(nae.hidden(values, coder, may.astype(float))[~may]))
     return Measured(float(wrong))
 
 
