@@ -55,6 +55,33 @@ def drum_masks(magnitudes: Float, templates: Float, sweeps: int) -> Float:
     return masks
 
 
+def deconvolution(magnitudes: Float, may: NDArray[np.bool_], depth: int, iterations: int) -> tuple[Float, Float]:
+    """Return templates [parts, depth, bins] and activations [frames, parts], one sum at a time."""
+    frames, bins = magnitudes.shape
+    parts = may.shape[1]
+    templates = np.full((parts, depth, bins), 1 / (depth * bins))
+    hits = may * magnitudes.mean() * bins
+    places = [(r, t, n) for r in range(parts) for t in range(depth) for n in range(frames - t)]
+    for _ in range(iterations):
+        ratio = magnitudes / (deconvolved(hits, templates) + 1e-12)
+        wanted, made = np.zeros_like(templates), np.zeros((parts, depth, 1))
+        for r, t, n in places:
+            wanted[r, t] += hits[n, r] * ratio[n + t]
+            made[r, t] += hits[n, r]
+        templates = templates * wanted / (made + 1e-12)
+        for r in range(parts):
+            total = templates[r].sum()
+            templates[r] /= total
+            hits[:, r] *= total
+        ratio = magnitudes / (deconvolved(hits, templates) + 1e-12)
+        up, down = np.zeros_like(hits), np.zeros_like(hits)
+        for r, t, n in places:
+            up[n, r] += (templates[r, t] * ratio[n + t]).sum()
+            down[n, r] += templates[r, t].sum()
+        hits = hits * up / (down + 1e-12)
+    return templates, hits
+
+
 def deconvolved(activations: Float, templates: Float) -> Float:
     """Return the sum over parts and t of templates[part, t] activations[n - t, part]."""
     frames, parts = activations.shape
