@@ -84,9 +84,9 @@ class Nae:
 
     References
     ----------
-    Smaragdis & Venkataramani, "A neural network alternative to non-negative audio models", ICASSP 2017,
-    doi:10.1109/ICASSP.2017.7952123; Ewert & Sandler, "Structured dropout for weak label and multi-instance learning
-    and its application to score-informed source separation", ICASSP 2017, doi:10.1109/ICASSP.2017.7952562.
+    Smaragdis & Venkataramani, "A neural network alternative to non-negative audio models", ICASSP 2017; Ewert &
+    Sandler, "Structured dropout for weak label and multi-instance learning and its application to score-informed
+    source separation", ICASSP 2017. Equations: SYSTEMS.md 4.4.
     """
 
     window: int = 2048
