@@ -45,7 +45,14 @@ def listen(engine: Engine, scene: Scene) -> Heard:
     Returns
     -------
     Heard
+
+    Raises
+    ------
+    InputError
+        If the scene's truth is not known.
     """
+    if not scene.known:
+        raise InputError(scene.kind, "has no true signals to compare with", "allowed is a scene with images/")
     chain = engine.chain
     shadows = [chain.shadow() for _ in scene.names]
     late = chain.latency

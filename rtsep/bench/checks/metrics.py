@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -11,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from rtsep import metrics
+from rtsep import datasets, metrics
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
 
 _SECONDS = 10.0
 _GAINS = (1.0, 0.3, 1e-3, 1e3, -2.0)
+_LEVELS = {1: (-15.0, -11.8), 2: (-19.0, -15.0), 3: (-24.0, -21.0)}   # dB of neighbours, of the next, of the farthest
+_INPUT_SDR = np.array((11.8, 9.9, 8.7, 11.3))
 _EXPECTED = {"sdr": 17.0, "isr": 45.0, "sir": 20.0, "sar": 20.0}
 
 
@@ -109,7 +112,56 @@ def _distance() -> Measured:
     return Measured(abs(metrics.mixing_distance(sts.UNIFORM, wrong * levels) - 0.05))
 
 
+def _missed(dataset: str, expected: dict[str, int]) -> Measured:
+    """Count songs that are missed, invented or misplaced in a made tree of empty files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for subset, count in expected.items():
+            for number in range(count):
+                place = Path(folder, "Sources" if dataset == "dsd100" else "", subset, f"{number:03} - Artist - Song")
+                place.mkdir(parents=True)
+                for name in ("mixture", "vocals", "bass", "drums", "other"):
+                    (place / f"{name}.wav").touch()
+        found = datasets.find_tracks(folder, dataset)
+    names = [(track.subset, track.name) for track in found]
+    made = [(subset, f"{number:03} - Artist - Song") for subset, count in expected.items() for number in range(count)]
+    return Measured(float(len(names) - len(set(names)) + len(set(made) ^ set(names))))
+
+
+def _recipe() -> Measured:
+    """Return by how much drawn gains leave the ranges 0.05 to 0.31 and 0.6 to 1, or their two decimals."""
+    worst = 0.0
+    for seed in range(200):
+        gains = datasets.draw_gains(4, np.random.default_rng(seed))
+        own, others = np.diag(gains), gains[~np.eye(4, dtype=bool)]
+        outside = max(0.6 - own.min(), own.max() - 1.0, 0.05 - others.min(), others.max() - 0.31)
+        worst = max(worst, outside, float(np.abs(gains - np.round(gains, 2)).max()))
+    return Measured(worst)
+
+
+def _levels() -> Measured:
+    """Return by how much the paths leave the published ranges, by distance of the microphone from the source."""
+    energy = (datasets.room_paths(sts.RATE) ** 2).sum(axis=-1)
+    levels = 10 * np.log10(energy / np.diag(energy))
+    worst = 0.0
+    for i, j in zip(*np.nonzero(~np.eye(4, dtype=bool)), strict=True):
+        low, high = _LEVELS[abs(int(i) - int(j))]
+        worst = max(worst, float(low - levels[i, j]), float(levels[i, j] - high))
+    found = [[f"{-level:.1f}" for level in np.unique(np.diag(levels, n).round(1))] for n in (1, 2, 3)]
+    return Measured(worst, None, "ours " + ", ".join(f"-{'/'.join(group)}" for group in found) + " dB")
+
+
+def _input_sdr() -> Measured:
+    dry = sts.sources(_SECONDS).astype(np.float32)
+    (mics, images), cost = timed(lambda: datasets.play(("vocals", "bass", "drums", "other"), dry, sts.RATE))
+    found = metrics.sdr(images, mics)[[2, 0, 1, 3]]   # as they stand: drums, vocal, bass, other
+    ours = "/".join(f"{sdr:.2f}" for sdr in found)
+    return Measured(float(np.abs(found - _INPUT_SDR).max()), cost / _SECONDS, f"ours {ours} dB")
+
+
 CHECKS = (
+    Check("1.9", "bleed data", "gains of 200 songs: outside the recipe by", 1e-12, False, "", _recipe),
+    Check("1.9", "bleed data", "room: paths outside the table of levels by", 1.0, False, "dB", _levels),
+    Check("1.9", "bleed data", "room, STS: SDR off 11.8/9.9/8.7/11.3 dB by", 0.5, False, "dB", _input_sdr),
     Check("6", "metrics", "SI-SDR of s + 0.1 other: off 20.0 dB by", 0.05, False, "dB", _leak),
     Check("6", "metrics", "SI-SDR of g ŝ, five g from -2 to 1000: spread", 1e-6, False, "dB", _scaled),
     Check("6", "metrics", "s1 + 0.1 s2 + 0.01 n: SDR off 17 dB by", 0.5, False, "dB", lambda: _bss("sdr")),
@@ -118,4 +170,8 @@ CHECKS = (
     Check("6", "metrics", "s1 + 0.1 s2 + 0.01 n: ISR off 45 dB by", 0.5, False, "dB", lambda: _bss("isr")),
     Check("6", "metrics", "BSS-eval with pauses: figures not finite", 0, False, "figures", _pauses),
     Check("6", "metrics", "Λ distance, columns scaled: off 0.05 by", 1e-12, False, "", _distance),
+    Check("7", "data sets", "made MUSDB18-HQ, 100 + 50 songs: missed or misplaced", 0, False, "songs",
+          lambda: _missed("musdb", {"train": 100, "test": 50})),
+    Check("7", "data sets", "made DSD100, 50 + 50 songs: missed or misplaced", 0, False, "songs",
+          lambda: _missed("dsd100", {"Dev": 50, "Test": 50})),
 )
