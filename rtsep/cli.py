@@ -142,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--preset", default="foh", metavar="P", help=_BUILTIN)
     verb.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
     verb.add_argument("--skip", type=float, default=4.0, metavar="S", help="seconds not counted after a cold start (4)")
+    verb.add_argument("--bss", nargs="?", const="median", metavar="median|mean",
+                      help="adds BSS-eval version 4, over windows of 1 s (median)")
+    verb.add_argument("--picture", metavar="FILE.png", help="spectrograms and gains before and after")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
     bench = verbs.add_parser("bench", help="tables of measured quality", description="Tables of measured quality.")
@@ -379,6 +382,8 @@ def _scene(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from rtsep import evaluate
 
+    if args.picture and not args.picture.lower().endswith(".png"):
+        raise InputError("--picture", f"{args.picture} is not a PNG", "allowed is FILE.png")
     if args.scene:
         if args.reference or args.estimate:
             raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
@@ -389,20 +394,40 @@ def _evaluate(args: argparse.Namespace) -> int:
         scene = read_scene(args.scene)
         known = calibration.load(args.calibration) if args.calibration else None
         engine = make_engine(presets.load(args.preset), scene.rate, scene.names, known)
-        rows = evaluate.score(scene, evaluate.listen(engine, scene), args.skip)
+        heard = evaluate.listen(engine, scene)
+        rows = evaluate.score(scene, heard, args.skip, args.bss)
         columns: tuple[str, ...] = (
             "si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm",
         )
+        shown = evaluate.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics)
     else:
         if not (args.reference and args.estimate):
             raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
-        rows = evaluate.compare_folders(args.reference, args.estimate, args.mixture)
+        if args.picture and not args.mixture:
+            raise InputError("--picture", "it shows before and after", "name what was before with --mixture")
+        shown = evaluate.read_comparison(args.reference, args.estimate, args.mixture)
+        rows = evaluate.compare(shown, args.bss)
         columns = ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
+    if args.bss:
+        columns += evaluate.BSS_COLUMNS
+    if args.picture:
+        _draw(args.picture, shown, rows)
     mean = evaluate.mean(rows)
     if args.json:
         return _print_json({"mics": rows, "mean": mean})
     _table(rows, columns, mean, "dB")
     return 0
+
+
+def _draw(path: str, comparison: Any, rows: list[dict[str, Any]]) -> None:
+    from rtsep.atomic import replacing
+    from rtsep.picture import draw
+
+    after = [row["si_sdr_after" if "si_sdr_after" in row else "si_sdr"] for row in rows]
+    before = [late - row["improvement"] for late, row in zip(after, rows, strict=True)]
+    c = comparison
+    with replacing(path) as file:
+        draw(file, c.names, c.rate, c.mics, c.given, c.truth, before, after)
 
 
 def _bench_bleed(args: argparse.Namespace) -> int:

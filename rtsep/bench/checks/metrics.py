@@ -146,8 +146,9 @@ def _levels() -> Measured:
     for i, j in zip(*np.nonzero(~np.eye(4, dtype=bool)), strict=True):
         low, high = _LEVELS[abs(int(i) - int(j))]
         worst = max(worst, float(low - levels[i, j]), float(levels[i, j] - high))
-    found = [[f"{-level:.1f}" for level in np.unique(np.diag(levels, n).round(1))] for n in (1, 2, 3)]
-    return Measured(worst, None, "ours " + ", ".join(f"-{'/'.join(group)}" for group in found) + " dB")
+    apart = [np.concatenate((np.diag(levels, n), np.diag(levels, -n))) for n in (1, 2, 3)]
+    found = ", ".join(f"{group.max():.1f} to {group.min():.1f}" for group in apart)
+    return Measured(worst, None, f"ours {found} dB")
 
 
 def _input_sdr() -> Measured:
