@@ -95,6 +95,7 @@ def test_saraga_has_microphones_and_no_truth(tmp_path: pathlib.Path) -> None:
     both = (noise(2, 0.5).mean(axis=1) + noise(3, 0.5).mean(axis=1)) / 2
     near = [np.corrcoef(np.roll(scene.mics[0], -lag)[: len(both)], both)[0, 1] for lag in range(-2, 3)]
     assert max(near) > 0.7
+    assert scene.mics[0].std() == pytest.approx(both.std(), rel=0.3)
     with pytest.raises(InputError, match="no clean sources"):
         read_passage(track, "linear")
 

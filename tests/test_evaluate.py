@@ -102,6 +102,12 @@ def test_files_of_several_channels_are_images(tmp_path: pathlib.Path, capsys: py
     np.testing.assert_allclose(
         [row["bss_isr"] for row in report["mics"]], metrics.bss_eval(*images, RATE).median()["isr"]
     )
+    # Each channel's own mean does not count, as it does not with one channel.
+    offset = {name: audio + np.float32([[0.3], [-0.2]]) for name, audio in given.items()}
+    for row, moved in zip(report["mics"], evaluate.compare_folders(folders[0], write(tmp_path / "o", offset)),
+                          strict=True):
+        assert moved["si_sdr"] == pytest.approx(row["si_sdr"], abs=1e-3)
+        assert moved["sdr"] < row["sdr"] - 10
     swapped = {name: audio[::-1] for name, audio in truth.items()}
     rows = evaluate.compare_folders(folders[0], write(tmp_path / "s", swapped))
     assert rows[2]["si_sdr"] < -20
@@ -111,7 +117,10 @@ def test_names_decide_before_order(tmp_path: pathlib.Path) -> None:
     truth = signals(1)
     reference = write(tmp_path / "t", truth)
     shuffled = write(tmp_path / "n", bled(truth, 0.1), numbers=(3, 1, 2))
-    assert min(row["sdr"] for row in evaluate.compare_folders(reference, shuffled, shuffled)) > 15
+    before = write(tmp_path / "m", bled(truth, 0.5), numbers=(2, 3, 1))
+    for row in evaluate.compare_folders(reference, shuffled, before):
+        assert row["sdr"] > 15
+        assert row["improvement"] == pytest.approx(20 * np.log10(5), abs=0.5)
     other = {f"part{i}": audio for i, audio in enumerate(bled(truth, 0.1).values())}
     assert min(row["sdr"] for row in evaluate.compare_folders(reference, write(tmp_path / "o", other))) > 15
 

@@ -181,6 +181,13 @@ def test_bss_eval_leaves_silence_out():
     assert np.isnan(metrics.bss_eval(references, estimates, 4000).median()["sar"]).all()
 
 
+def test_two_quiet_channels_are_as_silent_as_one():
+    references, estimates = coloured(2)
+    for level, silent in ((10 ** (-61.5 / 20), True), (10 ** (-58.5 / 20), False)):
+        found = metrics.bss_eval(level * references, level * estimates, 20500)
+        assert np.isnan(found.sdr).all() == silent
+
+
 def test_bss_eval_bears_equal_references_and_any_level():
     references, estimates = (x[:, 0] for x in coloured(1))
     expected = metrics.bss_eval(references, estimates, 4000)
