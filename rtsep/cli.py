@@ -118,14 +118,20 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--list", action="store_true", help="all systems; with --method that one and its options")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
-    verb = _verb(verbs, "scene", _scene, "write a simulated concert: mics/, images/ (own sound at each mic), sources/")
+    verb = _verb(verbs, "scene", _scene,
+                 "write a concert, simulated or of a data set: mics/, images/ (own sound at each mic), sources/")
     verb.add_argument("output", metavar="OUT", help="folder to make")
     verb.add_argument("--kind", default="room", metavar="KIND", help="linear, linear-moving, room, room-moving, hall")
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="which concert (1)")
     verb.add_argument("--mics", type=int, default=6, metavar="N", help="microphones (6)")
-    verb.add_argument("--seconds", type=_positive, default=20.0, metavar="S", help="length (20)")
-    verb.add_argument("-r", "--samplerate", type=int, default=48000, metavar="RATE", help="Hz (48000)")
+    verb.add_argument("--seconds", type=_positive, metavar="S", help="length (20; with --bleed 10; otherwise all)")
+    verb.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz (48000; with --bleed 22050)")
     verb.add_argument("--soundcheck", type=float, default=0.0, metavar="S", help="seconds of each source alone, first")
+    verb.add_argument("--from", dest="origin", metavar="DIR", help="a data set, in place of a simulated band")
+    verb.add_argument("--dataset", default="folder", metavar="D", help="musdb (HQ), dsd100, saraga, folder (folder)")
+    verb.add_argument("--track", type=int, default=1, metavar="N", help="which song of it (1)")
+    verb.add_argument("--start", type=float, default=0.0, metavar="S", help="where in the song (0)")
+    verb.add_argument("--bleed", default="none", metavar="B", help="put on it: none, linear (gains), room (none)")
     verb.add_argument("--json", action="store_true", help="print what was written as JSON")
 
     verb = _verb(verbs, "evaluate", _evaluate, "SDR family, bleed removed and harm, as a table or JSON")
@@ -136,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--preset", default="foh", metavar="P", help=_BUILTIN)
     verb.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
     verb.add_argument("--skip", type=float, default=4.0, metavar="S", help="seconds not counted after a cold start (4)")
+    verb.add_argument("--bss", nargs="?", const="median", metavar="median|mean",
+                      help="adds BSS-eval version 4, over windows of 1 s (median)")
+    verb.add_argument("--picture", metavar="FILE.png", help="spectrograms and gains before and after")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
     bench = verbs.add_parser("bench", help="tables of measured quality", description="Tables of measured quality.")
@@ -345,18 +354,36 @@ def _list_systems(args: argparse.Namespace) -> int:
 def _scene(args: argparse.Namespace) -> int:
     from rtsep.scenes import make_scene, write_scene
 
-    scene = make_scene(args.kind, args.seed, args.mics, args.seconds, args.samplerate, args.soundcheck)
+    if args.origin is not None:
+        from rtsep.datasets import find_tracks, read_scene
+
+        tracks = find_tracks(args.origin, args.dataset)
+        if not 1 <= args.track <= len(tracks):
+            raise InputError("--track", f"there is no {args.track}", f"allowed is 1 to {len(tracks)}")
+        track = tracks[args.track - 1]
+        scene = read_scene(track, args.bleed, args.samplerate, args.start, args.seconds, args.seed)
+    elif args.bleed != "none":
+        raise InputError("--bleed", "it is put on the songs of a data set", "name one with --from")
+    else:
+        seconds, rate = args.seconds or 20.0, 48000 if args.samplerate is None else args.samplerate
+        scene = make_scene(args.kind, args.seed, args.mics, seconds, rate, args.soundcheck)
     write_scene(scene, args.output)
     rows = [{"mic": n, "sir_db": float(s)} for n, s in zip(scene.names, scene.sir_db, strict=True)]
     if args.json:
-        return _print_json({"scene": args.output, "kind": scene.kind, "seed": scene.seed, "mics": rows})
-    _table(rows, ("sir_db",), None, f"written: {args.output}")
+        shown = rows if scene.known else [{"mic": name, "sir_db": None} for name in scene.names]
+        return _print_json({"scene": args.output, "kind": scene.kind, "seed": scene.seed, "mics": shown})
+    if scene.known:
+        _table(rows, ("sir_db",), None, f"written: {args.output}")
+    else:
+        print(f"{args.output}: {', '.join(scene.names)}; nobody knows what they should have heard")
     return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from rtsep import evaluate
 
+    if args.picture and not args.picture.lower().endswith(".png"):
+        raise InputError("--picture", f"{args.picture} is not a PNG", "allowed is FILE.png")
     if args.scene:
         if args.reference or args.estimate:
             raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
@@ -367,20 +394,40 @@ def _evaluate(args: argparse.Namespace) -> int:
         scene = read_scene(args.scene)
         known = calibration.load(args.calibration) if args.calibration else None
         engine = make_engine(presets.load(args.preset), scene.rate, scene.names, known)
-        rows = evaluate.score(scene, evaluate.listen(engine, scene), args.skip)
+        heard = evaluate.listen(engine, scene)
+        rows = evaluate.score(scene, heard, args.skip, args.bss)
         columns: tuple[str, ...] = (
             "si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm",
         )
+        shown = evaluate.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics)
     else:
         if not (args.reference and args.estimate):
             raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
-        rows = evaluate.compare_folders(args.reference, args.estimate, args.mixture)
+        if args.picture and not args.mixture:
+            raise InputError("--picture", "it shows before and after", "name what was before with --mixture")
+        shown = evaluate.read_comparison(args.reference, args.estimate, args.mixture)
+        rows = evaluate.compare(shown, args.bss)
         columns = ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
+    if args.bss:
+        columns += evaluate.BSS_COLUMNS
+    if args.picture:
+        _draw(args.picture, shown, rows)
     mean = evaluate.mean(rows)
     if args.json:
         return _print_json({"mics": rows, "mean": mean})
     _table(rows, columns, mean, "dB")
     return 0
+
+
+def _draw(path: str, comparison: Any, rows: list[dict[str, Any]]) -> None:
+    from rtsep.atomic import replacing
+    from rtsep.picture import draw
+
+    after = [row["si_sdr_after" if "si_sdr_after" in row else "si_sdr"] for row in rows]
+    before = [late - row["improvement"] for late, row in zip(after, rows, strict=True)]
+    c = comparison
+    with replacing(path) as file:
+        draw(file, c.names, c.rate, c.mics, c.given, c.truth, before, after)
 
 
 def _bench_bleed(args: argparse.Namespace) -> int:

@@ -68,15 +68,16 @@ class Scene:
     mics : float32[microphones, frames]
         What the microphones record: image + bleed + noise.
     images : float32[microphones, frames]
-        Each source as its own microphone hears it, with its room and the microphone's gain.
+        Each source as its own microphone hears it, with its room and the microphone's gain. float32[0, frames] of
+        a recording of which nobody knows the truth.
     sources : float32[microphones, frames]
-        The dry sources.
+        The dry sources; like `images` none, where they are not known.
     kind : str
         One of `KINDS`, or where the scene was read from.
     seed : int
         What it was made from.
     sir_db : float64[microphones]
-        Energy of the image over that of the bleed, over the concert without the soundcheck.
+        Energy of the image over that of the bleed, over the concert without the soundcheck; nan if not known.
     mixing : float32[microphones, sources], optional
         For linear kinds: mics = mixing @ sources + noise, until the gains first change. None for others.
     solos : tuple of (str, float, float)
@@ -93,6 +94,11 @@ class Scene:
     sir_db: Signal
     mixing: Audio | None = None
     solos: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether the truth is known: images and sources."""
+        return len(self.images) == len(self.names)
 
 
 def make_scene(
@@ -170,8 +176,8 @@ def make_scene(
 def write_scene(scene: Scene, folder: str | os.PathLike[str]) -> None:
     """Write a scene as WAV files of 32-bit floats, with `scene.json` and, after a soundcheck, `solos.csv`.
 
-    The files are `mics/01-drums.wav`, … and the same under `images/` and `sources/`. They are written to a
-    folder beside, which is renamed when it is complete: a folder of that name is always a whole scene.
+    The files are `mics/01-drums.wav`, … and, if they are known, the same under `images/` and `sources/`. They are
+    written to a folder beside, which is renamed when it is complete: a folder of that name is always a whole scene.
 
     Parameters
     ----------
@@ -193,7 +199,8 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str]) -> None:
     beside = folder.parent / f".{folder.name}.{os.getpid()}.part"
     try:
         beside.mkdir(parents=True)
-        for part, signals in (("mics", scene.mics), ("images", scene.images), ("sources", scene.sources)):
+        truth = (("images", scene.images), ("sources", scene.sources)) if scene.known else ()
+        for part, signals in (("mics", scene.mics), *truth):
             (beside / part).mkdir()
             for name, audio in zip(_file_names(scene.names), signals, strict=True):
                 soundfile.write(beside / part / name, audio, scene.rate, subtype="FLOAT", format="WAV")
@@ -234,7 +241,8 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
         facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         names = tuple(str(name) for name in facts["names"])
         rate, kind, seed = int(facts["rate"]), str(facts["kind"]), int(facts["seed"])
-        sir_db = np.array(facts["sir_db"], np.float64)
+        sir_db = np.array(facts["sir_db"], np.float64)   # null becomes nan
+        known = not np.isnan(sir_db).all()
         mixing = np.array(facts["mixing"], np.float32) if "mixing" in facts else None
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
@@ -242,10 +250,13 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(str(place), f"is not a scene's description: {error!r}") from error
 
-    mics, images, sources = (_read_part(folder / part, names, rate) for part in ("mics", "images", "sources"))
-    for part, audio in (("images", images), ("sources", sources)):
-        if audio.shape != mics.shape:
-            raise InputError(str(folder / part), f"{audio.shape[1]} frames", f"{mics.shape[1]}, as in mics")
+    mics = _read_part(folder / "mics", names, rate)
+    images = sources = mics[:0]
+    if known:
+        images, sources = (_read_part(folder / part, names, rate) for part in ("images", "sources"))
+        for part, audio in (("images", images), ("sources", sources)):
+            if audio.shape != mics.shape:
+                raise InputError(str(folder / part), f"{audio.shape[1]} frames", f"{mics.shape[1]}, as in mics")
     solos = _read_solos(folder / "solos.csv", names)
     return Scene(rate, names, mics, images, sources, kind, seed, sir_db, mixing, solos)
 
@@ -577,7 +588,7 @@ def _facts(scene: Scene) -> dict[str, Any]:
         "names": list(scene.names),
         "kind": scene.kind,
         "seed": int(scene.seed),
-        "sir_db": scene.sir_db.tolist(),
+        "sir_db": [None if np.isnan(ratio) else ratio for ratio in scene.sir_db.tolist()],
     }
     if scene.mixing is not None:
         facts["mixing"] = scene.mixing.tolist()

@@ -191,7 +191,7 @@ def test_demo(tmp_path: pathlib.Path) -> None:
 
 
 def test_reading_verbs_speak_json() -> None:
-    assert {row["preset"] for row in json.loads(rtsep("presets", "--json").stdout)} == set(PRESETS)
+    assert set(PRESETS) <= {row["preset"] for row in json.loads(rtsep("presets", "--json").stdout)}
     assert json.loads(rtsep("check", "foh", "--json").stdout)["latency_class"] == "foh"
     assert "is good" in rtsep("check", "live").stdout
     assert "rtsep" in rtsep("--version").stdout

@@ -66,7 +66,7 @@ def open_input(path: Place) -> Input:
             if not stat.S_ISREG(mode):
                 raise InputError(str(path), "is neither a file nor a folder", READABLE)
             return Input([where], folder=False)
-        found = [file for file in where.iterdir() if _is_recording(file)]
+        found = recordings(where)
     except FileNotFoundError:
         raise InputError(str(path), "there is no such file or folder", READABLE) from None
     except OSError as error:
@@ -75,7 +75,12 @@ def open_input(path: Place) -> Input:
         raise InputError(repr(str(path)), "is not a path", READABLE) from None
     if not found:
         raise InputError(str(path), "is a folder without recordings", READABLE)
-    return Input(sorted(found, key=lambda file: _natural(file.name)), folder=True)
+    return Input(found, folder=True)
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Return what counts as a recording in a folder, in natural order of names; hidden files are left out."""
+    return sorted((file for file in folder.iterdir() if _is_recording(file)), key=lambda file: natural(file.name))
 
 
 def open_output(
@@ -422,7 +427,8 @@ def mic_names(files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts `2-snare` before `10-vox`."""
     parts = re.split("([0-9]+)", name.casefold())
     # Odd places hold digits. Pairs compare whatever stands where: numbers by value, the rest as text.
     return [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)], name

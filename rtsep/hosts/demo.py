@@ -176,7 +176,8 @@ def _write(
         for name, signal in (("before", mics), ("after", cleaned), ("truth", images)):
             with audiofile.open_output(str(beside / f"{name}.wav"), rate, len(names), names, mics.shape[1]) as target:
                 target.write(np.ascontiguousarray(signal))
-        draw(str(beside / "before-after.png"), names, rate, mics, cleaned, images, report["mics"])
+        before, after = ([row[f"si_sdr_{when}"] for row in report["mics"]] for when in ("before", "after"))
+        draw(str(beside / "before-after.png"), names, rate, mics, cleaned, images, before, after)
         (beside / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (beside / _MARK).write_text("rtsep demo may replace this folder\n")
         if out.exists():
