@@ -78,7 +78,25 @@ _KERNELS: tuple[System, ...] = (
 )
 
 # --- factorisation (section 4) ---------------------------------------------------------------------------------------
-_FACTORS: tuple[System, ...] = ()
+_DIVERGENCE = Option("divergence", str, "kl", "What is minimised: squares, Kullback-Leibler or Itakura-Saito.",
+                     choices=("euclidean", "kl", "is"))
+_FACTORS: tuple[System, ...] = (
+    System(
+        "nmf", "4.1", "sounds that return with the same spectrum, learnt or from a file",
+        "any number of channels; a file of templates, or sound to learn them from", "nmf",
+        "templates known beforehand; their strengths in each frame by itself; no look-ahead",
+        "Lee & Seung, NIPS 2000; Févotte & Idier, Neural Computation 2011", "rtsep.estimators.nmf", "Nmf",
+        (
+            _WINDOW, _CAUSAL, _DIVERGENCE,
+            Option("rank", int, 12, "How many templates are learnt.", 1, 200),
+            Option("parts", int, 0, "How many groups they make; 0 = each is a part.", 0, 64),
+            Option("iterations", int, 20, "Updates of the strengths in each frame.", 1, 1000),
+            Option("templates", str, "", "A file of templates; combs: one for each semitone; empty: learn."),
+            Option("split", int, 60, "MIDI pitch from which on combs are high.", 37, 84),
+            Option("save", str, "", "File to write what was learnt to, for the live stage."),
+        ),
+    ),
+)
 
 # --- templates in time (sections 4.4 to 4.6) -------------------------------------------------------------------------
 _TEMPLATES: tuple[System, ...] = ()

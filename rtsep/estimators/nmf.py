@@ -1,0 +1,351 @@
+"""NMF: a spectrogram is the product of a few spectra (templates) and how strongly each sounds at what time.
+
+Use it where every sound returns with the same spectrum: drum kits, organs, a hum, or a stage whose sounds were learnt
+before from a recording of each (`save`, then `templates`; that also runs live). Do not expect it to find a voice, whose
+spectrum never is the same twice, nor to know by itself which templates make one instrument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputError
+from rtsep.estimators import dictionary
+from rtsep.estimators.dictionary import COMBS, DIVERGENCES, Dictionary
+from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.spectrum import Spectrum
+from rtsep.stages.masking import Masking, Sizes
+from rtsep_kernels import nmf as kernels
+
+Matrix = NDArray[np.floating[Any]]
+
+_BLOCK_FRAMES = 256   # whose model and ratio stay in a processor's second cache
+_LEARNING = 100       # iterations: templates take longer to settle than their strengths
+_REPEATS = 3          # Euclidean updates of a factor in a row: the products with V, which cost most, stay the same
+
+
+@dataclass
+class Nmf:
+    """Nonnegative matrix factorisation of each channel, with templates that all channels share.
+
+    Parameters
+    ----------
+    window : int
+        Samples; frames overlap by three quarters.
+    causal : bool
+        With the live stage's windows and arithmetic. Each frame is taken by itself either way; the templates are
+        learnt beforehand.
+    divergence : str
+        What is minimised: `euclidean`, `kl` (Kullback-Leibler), `is` (Itakura-Saito, on powers). A file's own
+        counts instead, if there is one.
+    rank : int
+        How many templates are learnt.
+    parts : int
+        Into how many parts they are grouped, those together that sound together; 0: each is a part.
+    iterations : int
+        Updates of the strengths in each frame.
+    templates : str
+        A file with templates; `combs` for a harmonic comb at each semitone; empty: learn them.
+    split : int
+        MIDI pitch from which on combs are `high`.
+    save : str
+        File to which what was learnt is written; empty: none.
+
+    References
+    ----------
+    Lee & Seung, "Algorithms for non-negative matrix factorization", NIPS 2000, eq. (4) and (5); Févotte, Bertin,
+    Durrieu, Neural Computation 2009, doi:10.1162/neco.2008.04-08-771.
+    """
+
+    window: int = 2048
+    causal: bool = False
+    divergence: str = "kl"
+    rank: int = 12
+    parts: int = 0
+    iterations: int = 20
+    templates: str = ""
+    split: int = 60
+    save: str = ""
+    _learnt: Dictionary | None = field(default=None, init=False, repr=False)
+
+    def fit(self, excerpt: Passage) -> None:
+        """Learn the templates, or read them."""
+        if self.templates:
+            self._learnt = dictionary.find("templates", self.templates, self.window, excerpt.rate, self.split)
+            return
+        if self.parts > self.rank:
+            raise InputError("parts", f"{self.parts} parts of {self.rank} templates", "allowed is up to the rank")
+        spectrum = Spectrum(self.window, self.window // 4, live=self.causal)
+        power = np.zeros((spectrum.count(excerpt.sound.shape[1]), spectrum.bins), np.float32)
+        for sound in excerpt.sound:
+            power += _power(spectrum.analyse(sound[None])[0])
+        if not power.any():
+            raise InputError("nmf", "the recording is silent", "templates are learnt from sound")
+        wanted = level(power, self.divergence).T
+        start = random_start(wanted, self.rank)
+        spectra, strengths = factorise(wanted, *start, self.divergence, _LEARNING)
+        strengths *= spectra.sum(axis=0)[:, None]
+        members = together(spectra, strengths, self.parts)
+        names = tuple(f"part {number + 1}" for number in range(self.parts or self.rank))
+        self._learnt = Dictionary(
+            dictionary.scaled(spectra.T), members, names, self.window, excerpt.rate, self.divergence
+        )
+        if self.save:
+            self._learnt.save(self.save)
+
+    def separate(self, passage: Passage) -> dict[str, Audio]:
+        """See `Separator.separate`; a part for each of the templates' parts, which add up to the recording."""
+        assert self._learnt is not None
+        known = self._learnt
+        frames = passage.sound.shape[1]
+        spectrum = Spectrum(self.window, self.window // 4, live=self.causal)
+        parts = {name: np.empty_like(passage.sound) for name in known.names}
+        members = known.members.astype(np.float32)
+        for channel, sound in enumerate(passage.sound):
+            spectra = spectrum.analyse(sound[None])[0]
+            strengths = frame_by_frame(_power(spectra), known, self.iterations)
+            mask = np.empty(spectra.shape, np.float32)
+            for which, name in enumerate(known.names):
+                kernels.shares(known.templates, strengths, members, len(known.names), which, mask)
+                parts[name][channel] = spectrum.resynthesise((mask * spectra)[None], frames)[0]
+        return parts
+
+
+class NmfLive(Masking):
+    """The same in the stream, with templates from a file.
+
+    Parameters
+    ----------
+    name : str
+    analysis, synthesis, hop
+        As in `Masking`.
+    templates : str
+        A file with templates of windows as long as `analysis`; or `combs`.
+    split, iterations
+        As in `Nmf`.
+    """
+
+    stage = "nmf"
+    entry = kernels.nmf
+    state_dtype = kernels.NMF
+
+    def __init__(
+        self,
+        name: str = "nmf",
+        analysis: int = 2048,
+        synthesis: int = 2048,
+        hop: int = 256,
+        templates: str = COMBS,
+        split: int = 60,
+        iterations: int = 20,
+    ) -> None:
+        super().__init__(name, analysis, synthesis, hop)
+        self._templates, self._split, self._iterations = templates, split, iterations
+
+    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.tables`."""
+        place = f"{self.name}.templates"
+        known = dictionary.find(place, self._templates, sizes.window, sizes.rate, self._split)
+        rank, bins = known.templates.shape
+        columns, gram = _products(known.templates)
+        return {
+            "rank": rank, "parts": len(known.names), "divergence": DIVERGENCES.index(known.divergence),
+            "iterations": self._iterations, "templates": known.templates, "columns": columns, "gram": gram,
+            "members": known.members.astype(np.float32), "strengths": np.zeros((3, rank), np.float32),
+            "work": np.zeros((3, bins), np.float32), "mask": np.zeros(sizes.row, np.float32),
+        }
+
+
+def factorise(
+    v: Matrix, w: Matrix, h: Matrix, divergence: str = "kl", iterations: int = 100, fixed_w: bool = False
+) -> tuple[Matrix, Matrix]:
+    """Approximate a nonnegative matrix by a product, with multiplicative updates of H and then W.
+
+    What is 0 at the start stays exactly 0: that is how knowledge is put in. No divergence ever grows. It runs the
+    given number of iterations; nothing is measured to stop before.
+
+    Parameters
+    ----------
+    v : float[bins, frames]
+        As precise as the result is to be. Quickest if frames are contiguous (the transpose of [frames, bins]).
+    w : float[bins, rank]
+    h : float[rank, frames]
+        Where to start.
+    divergence : str
+        `euclidean`, `kl` or `is`.
+    iterations : int
+    fixed_w : bool
+        Leave W as it is.
+
+    Returns
+    -------
+    w, h : float[bins, rank], float[rank, frames]
+        New arrays.
+
+    References
+    ----------
+    Lee & Seung, NIPS 2000, eq. (4) and (5). Euclidean updates repeated as by Gillis & Glineur, Neural Computation 2012,
+    doi:10.1162/NECO_a_00256. Itakura-Saito without the square root of the MM algorithm: the steps of
+    Févotte & Idier's ME algorithm, Neural Computation 2011, doi:10.1162/NECO_a_00168, which do not increase it either.
+    """
+    # Rows are frames: a block of frames goes through all steps while it is in the cache.
+    wanted = np.ascontiguousarray(v.T)
+    templates = np.array(w.T, dtype=v.dtype, order="C")
+    strengths = np.array(h.T, dtype=v.dtype, order="C")
+    tiny = np.finfo(v.dtype).tiny
+    floor = v.dtype.type(max(float(wanted.mean()) * np.finfo(v.dtype).eps, tiny))
+    blocks = [slice(first, first + _BLOCK_FRAMES) for first in range(0, len(wanted), _BLOCK_FRAMES)]
+    scratch = np.empty((2, min(_BLOCK_FRAMES, len(wanted)), wanted.shape[1]), v.dtype)
+    update = {"euclidean": _euclidean, "kl": _kullback_leibler, "is": _itakura_saito}[divergence]
+    for _ in range(iterations):
+        update(wanted, templates, strengths, blocks, scratch, floor, fixed_w)
+        strengths[strengths < tiny] = 0
+        if not fixed_w:
+            templates[templates < tiny] = 0
+    return templates.T, strengths.T
+
+
+def loss(v: Matrix, w: Matrix, h: Matrix, divergence: str) -> float:
+    """Return what `factorise` minimises: half the squared error, or the divergence; V is positive for `is`."""
+    model = w @ h
+    if divergence == "euclidean":
+        return float(((v - model) ** 2).sum() / 2)
+    if divergence == "kl":
+        ratio = np.where(v > 0, v / model, 1)
+        return float((v * np.log(ratio) - v + model).sum())
+    return float((v / model - np.log(v / model) - 1).sum())
+
+
+def random_start(v: Matrix, rank: int) -> tuple[Matrix, Matrix]:
+    """Return W and H of random numbers, always the same, whose product is about as large as V."""
+    rng = np.random.default_rng(0)
+    w = rng.random((v.shape[0], rank)).astype(v.dtype)
+    h = rng.random((rank, v.shape[1])).astype(v.dtype)
+    return w, h * v.dtype.type(4 / rank * float(v.mean()))
+
+
+def level(power: NDArray[np.float32], divergence: str) -> NDArray[np.float32]:
+    """Return what is factorised of a power spectrogram: the power for `is`, else the magnitude; nowhere 0."""
+    wanted: NDArray[np.float32] = power if divergence == "is" else np.sqrt(power)
+    return wanted + max(kernels.FLOOR * wanted.mean(dtype=np.float64), kernels.SILENCE).astype(np.float32)
+
+
+def together(w: Matrix, h: Matrix, parts: int) -> NDArray[np.int64]:
+    """Return the part of each template: those whose strengths rise and fall together; numbered from low to high.
+
+    Parameters
+    ----------
+    w, h : float[bins, rank], float[rank, frames]
+    parts : int
+        0: each template is one.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    centre = (np.arange(len(w)) @ w) / np.maximum(w.sum(axis=0), np.finfo(w.dtype).tiny)
+    rank = len(centre)
+    if not parts or rank == 1:
+        groups = np.arange(rank)
+    else:
+        # Loudness in place of strength: else one loud moment would decide what is alike.
+        heard = np.sqrt(h.astype(np.float64))
+        heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        # Of all trees, `maxclust` cuts where there are `parts` branches, or fewer if some are alike.
+        groups = fcluster(linkage(heard, "average"), parts, "maxclust") - 1
+    heights = [centre[groups == group].mean() if (groups == group).any() else np.inf for group in range(groups.max() + 1)]
+    return np.argsort(np.argsort(heights))[groups].astype(np.int64)
+
+
+def frame_by_frame(power: NDArray[np.float32], known: Dictionary, iterations: int) -> NDArray[np.float32]:
+    """Return how strongly each template sounds, float32[frames, templates]: exactly what the live stage computes."""
+    columns, gram = _products(known.templates)
+    strengths = np.empty((len(power), len(known.templates)), np.float32)
+    number = DIVERGENCES.index(known.divergence)
+    kernels.activations(power, known.templates, columns, gram, number, iterations, strengths)
+    return strengths
+
+
+def _products(templates: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return np.ascontiguousarray(templates.T), templates @ templates.T
+
+
+def _power(spectra: NDArray[Any]) -> NDArray[np.float32]:
+    power: NDArray[np.float32] = spectra.real**2 + spectra.imag**2
+    return power
+
+
+def _step(factor: Matrix, above: Matrix, below: Matrix) -> None:
+    """Multiply a factor by a ratio; where there is nothing to divide by, leave it."""
+    factor *= np.divide(above, below, out=np.ones_like(factor), where=below > 0)
+
+
+def _euclidean(
+    wanted: Matrix, templates: Matrix, strengths: Matrix, _blocks: list[slice], _scratch: Matrix, _floor: Any,
+    fixed_w: bool,
+) -> None:
+    above, gram = wanted @ templates.T, templates @ templates.T
+    for _ in range(_REPEATS):
+        _step(strengths, above, strengths @ gram)
+    if fixed_w:
+        return
+    above, gram = strengths.T @ wanted, strengths.T @ strengths
+    for _ in range(_REPEATS):
+        _step(templates, above, gram @ templates)
+
+
+def _kullback_leibler(
+    wanted: Matrix, templates: Matrix, strengths: Matrix, blocks: list[slice], scratch: Matrix, floor: Any,
+    fixed_w: bool,
+) -> None:
+    above = np.zeros_like(templates)
+    total = np.broadcast_to(templates.sum(axis=1), strengths.shape)
+    for block in blocks:
+        ratio = _model(strengths[block], templates, scratch[0], floor)
+        np.divide(wanted[block], ratio, out=ratio)
+        _step(strengths[block], ratio @ templates.T, total[block])
+    if fixed_w:
+        return
+    for block in blocks:
+        ratio = _model(strengths[block], templates, scratch[0], floor)
+        np.divide(wanted[block], ratio, out=ratio)
+        above += strengths[block].T @ ratio
+    _step(templates, above, np.broadcast_to(strengths.sum(axis=0)[:, None], templates.shape))
+
+
+def _itakura_saito(
+    wanted: Matrix, templates: Matrix, strengths: Matrix, blocks: list[slice], scratch: Matrix, floor: Any,
+    fixed_w: bool,
+) -> None:
+    above, below = np.zeros_like(templates), np.zeros_like(templates)
+    for block in blocks:
+        inverse, ratio = _inverse(wanted[block], strengths[block], templates, scratch, floor)
+        _step(strengths[block], ratio @ templates.T, inverse @ templates.T)
+    if fixed_w:
+        return
+    for block in blocks:
+        inverse, ratio = _inverse(wanted[block], strengths[block], templates, scratch, floor)
+        above += strengths[block].T @ ratio
+        below += strengths[block].T @ inverse
+    _step(templates, above, below)
+
+
+def _model(strengths: Matrix, templates: Matrix, scratch: Matrix, floor: Any) -> Matrix:
+    model: Matrix = np.matmul(strengths, templates, out=scratch[: len(strengths)])
+    model += floor
+    return model
+
+
+def _inverse(
+    wanted: Matrix, strengths: Matrix, templates: Matrix, scratch: Matrix, floor: Any
+) -> tuple[Matrix, Matrix]:
+    """Return 1 / model and V / model²."""
+    inverse = _model(strengths, templates, scratch[0], floor)
+    np.reciprocal(inverse, out=inverse)
+    ratio = scratch[1][: len(inverse)]
+    np.multiply(wanted, inverse, out=ratio)
+    ratio *= inverse
+    return inverse, ratio
