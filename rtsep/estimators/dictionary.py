@@ -139,7 +139,7 @@ def combs(window: int, rate: int, split: int) -> Dictionary:
     templates = np.zeros((len(pitches), len(bins)))
     for template, pitch in zip(templates, pitches, strict=True):
         for number in range(1, _PARTIALS + 1):
-            distance = np.abs(bins - number * frequency(pitch) * window / rate)
+            distance = np.abs(bins - number * frequency(int(pitch)) * window / rate)
             template += np.where(distance < _LOBE_BINS, np.cos(np.pi / 2 * distance / _LOBE_BINS) ** 2, 0) \
                 / number**_DECAY
     return Dictionary(scaled(templates), (pitches >= split).astype(np.int64), ("low", "high"), window, rate)

@@ -83,7 +83,7 @@ class Nmf:
         spectrum = Spectrum(self.window, self.window // 4, live=self.causal)
         power = np.zeros((spectrum.count(excerpt.sound.shape[1]), spectrum.bins), np.float32)
         for sound in excerpt.sound:
-            power += _power(spectrum.analyse(sound[None])[0])
+            power += power_of(spectrum.analyse(sound[None])[0])
         if not power.any():
             raise InputError("nmf", "the recording is silent", "templates are learnt from sound")
         wanted = level(power, self.divergence).T
@@ -108,7 +108,7 @@ class Nmf:
         members = known.members.astype(np.float32)
         for channel, sound in enumerate(passage.sound):
             spectra = spectrum.analyse(sound[None])[0]
-            strengths = frame_by_frame(_power(spectra), known, self.iterations)
+            strengths = frame_by_frame(power_of(spectra), known, self.iterations)
             mask = np.empty(spectra.shape, np.float32)
             for which, name in enumerate(known.names):
                 kernels.shares(known.templates, strengths, members, len(known.names), which, mask)
@@ -230,9 +230,11 @@ def random_start(v: Matrix, rank: int) -> tuple[Matrix, Matrix]:
 
 
 def level(power: NDArray[np.float32], divergence: str) -> NDArray[np.float32]:
-    """Return what is factorised of a power spectrogram: the power for `is`, else the magnitude; nowhere 0."""
-    wanted: NDArray[np.float32] = power if divergence == "is" else np.sqrt(power)
-    return wanted + max(kernels.FLOOR * wanted.mean(dtype=np.float64), kernels.SILENCE).astype(np.float32)
+    """Return what is factorised of a power spectrogram: the power for `is`, else the magnitude; mean 1, nowhere 0."""
+    wanted: NDArray[np.float32] = power.copy() if divergence == "is" else np.sqrt(power)
+    wanted /= max(float(wanted.mean(dtype=np.float64)), float(kernels.SILENCE))
+    wanted += kernels.FLOOR
+    return wanted
 
 
 def together(w: Matrix, h: Matrix, parts: int) -> NDArray[np.int64]:
@@ -249,15 +251,15 @@ def together(w: Matrix, h: Matrix, parts: int) -> NDArray[np.int64]:
     centre = (np.arange(len(w)) @ w) / np.maximum(w.sum(axis=0), np.finfo(w.dtype).tiny)
     rank = len(centre)
     if not parts or rank == 1:
-        groups = np.arange(rank)
+        groups: NDArray[np.integer[Any]] = np.arange(rank)
     else:
         # Loudness in place of strength: else one loud moment would decide what is alike.
         heard = np.sqrt(h.astype(np.float64))
         heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        # Of all trees, `maxclust` cuts where there are `parts` branches, or fewer if some are alike.
         groups = fcluster(linkage(heard, "average"), parts, "maxclust") - 1
-    heights = [centre[groups == group].mean() if (groups == group).any() else np.inf for group in range(groups.max() + 1)]
-    return np.argsort(np.argsort(heights))[groups].astype(np.int64)
+    heights = [centre[groups == group].mean() for group in range(int(groups.max()) + 1)]
+    numbers: NDArray[np.int64] = np.argsort(np.argsort(heights)).astype(np.int64)
+    return numbers[groups]
 
 
 def frame_by_frame(power: NDArray[np.float32], known: Dictionary, iterations: int) -> NDArray[np.float32]:
@@ -273,9 +275,9 @@ def _products(templates: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
     return np.ascontiguousarray(templates.T), templates @ templates.T
 
 
-def _power(spectra: NDArray[Any]) -> NDArray[np.float32]:
-    power: NDArray[np.float32] = spectra.real**2 + spectra.imag**2
-    return power
+def power_of(spectra: NDArray[Any]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = spectra.real**2 + spectra.imag**2
+    return found
 
 
 def _step(factor: Matrix, above: Matrix, below: Matrix) -> None:
