@@ -164,6 +164,40 @@ def shares(templates, strengths, members, parts, which, mask):
         share(templates, strengths[n], members, parts, which, work, mask[n])
 
 
+def _for_both(make):
+    """Return signatures for float32 and float64."""
+    return [make(kind[:, ::1], kind) for kind in (types.float32, types.float64)]
+
+
+@signed(_for_both(lambda matrix, number: types.void(matrix, matrix, matrix, number)))
+def step(factor, above, below, tiny):
+    """Multiply a factor by above / below; where there is nothing to divide by, leave it; below `tiny` it becomes 0."""
+    for i in range(factor.shape[0]):
+        for j in range(factor.shape[1]):
+            divisor = below[i, j]
+            moved = factor[i, j] * (above[i, j] / (divisor if divisor > 0 else tiny))
+            moved = moved if divisor > 0 else factor[i, j]
+            factor[i, j] = moved if moved >= tiny else factor[i, j] * 0
+
+
+@signed(_for_both(lambda matrix, number: types.void(matrix, matrix, number)))
+def divide(wanted, model, floor):
+    """Write wanted / model over the model: what Kullback-Leibler compares."""
+    for i in range(model.shape[0]):
+        for j in range(model.shape[1]):
+            model[i, j] = wanted[i, j] / (model[i, j] + floor)
+
+
+@signed(_for_both(lambda matrix, number: types.void(matrix, matrix, matrix, number)))
+def divide_twice(wanted, model, ratio, floor):
+    """Write 1 / model over the model and wanted / model² into `ratio`: what Itakura-Saito compares."""
+    for i in range(model.shape[0]):
+        for j in range(model.shape[1]):
+            inverse = 1 / (model[i, j] + floor)
+            model[i, j] = inverse
+            ratio[i, j] = wanted[i, j] * inverse * inverse
+
+
 @entry(types.int32(types.CPointer(_NMF), types.int64))
 def nmf(state, mic):
     """Write the gains of one mic."""

@@ -89,7 +89,7 @@ def load(path: str) -> Dictionary:
         If it is none.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             made = Dictionary(
                 scaled(np.asarray(file["templates"], dtype=np.float64)), np.asarray(file["members"], dtype=np.int64),
                 tuple(str(name) for name in file["names"]), int(file["window"]), int(file["rate"]),

@@ -26,7 +26,7 @@ Matrix = NDArray[np.floating[Any]]
 
 _BLOCK_FRAMES = 256   # whose model and ratio stay in a processor's second cache
 _LEARNING = 100       # iterations: templates take longer to settle than their strengths
-_REPEATS = 3          # Euclidean updates of a factor in a row: the products with V, which cost most, stay the same
+_REPEATS = 2          # Euclidean updates of a factor in a row: the products with V, which cost most, stay the same
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Nmf:
         wanted = level(power, self.divergence).T
         start = random_start(wanted, self.rank)
         spectra, strengths = factorise(wanted, *start, self.divergence, _LEARNING)
-        strengths *= spectra.sum(axis=0)[:, None]
+        strengths *= np.linalg.norm(spectra, axis=0)[:, None]   # as strong as they are heard
         members = together(spectra, strengths, self.parts)
         names = tuple(f"part {number + 1}" for number in range(self.parts or self.rank))
         self._learnt = Dictionary(
@@ -193,21 +193,13 @@ def factorise(
     doi:10.1162/NECO_a_00256. Itakura-Saito without the square root of the MM algorithm: the steps of
     Févotte & Idier's ME algorithm, Neural Computation 2011, doi:10.1162/NECO_a_00168, which do not increase it either.
     """
-    # Rows are frames: a block of frames goes through all steps while it is in the cache.
-    wanted = np.ascontiguousarray(v.T)
-    templates = np.array(w.T, dtype=v.dtype, order="C")
-    strengths = np.array(h.T, dtype=v.dtype, order="C")
-    tiny = np.finfo(v.dtype).tiny
-    floor = v.dtype.type(max(float(wanted.mean()) * np.finfo(v.dtype).eps, tiny))
-    blocks = [slice(first, first + _BLOCK_FRAMES) for first in range(0, len(wanted), _BLOCK_FRAMES)]
-    scratch = np.empty((2, min(_BLOCK_FRAMES, len(wanted)), wanted.shape[1]), v.dtype)
-    update = {"euclidean": _euclidean, "kl": _kullback_leibler, "is": _itakura_saito}[divergence]
+    if not v.any():
+        return w.astype(v.dtype), np.zeros_like(h, dtype=v.dtype)
+    work = _Factors(v, w, h)
+    update = {"euclidean": work.euclidean, "kl": work.kullback_leibler, "is": work.itakura_saito}[divergence]
     for _ in range(iterations):
-        update(wanted, templates, strengths, blocks, scratch, floor, fixed_w)
-        strengths[strengths < tiny] = 0
-        if not fixed_w:
-            templates[templates < tiny] = 0
-    return templates.T, strengths.T
+        update(fixed_w)
+    return work.templates.T, work.strengths.T
 
 
 def loss(v: Matrix, w: Matrix, h: Matrix, divergence: str) -> float:
@@ -240,26 +232,35 @@ def level(power: NDArray[np.float32], divergence: str) -> NDArray[np.float32]:
 def together(w: Matrix, h: Matrix, parts: int) -> NDArray[np.int64]:
     """Return the part of each template: those whose strengths rise and fall together; numbered from low to high.
 
+    Ward's hierarchical clustering of the normalised strengths, each weighted by its energy, so that a faint template
+    goes to what it is most like and does not make a part.
+
     Parameters
     ----------
     w, h : float[bins, rank], float[rank, frames]
     parts : int
         0: each template is one.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-
-    centre = (np.arange(len(w)) @ w) / np.maximum(w.sum(axis=0), np.finfo(w.dtype).tiny)
-    rank = len(centre)
-    if not parts or rank == 1:
-        groups: NDArray[np.integer[Any]] = np.arange(rank)
-    else:
-        # Loudness in place of strength: else one loud moment would decide what is alike.
-        heard = np.sqrt(h.astype(np.float64))
-        heard /= np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        groups = fcluster(linkage(heard, "average"), parts, "maxclust") - 1
-    heights = [centre[groups == group].mean() for group in range(int(groups.max()) + 1)]
-    numbers: NDArray[np.int64] = np.argsort(np.argsort(heights)).astype(np.int64)
-    return numbers[groups]
+    rank = w.shape[1]
+    tiny = np.finfo(np.float64).tiny
+    centre = (np.arange(len(w)) @ w) / np.maximum(w.sum(axis=0), tiny)
+    energy = np.maximum((h.astype(np.float64) ** 2).sum(axis=1), tiny)
+    heard = h / np.sqrt(energy)[:, None]
+    groups = [[r] for r in range(rank)]
+    while len(groups) > (parts or rank):
+        apart = ((heard[:, None] - heard[None]) ** 2).sum(axis=2)
+        cost = apart * energy[:, None] * energy[None] / (energy[:, None] + energy[None])
+        cost[np.tril_indices(len(groups))] = np.inf
+        one, other = np.unravel_index(int(cost.argmin()), cost.shape)
+        both = energy[one] + energy[other]
+        heard[one] = (heard[one] * energy[one] + heard[other] * energy[other]) / both
+        energy[one] = both
+        groups[one] += groups.pop(other)
+        heard, energy = np.delete(heard, other, 0), np.delete(energy, other)
+    members = np.empty(rank, np.int64)
+    for number, group in enumerate(sorted(groups, key=lambda group: float(centre[group].mean()))):
+        members[group] = number
+    return members
 
 
 def frame_by_frame(power: NDArray[np.float32], known: Dictionary, iterations: int) -> NDArray[np.float32]:
@@ -276,78 +277,76 @@ def _products(templates: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
 
 
 def power_of(spectra: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the power of every bin."""
     found: NDArray[np.float32] = spectra.real**2 + spectra.imag**2
     return found
 
 
-def _step(factor: Matrix, above: Matrix, below: Matrix) -> None:
-    """Multiply a factor by a ratio; where there is nothing to divide by, leave it."""
-    factor *= np.divide(above, below, out=np.ones_like(factor), where=below > 0)
+class _Factors:
+    """The matrices of a factorisation, rows for columns: a block of frames goes through all steps in the cache."""
 
+    def __init__(self, v: Matrix, w: Matrix, h: Matrix) -> None:
+        self.wanted = np.ascontiguousarray(v.T)
+        self.templates = np.array(w.T, dtype=v.dtype, order="C")
+        self.strengths = np.array(h.T, dtype=v.dtype, order="C")
+        count, bins = self.wanted.shape
+        self._blocks = [slice(first, min(first + _BLOCK_FRAMES, count)) for first in range(0, count, _BLOCK_FRAMES)]
+        self._scratch = np.empty((2, min(_BLOCK_FRAMES, count), bins), v.dtype)
+        self._tiny = np.finfo(v.dtype).tiny
+        self._floor = v.dtype.type(float(v.mean()) * np.finfo(v.dtype).eps)
 
-def _euclidean(
-    wanted: Matrix, templates: Matrix, strengths: Matrix, _blocks: list[slice], _scratch: Matrix, _floor: Any,
-    fixed_w: bool,
-) -> None:
-    above, gram = wanted @ templates.T, templates @ templates.T
-    for _ in range(_REPEATS):
-        _step(strengths, above, strengths @ gram)
-    if fixed_w:
-        return
-    above, gram = strengths.T @ wanted, strengths.T @ strengths
-    for _ in range(_REPEATS):
-        _step(templates, above, gram @ templates)
+    def euclidean(self, fixed_w: bool) -> None:
+        above, gram = self.wanted @ self.templates.T, self.templates @ self.templates.T
+        for _ in range(_REPEATS):
+            kernels.step(self.strengths, above, self.strengths @ gram, self._tiny)
+        if fixed_w:
+            return
+        above, gram = self.strengths.T @ self.wanted, self.strengths.T @ self.strengths
+        for _ in range(_REPEATS):
+            kernels.step(self.templates, above, gram @ self.templates, self._tiny)
 
+    def kullback_leibler(self, fixed_w: bool) -> None:
+        total = self.templates.sum(axis=1)
+        for block in self._blocks:
+            strengths = self.strengths[block]
+            below = np.tile(total, (len(strengths), 1))
+            kernels.step(strengths, self._ratio(block) @ self.templates.T, below, self._tiny)
+        if fixed_w:
+            return
+        above = np.zeros_like(self.templates)
+        for block in self._blocks:
+            above += self.strengths[block].T @ self._ratio(block)
+        below = np.repeat(self.strengths.sum(axis=0)[:, None], above.shape[1], axis=1)
+        kernels.step(self.templates, above, below, self._tiny)
 
-def _kullback_leibler(
-    wanted: Matrix, templates: Matrix, strengths: Matrix, blocks: list[slice], scratch: Matrix, floor: Any,
-    fixed_w: bool,
-) -> None:
-    above = np.zeros_like(templates)
-    total = np.broadcast_to(templates.sum(axis=1), strengths.shape)
-    for block in blocks:
-        ratio = _model(strengths[block], templates, scratch[0], floor)
-        np.divide(wanted[block], ratio, out=ratio)
-        _step(strengths[block], ratio @ templates.T, total[block])
-    if fixed_w:
-        return
-    for block in blocks:
-        ratio = _model(strengths[block], templates, scratch[0], floor)
-        np.divide(wanted[block], ratio, out=ratio)
-        above += strengths[block].T @ ratio
-    _step(templates, above, np.broadcast_to(strengths.sum(axis=0)[:, None], templates.shape))
+    def itakura_saito(self, fixed_w: bool) -> None:
+        for block in self._blocks:
+            ratio, inverse = self._ratios(block)
+            above, below = ratio @ self.templates.T, inverse @ self.templates.T
+            kernels.step(self.strengths[block], above, below, self._tiny)
+        if fixed_w:
+            return
+        above, below = np.zeros_like(self.templates), np.zeros_like(self.templates)
+        for block in self._blocks:
+            ratio, inverse = self._ratios(block)
+            above += self.strengths[block].T @ ratio
+            below += self.strengths[block].T @ inverse
+        kernels.step(self.templates, above, below, self._tiny)
 
+    def _model(self, block: slice) -> Matrix:
+        out = self._scratch[0, : block.stop - block.start]
+        model: Matrix = np.matmul(self.strengths[block], self.templates, out=out)
+        return model
 
-def _itakura_saito(
-    wanted: Matrix, templates: Matrix, strengths: Matrix, blocks: list[slice], scratch: Matrix, floor: Any,
-    fixed_w: bool,
-) -> None:
-    above, below = np.zeros_like(templates), np.zeros_like(templates)
-    for block in blocks:
-        inverse, ratio = _inverse(wanted[block], strengths[block], templates, scratch, floor)
-        _step(strengths[block], ratio @ templates.T, inverse @ templates.T)
-    if fixed_w:
-        return
-    for block in blocks:
-        inverse, ratio = _inverse(wanted[block], strengths[block], templates, scratch, floor)
-        above += strengths[block].T @ ratio
-        below += strengths[block].T @ inverse
-    _step(templates, above, below)
+    def _ratio(self, block: slice) -> Matrix:
+        """Return V / model."""
+        model = self._model(block)
+        kernels.divide(self.wanted[block], model, self._floor)
+        return model
 
-
-def _model(strengths: Matrix, templates: Matrix, scratch: Matrix, floor: Any) -> Matrix:
-    model: Matrix = np.matmul(strengths, templates, out=scratch[: len(strengths)])
-    model += floor
-    return model
-
-
-def _inverse(
-    wanted: Matrix, strengths: Matrix, templates: Matrix, scratch: Matrix, floor: Any
-) -> tuple[Matrix, Matrix]:
-    """Return 1 / model and V / model²."""
-    inverse = _model(strengths, templates, scratch[0], floor)
-    np.reciprocal(inverse, out=inverse)
-    ratio = scratch[1][: len(inverse)]
-    np.multiply(wanted, inverse, out=ratio)
-    ratio *= inverse
-    return inverse, ratio
+    def _ratios(self, block: slice) -> tuple[Matrix, Matrix]:
+        """Return V / model² and 1 / model."""
+        inverse = self._model(block)
+        ratio = self._scratch[1, : len(inverse)]
+        kernels.divide_twice(self.wanted[block], inverse, ratio, self._floor)
+        return ratio, inverse

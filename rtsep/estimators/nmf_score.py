@@ -26,6 +26,7 @@ Matrix = NDArray[np.floating[Any]]
 
 _WHOLE_SECONDS = 100   # an excerpt shorter than this is all of the recording (`Separator.fit`)
 _UNSURE = np.float32(1e-6)   # weight of a part that plays a pitch, but not now: counts where no part plays it now
+_LITTLE = 1e-6               # added to every bin of the model, as a share of its mean: shared out evenly
 
 
 @dataclass
@@ -152,11 +153,11 @@ class Informed:
             else:
                 strengths = h
             everyone = strengths.T @ w.T
-            little = max(float(everyone.mean()) * 1e-6, np.finfo(np.float32).tiny)
+            little = np.float32(max(float(everyone.mean()) * _LITTLE, float(np.finfo(np.float32).tiny)))
             everyone += little
             for name, weight in weights.items():
                 mask = (strengths * weight).T @ w.T
-                mask += little / len(weights)
+                mask += little / np.float32(len(weights))
                 mask /= everyone
                 parts[name][channel] = spectrum.resynthesise((mask * spectra)[None], frames)[0]
         return parts

@@ -46,14 +46,14 @@ def _grown(divergence: str) -> Measured:
 
 def _error() -> Measured:
     v, w, h = _product()
-    (ours, theirs), seconds = timed(lambda: factorise(v, w, h, "euclidean", 100))
+    (spectra, strengths), seconds = timed(lambda: factorise(v, w, h, "euclidean", 100))
     reference = ""
     if version("scikit-learn"):
         scikit(v, w, h, "euclidean", 1)   # imports
         product, cost = timed(lambda: scikit(v, w, h, "euclidean", 100))
         error = np.linalg.norm(v - product[0] @ product[1]) / np.linalg.norm(v)
         reference = f"{version('scikit-learn')} (mu): {error:.3f}, {cost:.3f} s; here {seconds:.3f} s"
-    return Measured(float(np.linalg.norm(v - ours @ theirs) / np.linalg.norm(v)), reference=reference)
+    return Measured(float(np.linalg.norm(v - spectra @ strengths) / np.linalg.norm(v)), reference=reference)
 
 
 def scikit(v: Matrix, w: Matrix, h: Matrix, divergence: str, iterations: int) -> tuple[Matrix, Matrix]:
@@ -162,8 +162,9 @@ def _zeros(divergence: str) -> Measured:
     if divergence == "euclidean" and version("libfmp"):
         from libfmp.c8 import nmf
 
-        nmf(v[:40, :40], w.shape[1], L=1, W=w[:40], H=h[:, :40])   # compiles
-        theirs, their_cost = timed(lambda: nmf(v, w.shape[1], thresh=0.0, L=50, W=w, H=h))
+        wide = [matrix.astype(np.float64) for matrix in (v, w, h)]   # it takes nothing else
+        nmf(wide[0], w.shape[1], 0.0, 1, *wide[1:])                  # compiles
+        theirs, their_cost = timed(lambda: nmf(wide[0], w.shape[1], 0.0, 50, *wide[1:]))
         reference = f"{version('libfmp')}: {filled(theirs[:2])}, {their_cost / seconds:.3f} s/s"
     return Measured(float(filled(found)), cost / seconds, reference)
 
