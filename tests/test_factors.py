@@ -205,6 +205,7 @@ def test_templates_are_read_at_another_rate() -> None:
     other = known.fitted(1024, 48000)
     assert other.templates.shape == (49, 513)
     np.testing.assert_allclose(other.templates.sum(axis=1), 1, rtol=1e-5)
+    assert not other.templates[:, -(-22050 * 1024 // 48000) :].any()   # of what is above, nothing is known
     peaks = [template[: 4 * 20].argmax() for template in other.templates[-12:]]
     pitches = [dictionary.frequency(pitch) for pitch in range(73, 85)]
     np.testing.assert_allclose(np.array(peaks) * 48000 / 1024, pitches, atol=48000 / 1024)

@@ -265,7 +265,9 @@ def test_where_nothing_is_played_all_parts_get_the_same(midi: Callable[..., str]
     for part in parts.values():
         np.testing.assert_array_equal(part, noise / 2)
     assert not any(part.any() for part in system.separate(passage(np.zeros((1, sts.RATE)))).values())
-    # Silence has taught nothing: what comes next is separated as well.
+    # Neither has taught anything.
+    assert system._model is not None
+    assert not system._model._learnt
     assert sts.sdr(PIECE.left, system.separate(passage(MIX))["left"][0]) > 10
 
 

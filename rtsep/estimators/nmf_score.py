@@ -134,7 +134,7 @@ class Informed:
         times = (passage.first + np.arange(len(power)) * spectrum.hop - spectrum.window / 2) / self._rate
         pitches = self._played(times)
         parts = {name: np.empty_like(passage.sound) for name in self._groups}
-        if not pitches:
+        if not pitches or not power.any():   # nothing is known, or nothing can be learnt
             for part in parts.values():
                 np.multiply(passage.sound, np.float32(1 / len(parts)), out=part)
             return parts
@@ -142,8 +142,7 @@ class Informed:
         w, h = factorise(level(power, self._divergence).T, w, h, self._divergence, self._iterations)
         each = 2 if self._onsets else 1
         for row, pitch in enumerate(pitches):
-            if w[:, each * row : each * (row + 1)].any(axis=0).all():
-                self._learnt[pitch] = w[:, each * row : each * (row + 1)].copy()
+            self._learnt[pitch] = w[:, each * row : each * (row + 1)].copy()
         weights = {name: weight.repeat(each, axis=0) for name, weight in self._weights(pitches, times).items()}
         for channel, sound in enumerate(passage.sound):
             spectra = spectrum.analyse(sound[None])[0]
