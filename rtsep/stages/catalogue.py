@@ -114,6 +114,18 @@ STAGES = {
         ),
 
         # factors
+        StageSpec(
+            "nmf", "rtsep.estimators.nmf", "NmfLive",
+            (
+                *_FRAMES,
+                Option("templates", str, "combs", "A file of templates, or combs: one for each semitone."),
+                Option("split", int, 60, "MIDI pitch from which on combs are high.", 37, 84),
+                Option("iterations", int, 20, "Updates in each frame.", 1, 100),
+            ),
+            (*_RANGE, Param("keep", "", 0.0, 63.0, 0.0, True,
+                            "Number of the part that is heard: of combs, 0 low and 1 high.")),
+            "keeps one group of known spectra of each mic",
+        ),
 
         # templates
         StageSpec(
