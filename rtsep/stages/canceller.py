@@ -68,7 +68,7 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 50000,
+    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 35000,
                  start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
@@ -229,6 +229,8 @@ class Canceller(Stage):
             "lowpass": aligned(len(lowpass)), **{name: aligned((k, r.RING * r.CHUNK)) for name in ("x", "y")},
             **{name: aligned((r.MEMORY, k, r.ROW)) for name in ("y_re", "y_im")}, "improved": aligned((k, rounds)),
             "weights": aligned((r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
+            "powers": aligned((k, r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
+            **{name: aligned((parts, k, k, r.PART_ROW)) for name in ("change_re", "change_im")},
             **{name: aligned(rounds) for name in ("error", "image", "weighted")},
             **{name: aligned((k, k, r.TAPS)) for name in ("new", "anchor")},
             "prior_variance": aligned(r.TAPS), "variance": aligned((k, r.TAPS)), "doubt": aligned((k, k)),
