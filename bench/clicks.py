@@ -14,7 +14,7 @@ import numpy as np
 from rtsep.bench import cases, clicks
 
 FADER_DB, FADER_SECONDS = -4.0, 9.0
-PLANTED = 0.03
+PLANTED = 0.1   # -20 dBFS
 
 
 def main() -> None:

@@ -198,7 +198,7 @@ class Canceller(Stage):
             **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin")},
             "balance": aligned((k, k), np.float64),
             **{name: aligned(k, np.float64) for name in ("power", "loud", "psi", "level", "peak")},
-            **{name: aligned((2, k), np.float64) for name in ("agree", "own")},
+            **{name: aligned((3, k), np.float64) for name in ("agree", "own")},
             **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored")},
         }
         for name, array in self._guarded.items():
