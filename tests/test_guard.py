@@ -44,6 +44,19 @@ def test_bleed_is_taken_in_full() -> None:
     assert np.all(np.asarray(si_sdr(s[:, late].astype(np.float32), out[:, late])) > 18)
 
 
+@pytest.mark.parametrize(("agreement", "share"), [(1.0, 1.0), (0.8, 1.0), (0.7, 0.6), (0.55, 0.0), (-0.5, 0.0)])
+def test_a_mic_whose_loud_blocks_disagree_is_given_less(agreement: float, share: float) -> None:
+    """What all blocks agree on, counted by 1 / power, does not help where the loud ones say otherwise."""
+    stage = Canceller(taps=1024, refine=0)
+    stage.prepare(Format(RATE, 2))
+    stage.reset()
+    stage._guarded["agree"][:] = stage._guarded["own"][:] = 1.0
+    stage._guarded["agree"][2] = agreement
+    stage._guarded["level"][:] = 1e-3
+    guard._decide_shares(stage._guard[0], 0)
+    np.testing.assert_allclose(stage._keep["shares"][0], share, atol=1e-6)
+
+
 def test_clean_microphones_stay_clean() -> None:
     s = noise(3, 4, 1).astype(np.float32)
     _, out = run(s)

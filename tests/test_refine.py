@@ -116,7 +116,7 @@ def test_weights_are_the_smoothed_power_s_inverse() -> None:
     frames = 4 * r.FRAMES_PER_CHUNK - 1
     stage._refined["since"][1] = (r.RING - 2) * r.CHUNK + 3 * 512
     for first in range(0, frames, 5):
-        refine_solve.weigh_powers(s, first, min(5, frames - first))
+        refine_solve.take_powers(s, first, min(5, frames - first), 1)
     refine_solve.weigh(s, frames)
     smooth = ndimage.uniform_filter(powers(np.roll(y[1], 2 * r.CHUNK), frames), 3, mode="nearest")
     floor = 1e-2 * smooth.mean(axis=0) + 1e-4 * smooth.mean() + 1e-9
@@ -125,27 +125,38 @@ def test_weights_are_the_smoothed_power_s_inverse() -> None:
     np.testing.assert_allclose(stage._refined["weights"][:frames, : r.FRAME // 2 + 1], truth, rtol=1e-3)
 
 
-@pytest.mark.parametrize("root", [False, True])
-def test_weighing_frames_is_a_windowed_filter(root: bool) -> None:
+def test_weighing_frames_is_a_windowed_filter() -> None:
     stage = prepared(2)
     s = stage._refinement[0]
-    y = filled(stage)[1]
     rng = np.random.default_rng(1)
     s["first"], s["chunks"], frames = 5, 3, 3 * r.FRAMES_PER_CHUNK - 1
     weights = stage._refined["weights"]
     weights[:] = rng.uniform(0, 3, weights.shape)
-    source = y[1, 5 * r.CHUNK : 8 * r.CHUNK]
-    if not root:
-        source = stage._refined["image"][: 3 * r.CHUNK] = rng.standard_normal(3 * r.CHUNK).astype(np.float32)
+    source = stage._refined["image"][: 3 * r.CHUNK] = rng.standard_normal(3 * r.CHUNK).astype(np.float32)
     for first in range(0, frames, 8):
-        refine_solve.weigh_frames(s, first, min(8, frames - first), 1 if root else -1)
+        refine_solve.weigh_frames(s, first, min(8, frames - first))
     window = np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME)
     truth = np.zeros(3 * r.CHUNK)
     for f in range(frames):
         part = slice(512 * f, 512 * f + r.FRAME)
         w = weights[f, : r.FRAME // 2 + 1].astype(float)
-        truth[part] += window * np.fft.irfft(np.fft.rfft(window * source[part]) * (np.sqrt(w) if root else w))
+        truth[part] += window * np.fft.irfft(np.fft.rfft(window * source[part]) * w)
     assert relative(stage._refined["weighted"][: 3 * r.CHUNK], truth) < 1e-5
+
+
+def test_a_neighbour_counts_where_the_mic_s_own_source_rests() -> None:
+    stage = prepared(2)
+    s = stage._refinement[0]
+    y = filled(stage)[1]
+    rng = np.random.default_rng(1)
+    s["first"], s["chunks"], frames = 0, 3, 3 * r.FRAMES_PER_CHUNK - 1
+    weights = stage._refined["weights"]
+    weights[:] = rng.uniform(0, 3, weights.shape)
+    for first in range(0, frames, 8):
+        refine_solve.take_powers(s, first, min(8, frames - first), 1)
+    refine_solve.weigh_neighbour(s, frames, 1)
+    truth = np.sum(weights[:frames, : r.FRAME // 2 + 1] * powers(y[1].astype(float), frames), axis=0)
+    np.testing.assert_allclose(stage._refined["sum_re"][: r.FRAME // 2 + 1], truth, rtol=1e-3)
 
 
 @pytest.mark.parametrize("anchored", [0, 1])
@@ -195,15 +206,11 @@ def test_the_preconditioner_inverts_the_autoregressive_matrix(taps: int) -> None
     s = stage._refinement[0]
     rng = np.random.default_rng(5)
     reach = int(s["reach"])
-    stage._refined["weighted"][: 3 * r.CHUNK] = signal.lfilter([1], [1, -1.6, 0.8], rng.standard_normal(3 * r.CHUNK))
     stage._refined["variance"][1] = 1e-3
     s["mic"] = 0
-    for chunk in range(3):
-        refine_solve.correlate_chunk(s, chunk)
-    power = stage._refined["sum_re"][: r.BINS].astype(float)
-    cut = stage._refined["weighted"][: 3 * r.CHUNK].astype(float).reshape(3, r.CHUNK)
-    np.testing.assert_allclose(power, np.sum(np.abs(np.fft.rfft(cut, r.SIZE)) ** 2, axis=0), rtol=1e-3,
-                               atol=1e-6 * power.max())
+    heard = signal.lfilter([1], [1, -1.6, 0.8], rng.standard_normal(12 * r.CHUNK))
+    power = powers(heard, 23).sum(axis=0)
+    stage._refined["sum_re"][: r.FRAME // 2 + 1] = power
     refine_solve.prepare_preconditioner(s, 1)
     residual = stage._refined["residual"][1]
     residual[:reach] = rng.standard_normal(reach)
@@ -220,7 +227,7 @@ def test_the_preconditioner_inverts_the_autoregressive_matrix(taps: int) -> None
     assert relative(stage._refined["solved"][1, :reach], truth[:reach]) < 1e-3
     assert not stage._refined["solved"][1, reach:].any()
     # What is left unknown of the prior, in the Kalman filter's bins.
-    density = ndimage.uniform_filter1d(np.pad(power, 16, mode="reflect"), 33)[16:-16][::32][:100]
+    density = ndimage.uniform_filter1d(np.pad(power, 2, mode="reflect"), 4)[2:-2][::4][:100]
     np.testing.assert_allclose(stage._refined["unknown"][0, 1, 1:100], 1 / (1 + 1e-3 * density[1:]), rtol=0.1)
 
 
@@ -339,7 +346,7 @@ def test_every_step_lowers_the_objective_towards_its_least(k: int, anchored: int
             course.append([objectives[-1](stage._refined["new"][s["mic"]])])
         elif s["phase"] == refine._SOLVE != phase and s["step"] > 0:
             course[-1].append(objectives[-1](stage._refined["new"][s["mic"]]))
-        elif s["phase"] in (refine._POWERS, refine._FRESH) and phase == refine._GATHER:
+        elif s["phase"] in (refine._WEIGH, refine._FRESH) and phase == refine._GATHER:
             course[-1].append(objectives[-1](stage._refined["new"][s["mic"] - 1]))
         phase = int(s["phase"])
     assert [o.mic for o in objectives] == list(range(k))
@@ -386,7 +393,8 @@ def test_what_is_not_changed_comes_back_unchanged() -> None:
     refine_adopt.lower(s, 0, 1)
     low = stage._low_rate(before)[0, 1]
     assert relative(stage._refined["new"][0, 1], low.astype(float)) < 1e-5
-    refine_adopt.blend(s, 0, 1, np.float32(1))
+    refine_adopt.compare_paths(s, 0, 1)
+    refine_adopt.blend(s, 0, np.float32(1))
     after = stage.paths
     np.testing.assert_array_equal(after[1, 0], before[1, 0])
     change = np.abs(np.fft.rfft(after[0, 1] - before[0, 1]))
@@ -405,7 +413,8 @@ def test_a_new_path_is_blended_in_by_its_share_and_mask() -> None:
     new[:1000] = rng.standard_normal(1000) * np.exp(-np.arange(1000) / 200)
     s["mic"] = 0
     refine_adopt.set_mask(s, r.BAND_EDGES, np.array([1, 0, 1, 0]))
-    refine_adopt.blend(s, 0, 1, np.float32(0.25))
+    refine_adopt.compare_paths(s, 0, 1)
+    refine_adopt.blend(s, 0, np.float32(0.25))
     wanted = np.fft.rfft(new.astype(float), r.SIZE)
     got = np.fft.rfft(stage.paths[0, 1].astype(float), 4 * r.SIZE)[: r.BINS]
     hz = np.arange(r.BINS) * 12000 / r.SIZE

@@ -6,7 +6,8 @@
 
 tends to 1 where b is bleed, and to 0 where it is the noise of learning: the Wiener factor of b. Much below 1 it also
 means that b follows the mic's own sound. The share of the canceller that a mic is given rises from 0 at rho = LEAST
-to 1 at rho = ENOUGH. A mic that nothing is heard of is left alone.
+to 1 at rho = ENOUGH; and from LEAST_LOUD to ENOUGH_LOUD of the same with all samples counted alike, which the mic's own
+loud passages decide: there a wrong path costs most. A mic that nothing is heard of is left alone.
 
 *Which pairs.* Two mics on one source have nothing to tell each other: what the one predicts in the other is the wanted
 sound. They are coherent in all bands at about one level, and so no pair learns before it has been seen incoherent.
@@ -29,6 +30,7 @@ from .memory import pointer, samples
 LINES = 96               # most bins of a spectrum that are compared
 BANDS = 12
 LEAST, ENOUGH = 0.3, 0.5
+LEAST_LOUD, ENOUGH_LOUD = 0.55, 0.8   # the same, where loud blocks count more: there the mic's own sound is at stake
 CAP = 1.8                # times the rho of the last half second: beyond 2 the output would be louder than the input
 INCOHERENT, COHERENT = 0.6, 0.7  # a pair is freed below, barred above
 FIRST_BLOCKS = 8        # blocks in which both sound, before a pair is judged
@@ -51,7 +53,7 @@ GUARD = np.dtype([
     ("freed", np.int64),                             # int64[k, k]: 1: mic i may learn from mic j
     ("twin", np.int64),                              # int64[k, k]: 1: two mics on one source
     ("power", np.int64), ("loud", np.int64),         # float64[k]: of the lines, now, and of late at most
-    ("agree", np.int64), ("own", np.int64),          # float64[2, k]: <x, b>, <b, b>; slow and fast
+    ("agree", np.int64), ("own", np.int64),          # float64[3, k]: <x, b>, <b, b>; slow, fast, slow unweighted
     ("psi", np.int64), ("level", np.int64),          # float64[k]: power of x, smoothed a little and much
     ("peak", np.int64), ("clipped", np.int64),       # float64[k]: of late; int64[k]: blocks until it counts as clean
     ("silent", np.int64),                            # int64[k]
@@ -70,8 +72,8 @@ def _measure(g, c, m):
     k = g.channels
     heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
     cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
-    agree = carray(pointer(g.agree), (2, k), np.float64)
-    own = carray(pointer(g.own), (2, k), np.float64)
+    agree = carray(pointer(g.agree), (3, k), np.float64)
+    own = carray(pointer(g.own), (3, k), np.float64)
     psi = carray(pointer(g.psi), (k,), np.float64)
     level = carray(pointer(g.level), (k,), np.float64)
     peak = carray(pointer(g.peak), (k,), np.float64)
@@ -115,14 +117,16 @@ def _measure(g, c, m):
         own[0, i] = g.slow * own[0, i] + weight * bb
         agree[1, i] = g.fast * agree[1, i] + xb
         own[1, i] = g.fast * own[1, i] + bb
+        agree[2, i] = g.slow * agree[2, i] + xb
+        own[2, i] = g.slow * own[2, i] + bb
 
 
 @kernel
 def _decide_shares(g, m):
     """Write the share of the canceller that each mic is given."""
     k = g.channels
-    agree = carray(pointer(g.agree), (2, k), np.float64)
-    own = carray(pointer(g.own), (2, k), np.float64)
+    agree = carray(pointer(g.agree), (3, k), np.float64)
+    own = carray(pointer(g.own), (3, k), np.float64)
     level = carray(pointer(g.level), (k,), np.float64)
     silent = carray(pointer(g.silent), (k,), np.int64)
     anchored = carray(pointer(g.anchored), (k,), np.int64)
@@ -131,6 +135,8 @@ def _decide_shares(g, m):
         silent[i] = 1 if level[i] < SILENT else 0
         rho = agree[0, i] / (own[0, i] + 1e-9)
         given = min(max((rho - LEAST) / (ENOUGH - LEAST), 0.0), 1.0)
+        loud = agree[2, i] / (own[2, i] + 1e-12)
+        given = min(given, max((loud - LEAST_LOUD) / (ENOUGH_LOUD - LEAST_LOUD), 0.0))
         given = min(given, max(CAP * agree[1, i] / (own[1, i] + 1e-12), 0.0))
         if anchored[i]:
             given = 1.0     # a soundcheck says so, and nothing has moved: players in unison do not change that

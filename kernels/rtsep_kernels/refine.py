@@ -9,13 +9,14 @@ samples live and offline. See `refine_solve` for the mathematics, `refine_adopt`
 import numpy as np
 from numba import carray
 
-from .canceller import BLOCK, HISTORY
+from .canceller import BLOCK, GROUPS, HISTORY
 from .jit import kernel
 from .memory import pointer, samples
 from .refine_adopt import (
     believe,
     blend,
     compare,
+    compare_paths,
     drop_anchor,
     forget_older_half,
     has_moved,
@@ -32,7 +33,6 @@ from .refine_solve import (
     back_project_chunk,
     begin_descent,
     begin_error_chunk,
-    correlate_chunk,
     descend,
     expect,
     first_direction,
@@ -42,11 +42,12 @@ from .refine_solve import (
     next_direction,
     precondition,
     prepare_preconditioner,
+    take_powers,
     transform_chunk,
     transform_filters,
     weigh,
     weigh_frames,
-    weigh_powers,
+    weigh_neighbour,
 )
 from .refine_state import (
     BAND_EDGES,
@@ -63,9 +64,9 @@ from .refine_state import (
     TAPS,
 )
 
-# Phases of a round, in order; those from _POWERS to _NEXT for each mic.
-(_IDLE, _LOWER, _SPECTRA, _POWERS, _WEIGH, _ROOTS, _CORRELATE, _PREPARE, _FILTERS, _ERROR, _WEIGHT, _BACK, _GATHER,
- _SOLVE, _DIRECTION, _IMAGE, _FRESH, _TRY_FILTERS, _TRY, _JUDGE, _BLEND, _COMMIT) = range(22)
+# Phases of a round, in order; those from _WEIGH to _IMAGE for each mic.
+(_IDLE, _LOWER, _SPECTRA, _POWERS, _WEIGH, _PREPARE, _FILTERS, _ERROR, _WEIGHT, _BACK, _GATHER, _SOLVE, _DIRECTION,
+ _IMAGE, _FRESH, _TRY_FILTERS, _TRY, _JUDGE, _CHANGE, _BLEND, _COMMIT) = range(21)
 _WIDE = 2500      # thousands of operations of a transform of 32768 points
 _PARTS = 32 * 55  # of those of all partitions
 _SIMPLE = 120      # of one pass over a path, or a chunk
@@ -154,7 +155,7 @@ def _begin_mic(s):
             mask[b] = np.float32(0)
         s.mic += 1
     s.step = 0
-    return _enter(s, _POWERS if s.mic < s.channels else _FRESH)
+    return _enter(s, _WEIGH if s.mic < s.channels else _FRESH)
 
 
 @kernel
@@ -169,41 +170,19 @@ def _skip_self(s):
 def _weights_step(s):
     """Do one piece of the phases that make the weights and the preconditioner."""
     frames = s.chunks * FRAMES_PER_CHUNK - 1
-    if s.phase == _POWERS:
-        count = min(FRAMES_AT_ONCE, frames - s.index)
-        weigh_powers(s, s.index, count)
-        s.index += count
-        if s.index >= frames:
-            _enter(s, _WEIGH)
-        return count * FFT_FRAME
     if s.phase == _WEIGH:
         weigh(s, frames)
         for j in range(s.channels):
             if j != s.mic:
                 expect(s, j)
-        _enter(s, _ROOTS)
+        _enter(s, _PREPARE)
         return frames * 10
-    if s.phase == _ROOTS:
-        if not _skip_self(s):
-            return _enter(s, _FILTERS)
-        count = min(FRAMES_AT_ONCE, frames - s.index)
-        weigh_frames(s, s.index, count, s.other)
-        s.index += count
-        if s.index >= frames:
-            s.index = 0
-            s.phase = _CORRELATE
-        return count * 2 * FFT_FRAME
-    if s.phase == _CORRELATE:
-        correlate_chunk(s, s.index)
-        s.index += 1
-        if s.index >= s.chunks:
-            s.phase = _PREPARE
-        return FFT
+    if not _skip_self(s):
+        return _enter(s, _FILTERS)
+    weigh_neighbour(s, frames, s.other)
     prepare_preconditioner(s, s.other)
     s.other += 1
-    s.index = 0
-    s.phase = _ROOTS
-    return 4 * FFT
+    return frames + 3 * FFT
 
 
 @kernel
@@ -226,7 +205,7 @@ def _project_step(s):
     if s.phase == _WEIGHT:
         frames = s.chunks * FRAMES_PER_CHUNK - 1
         count = min(FRAMES_AT_ONCE, frames - s.index)
-        weigh_frames(s, s.index, count, -1)
+        weigh_frames(s, s.index, count)
         s.index += count
         if s.index >= frames:
             _enter(s, _BACK)
@@ -321,7 +300,7 @@ def _judge_step(s):
             s.mic += 1
         if s.mic >= k:
             s.step = 0
-            return _enter(s, _BLEND)
+            return _enter(s, _CHANGE)
         if not _skip_self(s):
             return _enter(s, _TRY)
         transform_filters(s, carray(samples(s.new), (k, k, TAPS))[s.mic, s.other], s.other)
@@ -365,21 +344,42 @@ def _adopt_step(s):
         transform_chunk(s, s.first + s.index, s.index)
         s.index += 1
         if s.index >= s.chunks:
-            s.mic = 0
-            _begin_mic(s)
+            _enter(s, _POWERS)
         return k * FFT
-    if s.phase == _BLEND:
+    if s.phase == _POWERS:
+        frames = s.chunks * FRAMES_PER_CHUNK - 1
+        count = min(FRAMES_AT_ONCE, frames - s.index)
+        take_powers(s, s.index, count, s.other)
+        s.index += count
+        if s.index >= frames:
+            s.index = 0
+            s.other += 1
+            if s.other >= k:
+                s.mic = 0
+                _begin_mic(s)
+        return count * FFT_FRAME
+    if s.phase == _CHANGE:
         i, j = _pair(s)
-        blend(s, i, j, np.float32(1) / np.float32(BLENDS - s.step))
+        compare_paths(s, i, j)
         s.other += 1
         if s.other >= k * (k - 1):
-            s.other = 0
+            s.due = s.have
+            _enter(s, _BLEND)
+        return 2 * (_WIDE + _PARTS) + FFT
+    if s.phase == _BLEND:
+        if s.have < s.due:
+            return 1 << 40
+        blend(s, s.index, np.float32(1 / BLENDS))
+        s.index += 1
+        if s.index >= k:
+            s.index = 0
             s.step += 1
+            s.due = s.have + GROUPS * BLOCK // s.factor
             if s.step >= BLENDS:
                 for mic in range(k):
                     believe(s, mic)
                 _enter(s, _COMMIT)
-        return 2 * (_WIDE + _PARTS) + FFT
+        return k * s.partitions * 2
     y = carray(samples(s.y), (k, RING * CHUNK))[s.index]
     improved = carray(samples(s.improved), (k, MEMORY * CHUNK))[s.index]
     if carray(samples(s.mask), (k, ROW))[s.index, 100] > np.float32(0.5):
@@ -398,7 +398,7 @@ def _do(s):
     phase = s.phase
     if phase == _IDLE:
         return _begin(s)
-    if phase <= _SPECTRA or phase >= _BLEND:
+    if phase <= _POWERS or phase >= _CHANGE:
         return _adopt_step(s)
     if phase <= _PREPARE:
         return _weights_step(s)
@@ -410,6 +410,12 @@ def _do(s):
 
 
 @kernel
+def is_blending(s):
+    """Tell whether new filters are just coming in."""
+    return s.phase == _BLEND or s.phase == _COMMIT
+
+
+@kernel
 def work(s):
     """Do this job's share of the round; True if it changed the Kalman filter's paths."""
     if s.phase != _IDLE and s.have - s.first * CHUNK > (RING - 2) * CHUNK:
@@ -417,7 +423,7 @@ def work(s):
     s.debt -= s.budget
     changed = False
     while s.debt < 0:
-        changed = changed or s.phase == _BLEND
+        changed = changed or (s.phase == _BLEND and s.have >= s.due)
         cost = _do(s)
         if cost >= 1 << 40:   # nothing to do before more is heard
             s.debt = 0

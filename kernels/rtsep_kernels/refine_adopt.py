@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray
 
 from .jit import kernel
-from .memory import call_fft, pointer, samples
+from .memory import call_fft, fma, pointer, samples
 from .refine_solve import predict_chunk
 from .refine_state import (
     BANDS,
@@ -271,8 +271,8 @@ def drop_anchor(s):
 
 
 @kernel
-def blend(s, i, j, share):
-    """Move the Kalman filter's path by `share` of the way to the new one, where the mask says so."""
+def compare_paths(s, i, j):
+    """Write how far the Kalman filter's path is to go to the new one, where the mask says so, in its partitions."""
     k = s.channels
     collect(s, i, j)
     call_fft(s.forward, s.plan_wide, s.wide_time, s.wide_spectrum)
@@ -285,14 +285,13 @@ def blend(s, i, j, share):
         time[n] = new[n]
         time[TAPS + n] = np.float32(0)
     call_fft(s.forward, s.plan, s.time, s.spectrum)
-    for b in range(BINS):
-        part = share * mask[b]
-        wide[2 * b] += part * (spectrum[2 * b] - wide[2 * b])
-        wide[2 * b + 1] += part * (spectrum[2 * b + 1] - wide[2 * b + 1])
+    for n in range(s.factor * SIZE + 2):
+        change = mask[n // 2] * (spectrum[n] - wide[n]) if n < 2 * BINS else np.float32(0)
+        wide[n] = change
     call_fft(s.backward, s.inverse_wide, s.wide_spectrum, s.wide_time)
     taps = carray(samples(s.wide_time), (s.factor * SIZE,))
-    re = carray(samples(s.kalman_re), (s.partitions, k, k, PART_ROW))
-    im = carray(samples(s.kalman_im), (s.partitions, k, k, PART_ROW))
+    re = carray(samples(s.change_re), (s.partitions, k, k, PART_ROW))
+    im = carray(samples(s.change_im), (s.partitions, k, k, PART_ROW))
     scale = np.float32(1) / np.float32(s.factor * SIZE)
     for p in range(s.taps // PART):
         for n in range(PART):
@@ -302,6 +301,22 @@ def blend(s, i, j, share):
         for b in range(PART_BINS):
             re[p, i, j, b] = spectrum[2 * b]
             im[p, i, j, b] = spectrum[2 * b + 1]
+
+
+@kernel
+def blend(s, i, share):
+    """Move the Kalman filter's paths of mic i by `share` of the change."""
+    k = s.channels
+    shape = (s.partitions, k, k * PART_ROW)
+    _add(carray(samples(s.kalman_re), shape), carray(samples(s.change_re), shape), i, share)
+    _add(carray(samples(s.kalman_im), shape), carray(samples(s.change_im), shape), i, share)
+
+
+@kernel
+def _add(paths, change, i, share):
+    for p in range(paths.shape[0]):
+        for n in range(paths.shape[2]):
+            paths[p, i, n] = fma(share, change[p, i, n], paths[p, i, n])
 
 
 @kernel

@@ -135,18 +135,18 @@ def _window_into(time, window, source, place, mask):
 
 
 @kernel
-def weigh_powers(s, first_frame, count):
-    """Take the power of mic i's frames, the first step to their weights."""
-    weights = carray(samples(s.weights), (MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))
+def take_powers(s, first_frame, count, j):
+    """Take the power of mic j's frames: of its own weights, and of what it means to the others."""
+    powers = carray(samples(s.powers), (s.channels, MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))[j]
     time = carray(samples(s.time), (SIZE,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
     window = carray(samples(s.window), (FRAME,))
-    y = carray(samples(s.y), (s.channels, RING * CHUNK))[s.mic]
+    y = carray(samples(s.y), (s.channels, RING * CHUNK))[j]
     for f in range(first_frame, first_frame + count):
         _window_into(time, window, y, s.first * CHUNK + f * (FRAME // 2), RING * CHUNK - 1)
         call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
         for b in range(FRAME // 2 + 1):
-            weights[f, b] = spectrum[2 * b] * spectrum[2 * b] + spectrum[2 * b + 1] * spectrum[2 * b + 1]
+            powers[f, b] = spectrum[2 * b] * spectrum[2 * b] + spectrum[2 * b + 1] * spectrum[2 * b + 1]
 
 
 @kernel
@@ -173,7 +173,11 @@ def weigh(s, frames):
     """Turn mic i's powers into weights; what it no longer believes in weighs nothing."""
     bins = FRAME // 2 + 1
     weights = carray(samples(s.weights), (MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))
+    powers = carray(samples(s.powers), (s.channels, MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))[s.mic]
     mean = carray(samples(s.sum_re), (ROW,))
+    for f in range(frames):
+        for b in range(bins):
+            weights[f, b] = powers[f, b]
     _smooth(weights, frames, carray(samples(s.sum_im), (ROW,)), carray(samples(s.sum2_re), (ROW,)))
     _clear(mean)
     for f in range(frames):
@@ -228,22 +232,8 @@ def expect(s, j):
 
 
 @kernel
-def _overlap_add(s, time, spectrum, weights, window, target, place, f, root):
-    """Weigh one spectrum and add it, windowed again, to `target`."""
-    for b in range(FRAME // 2 + 1):
-        w = weights[f, b]
-        if root:
-            w = np.float32(math.sqrt(w))
-        spectrum[2 * b] *= w
-        spectrum[2 * b + 1] *= w
-    call_fft(s.backward, s.inverse_frame, s.spectrum, s.time)
-    for n in range(FRAME):
-        target[place + n] = fma(time[n] * window[n], np.float32(1 / FRAME), target[place + n])
-
-
-@kernel
-def weigh_frames(s, first_frame, count, mic):
-    """Apply the weights: to `image`, or (mic >= 0) their roots to a cleaned mic; into `weighted`."""
+def weigh_frames(s, first_frame, count):
+    """Apply the weights to `image`, into `weighted`."""
     weights = carray(samples(s.weights), (MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))
     time = carray(samples(s.time), (SIZE,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
@@ -252,33 +242,32 @@ def weigh_frames(s, first_frame, count, mic):
     weighted = carray(samples(s.weighted), (MEMORY * CHUNK,))
     if first_frame == 0:
         _clear(weighted)
-    y = carray(samples(s.y), (s.channels, RING * CHUNK))
     for f in range(first_frame, first_frame + count):
         place = f * (FRAME // 2)
-        if mic >= 0:
-            _window_into(time, window, y[mic], s.first * CHUNK + place, RING * CHUNK - 1)
-        else:
-            for n in range(FRAME):
-                time[n] = window[n] * image[place + n]
+        for n in range(FRAME):
+            time[n] = window[n] * image[place + n]
         call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
-        _overlap_add(s, time, spectrum, weights, window, weighted, place, f, mic >= 0)
+        for b in range(FRAME // 2 + 1):
+            spectrum[2 * b] *= weights[f, b]
+            spectrum[2 * b + 1] *= weights[f, b]
+        call_fft(s.backward, s.inverse_frame, s.spectrum, s.time)
+        for n in range(FRAME):
+            weighted[place + n] = fma(time[n] * window[n], np.float32(1 / FRAME), weighted[place + n])
 
 
 @kernel
-def correlate_chunk(s, chunk):
-    """Add a chunk of `weighted` to the power spectrum from which its autocorrelation is made."""
-    weighted = carray(samples(s.weighted), (MEMORY * CHUNK,))
-    power = carray(samples(s.sum_re), (ROW,))
-    time = carray(samples(s.time), (SIZE,))
-    spectrum = carray(samples(s.spectrum), (2 * ROW,))
-    if chunk == 0:
-        _clear(power)
-    for n in range(CHUNK):
-        time[n] = weighted[chunk * CHUNK + n]
-        time[CHUNK + n] = np.float32(0)
-    call_fft(s.forward, s.plan, s.time, s.spectrum)
-    for b in range(BINS):
-        power[b] += spectrum[2 * b] * spectrum[2 * b] + spectrum[2 * b + 1] * spectrum[2 * b + 1]
+def weigh_neighbour(s, frames, j):
+    """Write the power spectrum of mic j under mic i's weights: what the preconditioner is made of.
+
+    Frames of 1024 samples are long enough: of the autocorrelation only the first 256 values are looked at.
+    """
+    weights = carray(samples(s.weights), (MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))
+    powers = carray(samples(s.powers), (s.channels, MEMORY * FRAMES_PER_CHUNK, FRAME_ROW))[j]
+    total = carray(samples(s.sum_re), (ROW,))
+    _clear(total)
+    for f in range(frames):
+        for b in range(FRAME // 2 + 1):
+            total[b] = fma(weights[f, b], powers[f, b], total[b])
 
 
 @kernel
@@ -302,26 +291,26 @@ def _levinson(r, a, work):
 
 @kernel
 def prepare_preconditioner(s, j):
-    """Make the approximate inverse for the paths from mic j, out of the power spectrum of `correlate_chunk`."""
+    """Make the approximate inverse for the paths from mic j, out of what `weigh_neighbour` wrote."""
     k = s.channels
     power = carray(samples(s.sum_re), (ROW,))
     time = carray(samples(s.time), (SIZE,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
     rows = carray(pointer(s.levinson), (3, ORDER), np.float64)
     variance = carray(samples(s.variance), (k, TAPS))[j]
-    for b in range(BINS):
+    for b in range(FRAME // 2 + 1):
         spectrum[2 * b] = power[b]
         spectrum[2 * b + 1] = np.float32(0)
-    call_fft(s.backward, s.inverse, s.spectrum, s.time)
+    call_fft(s.backward, s.inverse_frame, s.spectrum, s.time)
     for n in range(ORDER):
-        rows[0, n] = time[n] / SIZE
+        rows[0, n] = time[n] / FRAME
     # The prior's precision, as if it were the same for every tap: its geometric mean.
     half = s.reach // 2
     unknown = carray(samples(s.unknown), (k, k, PART_ROW))[s.mic, j]
-    apart = s.factor * SIZE // 1024
+    apart = s.factor * FRAME // 1024
     for b in range(PART_BINS):
         first = apart * b - apart // 2
-        if first + apart > BINS:
+        if first + apart > FRAME // 2 + 1:
             unknown[b] = np.float32(1)
         else:
             mean = np.float32(0)

@@ -25,7 +25,7 @@ ORDER = 256             # of the linear prediction in the preconditioner
 STEPS = 6               # of conjugate gradients per mic and round
 BAND_EDGES = (400.0, 1200.0, 2600.0)   # Hz; old or new is chosen in each band between them
 BANDS = 4
-BLENDS = 4              # a new filter comes in so many parts, a few jobs apart
+BLENDS = 4              # a new filter comes in so many parts, each when the last has been handed over
 
 REFINE = np.dtype([
     ("channels", np.int64), ("factor", np.int64), ("partitions", np.int64), ("taps", np.int64), ("reach", np.int64),
@@ -36,6 +36,7 @@ REFINE = np.dtype([
     ("since", np.int64),                                        # int64[k]: first sample that mic i still believes in
     ("y_re", np.int64), ("y_im", np.int64),                     # float32[MEMORY, k, ROW]
     ("improved", np.int64),                                     # float32[k, MEMORY * CHUNK]: y with the new filters
+    ("powers", np.int64),                                       # float32[k, MEMORY * FRAMES_PER_CHUNK, FRAME_ROW]: of y
     ("weights", np.int64),                                      # float32[MEMORY * FRAMES_PER_CHUNK, FRAME_ROW]
     ("error", np.int64), ("image", np.int64), ("weighted", np.int64),   # float32[MEMORY * CHUNK]
     ("new", np.int64), ("anchor", np.int64),  # float32[k, k, TAPS]
@@ -54,6 +55,7 @@ REFINE = np.dtype([
     ("wide_time", np.int64), ("wide_spectrum", np.int64),       # float32[factor * SIZE], float32[factor * SIZE + 32]
     ("levinson", np.int64),                                     # float64[3, ORDER]
     ("unknown", np.int64),                                      # float32[k, k, adapt's ROW]: part of the prior left
+    ("change_re", np.int64), ("change_im", np.int64),           # float32[partitions, k, k, adapt's ROW]: new less old
     ("mask", np.int64),                                         # float32[k, ROW]: how much of the new is taken
     ("better", np.int64),                                       # int64[BANDS]: scratch
     ("consistency", np.int64),                                  # float64[k, BANDS]: see `refine_adopt.compare`
@@ -73,6 +75,7 @@ REFINE = np.dtype([
     ("budget", np.int64), ("debt", np.int64),                   # thousands of operations per job
     ("phase", np.int64), ("index", np.int64), ("mic", np.int64), ("other", np.int64), ("step", np.int64),
     ("first", np.int64), ("chunks", np.int64), ("last", np.int64),   # first chunk of the round, their number; fresh end
+    ("due", np.int64),                                          # samples to be heard before the next part comes in
     ("energy", np.float64),                                     # residual . solved
     ("rounds", np.int64), ("adopted", np.int64), ("dropped", np.int64), ("unanchored", np.int64),
 ], align=True)

@@ -68,7 +68,7 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 50000,
+    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 35000,
                  start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
@@ -198,7 +198,7 @@ class Canceller(Stage):
             **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin")},
             "balance": aligned((k, k), np.float64),
             **{name: aligned(k, np.float64) for name in ("power", "loud", "psi", "level", "peak")},
-            **{name: aligned((2, k), np.float64) for name in ("agree", "own")},
+            **{name: aligned((3, k), np.float64) for name in ("agree", "own")},
             **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored")},
         }
         for name, array in self._guarded.items():
@@ -229,6 +229,8 @@ class Canceller(Stage):
             "lowpass": aligned(len(lowpass)), **{name: aligned((k, r.RING * r.CHUNK)) for name in ("x", "y")},
             **{name: aligned((r.MEMORY, k, r.ROW)) for name in ("y_re", "y_im")}, "improved": aligned((k, rounds)),
             "weights": aligned((r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
+            "powers": aligned((k, r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
+            **{name: aligned((parts, k, k, r.PART_ROW)) for name in ("change_re", "change_im")},
             **{name: aligned(rounds) for name in ("error", "image", "weighted")},
             **{name: aligned((k, k, r.TAPS)) for name in ("new", "anchor")},
             "prior_variance": aligned(r.TAPS), "variance": aligned((k, r.TAPS)), "doubt": aligned((k, k)),

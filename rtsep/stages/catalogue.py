@@ -68,7 +68,7 @@ STAGES = {
             "canceller", "rtsep.stages.canceller", "Canceller",
             (
                 Option("taps", int, 16384, "Length of each path, samples.", 1024, 24576, 512),
-                Option("refine", int, 50000, "Thousands of operations per 512 samples for refining paths; 0 = none.",
+                Option("refine", int, 35000, "Thousands of operations per 512 samples for refining paths; 0 = none.",
                        0, 100000),
             ),
             (

@@ -1,0 +1,142 @@
+"""Do new filters click? Energy above 8 kHz around every switch, against the same run in which the old ones stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from rtsep.stage import Block, Format
+from rtsep.stages.canceller import Canceller
+from rtsep_kernels import refine
+from rtsep_kernels.canceller import BLOCK, GROUPS
+
+HIGH_HZ = 8000.0
+AROUND_SECONDS = 0.005
+_QUIETEST = 1e-9   # -90 dBFS: what is weaker in both runs is no click
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What is heard while refined filters come in, with and without them.
+
+    Parameters
+    ----------
+    first : int
+        Sample of the recording at which it begins.
+    cleaned, without : float32[mics, frames]
+        Until the last of them is in use and `AROUND_SECONDS` more; `without`: from the same state, the old filters
+        stay.
+    switches : tuple of int
+        Samples, from `first` on, at which a filter changes.
+    """
+
+    first: int
+    cleaned: Block
+    without: Block
+    switches: tuple[int, ...]
+
+
+def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
+    """Clean a recording from a cold start; at every hand-over go two ways.
+
+    Parameters
+    ----------
+    mics : float32[mics, frames]
+    rate : int
+        Hz.
+    taps : int
+    """
+    ways = [Canceller("canceller", taps) for _ in range(2)]
+    for stage in ways:
+        stage.prepare(Format(rate, len(mics)))
+        silence = np.zeros((len(mics), BLOCK), np.float32)
+        stage.process(silence, silence.copy())
+        stage.reset()
+    fork = _Fork(*ways)
+    pieces: list[tuple[Block, Block]] = []
+    begun, last = -1, 0
+    switches: list[int] = []
+    for first in range(0, mics.shape[1] - BLOCK + 1, BLOCK):
+        piece = np.ascontiguousarray(mics[:, first : first + BLOCK])
+        if begun < 0 and ways[0]._refinement[0]["phase"] == refine._BLEND:
+            fork.go()
+            begun = first
+        outs = (np.empty_like(piece), np.empty_like(piece))
+        ways[0].process(piece, outs[0])
+        if begun >= 0:
+            ways[1].process(piece, outs[1])
+            pieces.append(outs)
+            # What a job has changed is due two partitions later, a group of partitions at a time.
+            if not switches or refine.is_blending(ways[0]._refinement[0]):
+                last = first + (2 + 2 * GROUPS) * BLOCK
+            switches.append(first - begun)
+            if first >= last:
+                cleaned, without = (np.concatenate(way, axis=1) for way in zip(*pieces, strict=True))
+                yield Handover(begun, cleaned, without, tuple(switches[1:]))
+                begun, switches, pieces = -1, [], []
+
+
+class _Fork:
+    """Puts one stage into the state of another that was prepared alike, but for the change that is about to come in."""
+
+    def __init__(self, main: Canceller, other: Canceller) -> None:
+        self._pairs = list(zip(_arrays(main), _arrays(other), strict=True))
+        self._change = [other._refined[name] for name in ("change_re", "change_im")]
+
+    def go(self) -> None:
+        for (source, kept), (target, _) in self._pairs:
+            if source.dtype.names is None:
+                target[...] = source
+                continue
+            for name in source.dtype.names:
+                if name not in kept:
+                    target[name] = source[name]
+        for change in self._change:
+            change[:] = 0
+
+
+def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
+    """Return every array of a stage's state, and for records which fields are addresses."""
+    found: list[tuple[NDArray[Any], set[str]]] = []
+    runner = stage._runner
+    assert runner is not None
+    held = [*stage._keep.values(), *stage._filters.values(), *stage._estimates.values(), *stage._guarded.values(),
+            *stage._refined.values()]
+    addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
+    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._refinement, runner.record]
+    addresses |= {record.ctypes.data for record in records}
+    addresses |= {array.ctypes.data for array in (runner.timings, runner.bad_inputs, *runner._keep[1:])}
+    for array in [*held, *records]:
+        if isinstance(array, np.ndarray):
+            names = array.dtype.names or ()
+            # Plans and entries are shared by all stages; what points into this stage is its own.
+            found.append((array, {n for n in names if array[n].dtype == np.int64 and int(array[n][0]) in addresses}))
+    return found
+
+
+def loudest(cleaned: Block, without: Block, switches: Sequence[int], rate: int) -> float:
+    """Return by how much the energy above 8 kHz near a switch exceeds that of the run without it, at most, in dB.
+
+    Parameters
+    ----------
+    cleaned, without : float32[mics, frames]
+    switches : sequence of int
+        Samples; 5 ms on both sides are looked at.
+    rate : int
+        Hz.
+    """
+    high = signal.butter(8, HIGH_HZ, "highpass", fs=rate, output="sos")
+    around = round(AROUND_SECONDS * rate)
+    energies = []
+    for sound in (cleaned, without):
+        power = signal.sosfilt(high, sound.astype(np.float64), axis=1) ** 2
+        total: NDArray[np.float64] = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)
+        ends = [(max(0, f - around), min(sound.shape[1], f + around)) for f in switches]
+        energies.append(np.array([total[:, b] - total[:, a] for a, b in ends]))
+    floor = 2 * around * _QUIETEST
+    return float(10 * np.log10(np.max((energies[0] + floor) / (energies[1] + floor))))
