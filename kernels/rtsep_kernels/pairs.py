@@ -1,0 +1,24 @@
+"""What the systems for two channels share: pairs of mics 0 and 1, 2 and 3, ...; an odd last one has no partner."""
+
+import numpy as np
+
+from .jit import kernel
+
+QUIET = 1e-8   # mean power of a frame, as a share of full scale, below which nothing is learnt
+
+
+@kernel
+def pass_on(gains):
+    """Leave a mic without a partner as it is."""
+    for b in range(len(gains)):
+        gains[b] = np.float32(1)
+
+
+@kernel
+def loudness(re1, im1, re2, im2):
+    """Return the power of all bins of two channels."""
+    total = 0.0
+    for b in range(len(re1)):
+        l, li, r, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
+        total += l * l + li * li + r * r + ri * ri
+    return total
