@@ -21,6 +21,7 @@ ADRESS = np.dtype([
     ("mask", np.int64),                                  # float32[row]
 ], align=True)
 _ADRESS = from_dtype(ADRESS)
+SLACK = 1e-3   # steps: a place on the very edge is in, however its width was rounded
 _PLANE = types.float32[:, ::1]
 
 
@@ -40,12 +41,12 @@ def depth(re1, im1, re2, im2, steps):
     Of |weak - g strong| for g = 0, 1/steps, ..., 1 the least is next to the closed-form minimum, as it is convex;
     the greatest is at one of the ends.
     """
-    l, li, r, ri = np.float64(re1), np.float64(im1), np.float64(re2), np.float64(im2)
-    left, right = l * l + li * li, r * r + ri * ri
+    lr, li, rr, ri = np.float64(re1), np.float64(im1), np.float64(re2), np.float64(im2)
+    left, right = lr * lr + li * li, rr * rr + ri * ri
     strong, weak = max(left, right), min(left, right)
     if not strong > 0.0:
         return 0.0, 0.0
-    across = l * r + li * ri
+    across = lr * rr + li * ri
     null = math.floor(min(max(across / strong, 0.0), 1.0) * steps + 0.5)
     g = null / steps
     lowest = max(weak - 2.0 * g * across + g * g * strong, 0.0)
@@ -58,7 +59,7 @@ def depth(re1, im1, re2, im2, steps):
 @kernel
 def shares(re1, im1, re2, im2, steps, azimuth, width, mask):
     """Write the share, 0 to 1, that a source at an azimuth has in each bin of a frame."""
-    middle, reach = place(azimuth, steps), width * steps / 2.0
+    middle, reach = place(azimuth, steps), width * steps / 2.0 + SLACK
     for b in range(len(re1)):
         where, sure = depth(re1[b], im1[b], re2[b], im2[b], steps)
         mask[b] = np.float32(sure if abs(where - middle) <= reach else 0.0)

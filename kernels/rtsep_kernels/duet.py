@@ -1,7 +1,7 @@
 """DUET: a histogram of pan and delay over bins, its peaks, and the peak that each bin is nearest to.
 
 A source panned to the angle φ (0 left, π/2 right) that is δ samples later on the right has X2 / X1 = tan φ e^(-iωδ).
-All is computed in float64 and by the same kernels live and offline: which peak is the nearest must not hang on rounding.
+Live and offline run the same kernels, in float64: which peak is the nearest must not hang on rounding.
 """
 
 import math
@@ -45,8 +45,8 @@ def note(re1, im1, re2, im2, step, most, exponent, histogram):
     for b in range(1, len(re1)):
         if step * b * most >= math.pi:
             break   # from here on a delay and one less by a period look alike
-        l, li, r, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
-        left, right = l * l + li * li, r * r + ri * ri
+        lr, li, rr, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
+        left, right = lr * lr + li * li, rr * rr + ri * ri
         both = left * right
         if not both > 0.0:
             continue
@@ -54,8 +54,8 @@ def note(re1, im1, re2, im2, step, most, exponent, histogram):
         a = min(int(angle / FULL * ANGLES), ANGLES - 1)
         d = DELAYS // 2
         if most > 0.0:
-            delay = -math.atan2(ri * l - r * li, r * l + ri * li) / (step * b)
-            d = int(math.floor((delay / most + 1.0) / 2.0 * DELAYS))
+            delay = -math.atan2(ri * lr - rr * li, rr * lr + ri * li) / (step * b)
+            d = math.floor((delay / most + 1.0) / 2.0 * DELAYS)
             if d < 0 or d >= DELAYS:
                 continue
         histogram[a, d] += math.sqrt(both) if exponent == 1.0 else both ** (exponent / 2.0)
@@ -107,11 +107,13 @@ def publish(picked, peaks):
     for j in range(count):
         place = 0
         for i in range(count):
-            before = picked[i, ANGLE] < picked[j, ANGLE] or (picked[i, ANGLE] == picked[j, ANGLE] and i < j)
-            if picked[i, FOUND] > picked[j, FOUND]:
-                place += 1
-            elif picked[i, FOUND] == picked[j, FOUND] and before:
-                place += 1
+            one, other = picked[i], picked[j]
+            if one[FOUND] != other[FOUND]:
+                place += one[FOUND] > other[FOUND]
+            elif one[ANGLE] != other[ANGLE]:
+                place += one[ANGLE] < other[ANGLE]
+            else:
+                place += i < j
         for n in range(3):
             peaks[place, n] = picked[j, n]
 
@@ -136,7 +138,7 @@ def own(re1, im1, re2, im2, step, peaks, turns, owner):
         turns[j, 0], turns[j, 1] = 1.0, 0.0
         turns[j, 2], turns[j, 3] = math.cos(step * peaks[j, DELAY]), math.sin(step * peaks[j, DELAY])
     for b in range(len(re1)):
-        l, li, r, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
+        lr, li, rr, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
         nearest = math.inf
         for j in range(len(peaks)):
             c, s = turns[j, 0], turns[j, 1]
@@ -145,8 +147,8 @@ def own(re1, im1, re2, im2, step, peaks, turns, owner):
             if peaks[j, FOUND] == 0.0:
                 continue
             sine, cosine = math.sin(peaks[j, ANGLE]), math.cos(peaks[j, ANGLE])
-            real = sine * (c * l + s * li) - cosine * r
-            imaginary = sine * (c * li - s * l) - cosine * ri
+            real = sine * (c * lr + s * li) - cosine * rr
+            imaginary = sine * (c * li - s * lr) - cosine * ri
             distance = real * real + imaginary * imaginary
             if distance < nearest:
                 nearest = distance

@@ -19,6 +19,6 @@ def loudness(re1, im1, re2, im2):
     """Return the power of all bins of two channels."""
     total = 0.0
     for b in range(len(re1)):
-        l, li, r, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
-        total += l * l + li * li + r * r + ri * ri
+        lr, li, rr, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
+        total += lr * lr + li * li + rr * rr + ri * ri
     return total

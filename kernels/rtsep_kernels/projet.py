@@ -108,8 +108,8 @@ def hear(response, places, heard):
     for m in range(len(response)):
         for j in range(heard.shape[1]):
             total = 0.0
-            for l in range(len(places)):
-                total += response[m, l] * places[l, j]
+            for n in range(len(places)):
+                total += response[m, n] * places[n, j]
             heard[m, j] = np.float32(total)
 
 
@@ -118,17 +118,17 @@ def move(response, pull, mass, forget, drawn, weighed, places):
     """Update Q with a frame's sums; Q is the quotient of two recursive sums, so that loud frames count for more."""
     for j in range(len(mass)):
         everything = 0.0
-        for l in range(len(places)):
+        for n in range(len(places)):
             up, down = 0.0, 0.0
             for m in range(len(response)):
-                up += response[m, l] * pull[m, j]
-                down += response[m, l] * mass[j]
-            drawn[l, j] = forget * drawn[l, j] + places[l, j] * up
-            weighed[l, j] = forget * weighed[l, j] + down
-            places[l, j] = drawn[l, j] / weighed[l, j]
-            everything += places[l, j]
-        for l in range(len(places)):
-            places[l, j] /= everything
+                up += response[m, n] * pull[m, j]
+                down += response[m, n] * mass[j]
+            drawn[n, j] = forget * drawn[n, j] + places[n, j] * up
+            weighed[n, j] = forget * weighed[n, j] + down
+            places[n, j] = drawn[n, j] / weighed[n, j]
+            everything += places[n, j]
+        for n in range(len(places)):
+            places[n, j] /= everything
 
 
 @kernel
@@ -239,7 +239,7 @@ def projet(state, mic):
         learn(response, s.forget, heard, level, seen, work, pull, mass, drawn, weighed, places)
     unmix = carray(samples(s.unmix), (k, 2, s.row))[mic:mic + 2]
     for b in range(s.bins):
-        l, li, r, ri = re1[b], im1[b], re2[b], im2[b]
-        re1[b], im1[b] = unmix[0, 0, b] * l + unmix[0, 1, b] * r, unmix[0, 0, b] * li + unmix[0, 1, b] * ri
-        re2[b], im2[b] = unmix[1, 0, b] * l + unmix[1, 1, b] * r, unmix[1, 0, b] * li + unmix[1, 1, b] * ri
+        lr, li, rr, ri = re1[b], im1[b], re2[b], im2[b]
+        re1[b], im1[b] = unmix[0, 0, b] * lr + unmix[0, 1, b] * rr, unmix[0, 0, b] * li + unmix[0, 1, b] * ri
+        re2[b], im2[b] = unmix[1, 0, b] * lr + unmix[1, 1, b] * rr, unmix[1, 0, b] * li + unmix[1, 1, b] * ri
     return 0
