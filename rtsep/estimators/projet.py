@@ -99,10 +99,11 @@ class Projet:
     def _filtered(self, spectra: Spectra) -> Spectra:
         """Return the images, complex64[sources, 2, frames, bins]."""
         images = np.empty((self.sources, *spectra.shape), np.complex64)
-        for where, bin_ in self._blocks(spectra):
+        projections = Projections(self.max_delay)
+        for where, omega in self._blocks(spectra):
             part = spectra[where]
             columns = part.reshape(2, -1)
-            looks, response = self._bin(bin_)
+            looks, response = projections.at(omega)
             projected = looks @ columns
             seen = np.abs(projected)
             heard = np.ascontiguousarray(response @ self._places, np.float32)
@@ -155,48 +156,64 @@ class Projet:
             bins = bins[:: -(-len(bins) // _LEARN_BINS)]
         stride = -(-count * spectra.shape[1] * len(bins) // _MOST_VALUES)
         chosen = spectra[:, ::stride, bins]
+        projections = Projections(self.max_delay)
         if not self.max_delay:
-            looks, response = self._bin(0)
+            looks, response = projections.at(0.0)
             yield np.abs(looks @ chosen.reshape(2, -1)), response
             return
         for number, bin_ in enumerate(bins):
-            looks, response = self._bin(int(bin_))
+            looks, response = projections.at(self._omega(int(bin_)))
             yield np.abs(looks @ chosen[:, :, number]), response
 
-    def _blocks(self, spectra: Spectra) -> Iterator[tuple[tuple[Any, ...], int]]:
-        """Yield index and bin of the parts that are computed at once: with delays one bin, else some frames."""
+    def _blocks(self, spectra: Spectra) -> Iterator[tuple[tuple[Any, ...], float]]:
+        """Yield index and frequency of the parts that are computed at once: with delays one bin, else some frames."""
         if self.max_delay:
             for bin_ in range(spectra.shape[2]):
-                yield (slice(None), slice(None), slice(bin_, bin_ + 1)), bin_
+                yield (slice(None), slice(None), slice(bin_, bin_ + 1)), self._omega(bin_)
             return
         length = max(1, _CHUNK // spectra.shape[2])
         for first in range(0, spectra.shape[1], length):
-            yield (slice(None), slice(first, first + length)), 0
-
-    def _bin(self, bin_: int) -> tuple[Spectra, Wide]:
-        """Return the projections of a bin, complex64[looks, 2], and what they hear of each place, [looks, places]."""
-        omega = 2 * math.pi * bin_ / self.window
-        theta, tau = grid(look_angles(), self._delays(_LOOK_DELAYS))
-        phi, delta = grid(place_angles(), self._delays(_PLACE_DELAYS))
-        looks = np.stack([np.cos(theta) + 0j, np.sin(theta) * np.exp(-1j * omega * tau)], axis=1)
-        across = np.cos(omega * (tau[:, None] + delta))
-        straight, turned = np.outer(np.cos(theta), np.cos(phi)), np.outer(np.sin(theta), np.sin(phi))
-        response = np.sqrt(np.maximum(straight**2 + turned**2 + 2 * straight * turned * across, 0))
-        return looks.astype(np.complex64), response
+            yield (slice(None), slice(first, first + length)), 0.0
 
     def _bumps(self, peaks: Wide) -> Wide:
-        phi, delta = grid(place_angles(), self._delays(_PLACE_DELAYS))
+        phi, delta = points(place_angles(), delays(self.max_delay, _PLACE_DELAYS))
         bump = np.square((phi[:, None] - peaks[:, duet.ANGLE]) / math.radians(_BUMP_DEGREES))
         if self.max_delay:
             spacing = 2 * self.max_delay / (_PLACE_DELAYS - 1)
             bump += np.square((delta[:, None] - peaks[:, duet.DELAY]) / spacing)
         return normalised(np.exp(-bump / 2) + _ELSEWHERE)
 
-    def _delays(self, count: int) -> Wide:
-        return np.linspace(-self.max_delay, self.max_delay, count) if self.max_delay else np.zeros(1)
+    def _omega(self, bin_: int) -> float:
+        return 2 * math.pi * bin_ / self.window
 
     def _flat(self, seen: Audio) -> Audio:
         return np.repeat(seen.mean(axis=0)[None] + kernels.TINY, self.sources, axis=0)
+
+
+class Projections:
+    """What the projections are, and what they hear of each place, in one bin after another.
+
+    Parameters
+    ----------
+    most : float
+        Largest delay, samples.
+    """
+
+    def __init__(self, most: float) -> None:
+        self._look_delays, self._place_delays = delays(most, _LOOK_DELAYS), delays(most, _PLACE_DELAYS)
+        self._theta, self._tau = points(look_angles(), self._look_delays)
+        phi, _ = points(place_angles(), self._place_delays)
+        straight = np.outer(np.cos(self._theta), np.cos(phi))
+        turned = np.outer(np.sin(self._theta), np.sin(phi))
+        self._sum, self._product = straight**2 + turned**2, 2 * straight * turned
+
+    def at(self, omega: float) -> tuple[Spectra, Wide]:
+        """Return the projections, complex64[looks, 2], and k, float64[looks, places], at ω radians per sample."""
+        second = np.sin(self._theta) * np.exp(-1j * omega * self._tau)
+        looks = np.stack([np.cos(self._theta) + 0j, second], axis=1).astype(np.complex64)
+        across = np.cos(omega * (self._look_delays[:, None] + self._place_delays))
+        every = np.tile(across, (kernels.LOOKS, kernels.PLACES))
+        return looks, np.sqrt(np.maximum(self._sum + self._product * every, 0))
 
 
 class ProjetLive(Masking):
@@ -273,9 +290,14 @@ def place_angles() -> Wide:
     return np.linspace(0, math.pi / 2, kernels.PLACES)
 
 
-def grid(angles: Wide, delays: Wide) -> tuple[Wide, Wide]:
+def delays(most: float, count: int) -> Wide:
+    """Return the delays of a grid, samples."""
+    return np.linspace(-most, most, count) if most else np.zeros(1)
+
+
+def points(angles: Wide, lags: Wide) -> tuple[Wide, Wide]:
     """Return pan and delay of each point of a grid."""
-    return np.repeat(angles, len(delays)), np.tile(delays, len(angles))
+    return np.repeat(angles, len(lags)), np.tile(lags, len(angles))
 
 
 def normalised(places: Wide) -> Wide:
