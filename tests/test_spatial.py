@@ -410,11 +410,11 @@ def test_delays_are_refused_where_they_are_not_known() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("memory", "arrived"), [(0.3, True), (1000.0, False)])
+@pytest.mark.parametrize(("memory", "arrived"), [(0.1, True), (1000.0, False)])
 def test_live_places_follow_as_fast_as_they_forget(memory: float, arrived: bool) -> None:
     sounds = turns(2, seconds=8.0)
     x = placed(sounds, (12, 75))
-    x[0, :, 6 * RATE :] = placed(sounds[:1, 6 * RATE :], (32,))[0]
+    x[0, :, 3 * RATE :] = placed(sounds[:1, 3 * RATE :], (32,))[0]
     spectra = Spectrum(1024, 256, True).analyse(mixed(x).sound)
     tables = projet.first_tables(2, 1, 513)
     places = tables["places"][0]
@@ -425,8 +425,8 @@ def test_live_places_follow_as_fast_as_they_forget(memory: float, arrived: bool)
         np.empty((2, 2, spectra.shape[1], 2, 513), np.float32),
     )
     centres = np.degrees(projet.place_angles() @ places)
-    assert centres[1] == pytest.approx(75, abs=4)
-    assert centres[0] == pytest.approx(32, abs=4) if arrived else centres[0] < 22
+    assert centres[1] == pytest.approx(75, abs=8)
+    assert (centres[0] > 28) == arrived, centres
 
 
 def test_a_gain_closes_as_slowly_as_it_is_told() -> None:

@@ -17,6 +17,7 @@ from .pairs import loudness, pass_on
 TINY = np.float32(1e-12)
 LOOKS = 10                 # projections that differ by pan
 PLACES = 30                # pans of the grid of places
+LEAK = 1e-3                # share of Q that is everywhere: a product would never leave a place it has been at for long
 SPREAD = np.float32(0.01)  # what the sources of a bin share again before each frame: who was silent can come back
 
 PROJET = np.dtype([
@@ -128,7 +129,7 @@ def move(response, pull, mass, forget, drawn, weighed, places):
             places[n, j] = drawn[n, j] / weighed[n, j]
             everything += places[n, j]
         for n in range(len(places)):
-            places[n, j] /= everything
+            places[n, j] = (1.0 - LEAK) * places[n, j] / everything + LEAK / len(places)
 
 
 @kernel

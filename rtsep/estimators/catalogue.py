@@ -59,7 +59,13 @@ _BLEED: tuple[System, ...] = ()
 # --- spatial (section 2) ---------------------------------------------------------------------------------------------
 _LONG_WINDOW = Option("window", int, 4096, "Window of the spectrum, samples.", 64, 65536, 8)
 _SOURCES = Option("sources", int, 3, "How many sources.", 2, 8)
-_MEMORY = Option("memory_s", float, 10.0, "With causal: time after which what was learnt counts 1/e.", 0.1, 1000.0)
+
+
+def _memory(seconds: float) -> Option:
+    """Return the option that says how long a system remembers."""
+    return Option("memory_s", float, seconds, "With causal: time after which what was learnt counts 1/e.", 0.1, 1000.0)
+
+
 _SPATIAL: tuple[System, ...] = (
     System(
         "duet", "2.2", "sources with different pans, or delays between two mics close together", "two channels",
@@ -70,7 +76,7 @@ _SPATIAL: tuple[System, ...] = (
             Option("max_delay", float, 3.0, "Largest delay between the channels, samples; 0: pans only.", 0.0, 100.0),
             Option("exponent", float, 1.0, "Power of a bin's level in the histogram; less if one source is loudest.",
                    0.0, 2.0),
-            _MEMORY,
+            _memory(10.0),
         ),
     ),
     System(
@@ -92,7 +98,7 @@ _SPATIAL: tuple[System, ...] = (
             _LONG_WINDOW, _CAUSAL, _SOURCES,
             Option("iterations", int, 50, "Updates, both while learning and in every bin.", 1, 1000),
             Option("max_delay", float, 0.0, "Largest delay between the channels, samples; 0: pans only.", 0.0, 100.0),
-            Option("updates", int, 3, "With causal: updates in a frame.", 1, 20), _MEMORY,
+            Option("updates", int, 3, "With causal: updates in a frame.", 1, 20), _memory(3.0),
         ),
     ),
 )

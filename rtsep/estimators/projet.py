@@ -54,7 +54,8 @@ class Projet:
     updates : int
         With `causal`, updates of P in a frame; it starts from the frame before.
     memory_s : float
-        With `causal`, time after which what was learnt counts 1/e.
+        With `causal`, time after which what was learnt counts 1/e. To follow a source that moves takes several
+        times as long.
 
     References
     ----------
@@ -68,7 +69,7 @@ class Projet:
     iterations: int = 50
     max_delay: float = 0.0
     updates: int = 3
-    memory_s: float = 10.0
+    memory_s: float = 3.0
     _places: Wide = field(init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -243,7 +244,7 @@ class ProjetLive(Masking):
         hop: int = 256,
         sources: int = 3,
         updates: int = 3,
-        memory_s: float = 10.0,
+        memory_s: float = 3.0,
     ) -> None:
         super().__init__(name, analysis, synthesis, hop)
         self._sources, self._updates, self._memory = sources, updates, memory_s

@@ -33,7 +33,6 @@ _LONG_FRAMES = (
     Option("analysis", int, 4096, "Analysis window, samples.", 128, 8192, 64), *_FRAMES[1:],
 )
 _SOURCES = Option("sources", int, 3, "How many sources.", 2, 8)
-_MEMORY = Option("memory_s", float, 10.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0)
 _RANGE = (
     Param("range_db", "dB", -120.0, 0.0, -40.0, True, "The most that is ever taken away."),
     Param("attack_ms", "ms", 0.0, 500.0, 0.0, False, "Time for a gain to open."),
@@ -113,7 +112,7 @@ STAGES = {
                 Option("max_delay", float, 3.0, "Largest delay between two channels, samples; 0: pans only.",
                        0.0, 100.0),
                 Option("exponent", float, 1.0, "Power of a bin's level in the histogram.", 0.0, 2.0),
-                _MEMORY,
+                Option("memory_s", float, 10.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0),
             ),
             (*_RANGE, _FROM_LEFT),
             "keeps one source of each pair of channels, by pan and delay",
@@ -130,7 +129,10 @@ STAGES = {
         ),
         StageSpec(
             "projet", "rtsep.estimators.projet", "ProjetLive",
-            (*_LONG_FRAMES, _SOURCES, Option("updates", int, 3, "Updates of the levels in a frame.", 1, 20), _MEMORY),
+            (
+                *_LONG_FRAMES, _SOURCES, Option("updates", int, 3, "Updates of the levels in a frame.", 1, 20),
+                Option("memory_s", float, 3.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0),
+            ),
             (*_RANGE, _FROM_LEFT),
             "keeps one source of each pair of channels, by pan; sources may overlap",
         ),
