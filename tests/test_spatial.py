@@ -170,7 +170,7 @@ def test_each_bin_goes_to_the_nearest_peak() -> None:
     spectra = random_spectra()
     peaks = np.array([[0.2, -1.0, 1], [0.8, 0.5, 1], [1.1, 2.0, 0], [1.4, 3.0, 1]])   # the third was not found
     owner = np.empty((20, 257), np.int64)
-    duet_kernels.own_all(*planes(spectra), 2 * math.pi / 512, peaks, np.empty((4, 4)), owner)
+    duet_kernels.own_all(*planes(spectra), 2 * math.pi / 512, peaks, np.empty((4, 6)), owner)
     left, right = spectra.astype(complex)
     omega = 2 * np.pi * np.arange(257) / 512
     ratio, delay = np.tan(peaks[:, 0])[:, None, None], peaks[:, 1][:, None, None]
@@ -234,7 +234,7 @@ def test_live_peaks_follow_a_source_as_fast_as_they_forget(memory: float, arrive
     spectra = Spectrum(1024, 256, True).analyse(mixed(x).sound)
     duet_kernels.follow_all(
         *planes(spectra), 2 * math.pi / 1024, 0.0, 1.0, forgetting(memory, 256, RATE), quiet(1024, 1024, 256),
-        histogram, smooth, np.zeros((2, 3)), peaks, np.empty((2, 4)), np.empty(spectra.shape[1:], np.int64),
+        histogram, smooth, np.zeros((2, 3)), peaks, np.empty((2, 6)), np.empty(spectra.shape[1:], np.int64),
     )
     assert np.degrees(peaks[:, 0]) == pytest.approx([45 if arrived else 20, 70], abs=2)
 
@@ -249,7 +249,7 @@ def test_what_was_learnt_survives_a_pause() -> None:
     spectra = Spectrum(1024, 256, True).analyse(mixed(x).sound)
     duet_kernels.follow_all(
         *planes(spectra), 2 * math.pi / 1024, 0.0, 1.0, forgetting(0.1, 256, RATE), quiet(1024, 1024, 256),
-        histogram, smooth, np.zeros((2, 3)), peaks, np.empty((2, 4)), np.empty(spectra.shape[1:], np.int64),
+        histogram, smooth, np.zeros((2, 3)), peaks, np.empty((2, 6)), np.empty(spectra.shape[1:], np.int64),
     )
     assert np.degrees(peaks[:, 0]) == pytest.approx([20, 70], abs=2)
 

@@ -30,7 +30,7 @@ DUET = np.dtype([
     ("exponent", np.float64), ("forget", np.float64), ("quiet", np.float64),
     ("histogram", np.int64), ("smooth", np.int64),       # float64[pairs, ANGLES, DELAYS]
     ("picked", np.int64), ("peaks", np.int64),           # float64[pairs, sources, 3]: being picked, and in use
-    ("turns", np.int64),                                 # float64[sources, 4]
+    ("turns", np.int64),                                 # float64[sources, 6]: scratch
     ("owner", np.int64),                                 # int64[pairs, row]: nearest peak of each bin
     ("mask", np.int64),                                  # float32[row]
 ], align=True)
@@ -137,6 +137,7 @@ def own(re1, im1, re2, im2, step, peaks, turns, owner):
     for j in range(len(peaks)):
         turns[j, 0], turns[j, 1] = 1.0, 0.0
         turns[j, 2], turns[j, 3] = math.cos(step * peaks[j, DELAY]), math.sin(step * peaks[j, DELAY])
+        turns[j, 4], turns[j, 5] = math.sin(peaks[j, ANGLE]), math.cos(peaks[j, ANGLE])
     for b in range(len(re1)):
         lr, li, rr, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
         nearest = math.inf
@@ -146,7 +147,7 @@ def own(re1, im1, re2, im2, step, peaks, turns, owner):
             turns[j, 1] = s * turns[j, 2] + c * turns[j, 3]
             if peaks[j, FOUND] == 0.0:
                 continue
-            sine, cosine = math.sin(peaks[j, ANGLE]), math.cos(peaks[j, ANGLE])
+            sine, cosine = turns[j, 4], turns[j, 5]
             real = sine * (c * lr + s * li) - cosine * rr
             imaginary = sine * (c * li - s * lr) - cosine * ri
             distance = real * real + imaginary * imaginary
@@ -217,7 +218,7 @@ def duet(state, mic):
             smooth = carray(pointer(s.smooth), shape, np.float64)[pair]
             picked = carray(pointer(s.picked), (pairs, s.sources, 3), np.float64)[pair]
             peaks = carray(pointer(s.peaks), (pairs, s.sources, 3), np.float64)[pair]
-            turns = carray(pointer(s.turns), (s.sources, 4), np.float64)
+            turns = carray(pointer(s.turns), (s.sources, 6), np.float64)
             learn(re1, im1, re2, im2, s.step, s.most, s.exponent, s.forget, s.quiet, histogram)
             follow(histogram, smooth, picked, peaks, s.most, s.frame)
             own(re1, im1, re2, im2, s.step, peaks, turns, owner)

@@ -87,7 +87,7 @@ class Duet:
         spectrum = Spectrum(self.window, hop, live=self.causal)
         spectra = spectrum.analyse(passage.sound)
         owner = np.zeros(spectra.shape[1:], np.int64)
-        turns = np.empty((self.sources, 4))
+        turns = np.empty((self.sources, 6))
         if self.causal:
             histogram, smooth = np.zeros((2, kernels.ANGLES, kernels.DELAYS))
             kernels.follow_all(
@@ -150,7 +150,7 @@ class DuetLive(Masking):
             "histogram": np.zeros((pairs, *shape)), "smooth": np.zeros((pairs, *shape)),
             "picked": np.zeros((pairs, self._sources, 3)),
             "peaks": np.tile(even_peaks(self._sources), (pairs, 1, 1)),
-            "turns": np.zeros((self._sources, 4)), "owner": np.zeros((pairs, sizes.row), np.int64),
+            "turns": np.zeros((self._sources, 6)), "owner": np.zeros((pairs, sizes.row), np.int64),
             "mask": np.zeros(sizes.row, np.float32),
         }
 
