@@ -438,6 +438,16 @@ def test_a_gain_closes_as_slowly_as_it_is_told() -> None:
     assert np.sum(slow[:, first] ** 2) > 0.5 * np.sum(x[:, first] ** 2)
 
 
+@pytest.mark.parametrize("stage", [DuetLive, ProjetLive])
+def test_a_sample_beyond_all_bounds_is_forgotten(stage: Callable[[str, int, int, int], Stage]) -> None:
+    x = np.tile(mixed(placed(turns(3), (15, 45, 75))).sound, 2)
+    hurt = x.copy()
+    hurt[:, RATE] = 3e38
+    whole, marred = (heard(stage("s", 512, 512, 128), sound, keep=2.0) for sound in (x, hurt))
+    later = slice(2 * RATE, None)
+    assert np.sum((whole - marred)[:, later] ** 2) < 1e-3 * np.sum(whole[:, later] ** 2)
+
+
 def test_source_after_the_last_is_the_last() -> None:
     x = mixed(placed(turns(2), (20, 70))).sound
     for stage in (DuetLive("s", 512, 512, 128, 2), ProjetLive("s", 512, 512, 128, 2)):

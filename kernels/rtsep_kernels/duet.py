@@ -12,7 +12,7 @@ from numba import carray, from_dtype, types
 from .jit import entry, kernel, signed
 from .masking import HEAD, rows, settle
 from .memory import pointer, samples
-from .pairs import loudness, pass_on
+from .pairs import pass_on, teaches
 
 ANGLES = 90                # bins of a degree
 DELAYS = 51                # odd: no delay is the middle of a bin, not the border of two
@@ -159,7 +159,7 @@ def own(re1, im1, re2, im2, step, peaks, turns, owner):
 @kernel
 def learn(re1, im1, re2, im2, step, most, exponent, forget, quiet, histogram):
     """Forget a little and add a frame, unless it is silent."""
-    if loudness(re1, im1, re2, im2) <= quiet:
+    if not teaches(re1, im1, re2, im2, quiet):
         return
     for a in range(ANGLES):
         for d in range(DELAYS):

@@ -5,6 +5,7 @@ import numpy as np
 from .jit import kernel
 
 QUIET = 1e-8   # mean power of a frame, as a share of full scale, below which nothing is learnt
+BOUND = 1e16   # times as much power is nonsense: nothing is learnt from it either, as it would never be forgotten
 
 
 @kernel
@@ -15,10 +16,10 @@ def pass_on(gains):
 
 
 @kernel
-def loudness(re1, im1, re2, im2):
-    """Return the power of all bins of two channels."""
+def teaches(re1, im1, re2, im2, quiet):
+    """Say whether a frame of two channels is worth learning from: neither silent nor beyond all bounds."""
     total = 0.0
     for b in range(len(re1)):
         lr, li, rr, ri = np.float64(re1[b]), np.float64(im1[b]), np.float64(re2[b]), np.float64(im2[b])
         total += lr * lr + li * li + rr * rr + ri * ri
-    return total
+    return quiet < total < BOUND * quiet

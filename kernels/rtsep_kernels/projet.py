@@ -12,9 +12,10 @@ from numba import carray, from_dtype, types
 from .jit import entry, kernel, signed
 from .masking import HEAD, rows, share_of
 from .memory import pointer, samples
-from .pairs import loudness, pass_on
+from .pairs import pass_on, teaches
 
 TINY = np.float32(1e-12)
+HUGE = np.float32(1e15)
 LOOKS = 10                 # projections that differ by pan
 PLACES = 30                # pans of the grid of places
 LEAK = 1e-3                # share of Q that is everywhere: a product would never leave a place it has been at for long
@@ -50,7 +51,8 @@ def look(re1, im1, re2, im2, looks, seen):
         c, s = looks[0, m], looks[1, m]
         for b in range(seen.shape[1]):
             x, y = c * re1[b] + s * re2[b], c * im1[b] + s * im2[b]
-            seen[m, b] = np.sqrt(x * x + y * y)
+            magnitude = np.sqrt(x * x + y * y)
+            seen[m, b] = magnitude if magnitude < HUGE else HUGE   # nan too: P must stay finite
 
 
 @kernel
@@ -183,7 +185,7 @@ def follow_all(re1, im1, re2, im2, looks, unlook, response, updates, forget, qui
         for j in range(sources):
             for c in range(2):
                 weigh(looks, unlook, heard, level, j, c, work[sources], unmix[j, c, n])
-        if loudness(re1[n], im1[n], re2[n], im2[n]) > quiet:
+        if teaches(re1[n], im1[n], re2[n], im2[n], quiet):
             learn(response, forget, heard, level, seen, work, pull, mass, drawn, weighed, places)
 
 
@@ -236,7 +238,7 @@ def projet(state, mic):
         which = min(int(carray(samples(s.keep), (k,))[own] + np.float32(0.5)), sources - 1)
         weigh(looks, unlook, heard, level, which, own - mic, work[sources], wanted)
         settle_row(s, own, wanted)
-    if loudness(re1[:s.bins], im1[:s.bins], re2[:s.bins], im2[:s.bins]) > s.quiet:
+    if teaches(re1, im1, re2, im2, s.quiet):
         learn(response, s.forget, heard, level, seen, work, pull, mass, drawn, weighed, places)
     unmix = carray(samples(s.unmix), (k, 2, s.row))[mic:mic + 2]
     for b in range(s.bins):
