@@ -46,7 +46,7 @@ class Adress:
 
     References
     ----------
-    Barry, Lawlor, Coyle, "Sound source separation: azimuth discrimination and resynthesis", DAFx 2004, eq. (3) to (9).
+    Barry, Lawlor, Coyle, "Sound source separation: azimuth discrimination and resynthesis", DAFx 2004.
     """
 
     window: int = 4096

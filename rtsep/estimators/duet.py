@@ -55,7 +55,7 @@ class Duet:
     References
     ----------
     Rickard, "The DUET blind source separation algorithm", in Blind Speech Separation, 2007,
-    doi:10.1007/978-1-4020-6479-1_8, eq. (8.13) to (8.18).
+    doi:10.1007/978-1-4020-6479-1_8.
     """
 
     window: int = 4096
