@@ -57,7 +57,51 @@ _MATRICES: tuple[System, ...] = ()
 _BLEED: tuple[System, ...] = ()
 
 # --- spatial (section 2) ---------------------------------------------------------------------------------------------
-_SPATIAL: tuple[System, ...] = ()
+_LONG_WINDOW = Option("window", int, 4096, "Window of the spectrum, samples.", 64, 65536, 8)
+_SOURCES = Option("sources", int, 3, "How many sources.", 2, 8)
+
+
+def _memory(seconds: float) -> Option:
+    """Return the option that says how long a system remembers."""
+    return Option("memory_s", float, seconds, "With causal: time after which what was learnt counts 1/e.", 0.1, 1000.0)
+
+
+_SPATIAL: tuple[System, ...] = (
+    System(
+        "duet", "2.2", "sources with different pans, or delays between two mics close together", "two channels",
+        "duet", "histogram with forgetting, a binary mask in every frame", "Rickard 2007", "rtsep.estimators.duet",
+        "Duet",
+        (
+            _LONG_WINDOW, _CAUSAL, _SOURCES,
+            Option("max_delay", float, 3.0, "Largest delay between the channels, samples; 0: pans only.", 0.0, 100.0),
+            Option("exponent", float, 1.0, "Power of a bin's level in the histogram; less if one source is loudest.",
+                   0.0, 2.0),
+            _memory(10.0),
+        ),
+    ),
+    System(
+        "adress", "2.3", "what is at one place between two channels, and the rest", "two channels, panned by level",
+        "adress", "every frame by itself; azimuth and width are turned live", "Barry, Lawlor, Coyle, DAFx 2004",
+        "rtsep.estimators.adress", "Adress",
+        (
+            _LONG_WINDOW, _CAUSAL,
+            Option("azimuths", str, "45", "Pan of each source, degrees from 0 (left) to 90, separated by commas."),
+            Option("width", float, 0.2, "How far around an azimuth counts; 1 is from a side to the centre.", 0.0, 2.0),
+            Option("steps", int, 100, "Gains that are tried on each side.", 4, 10000),
+        ),
+    ),
+    System(
+        "projet", "2.4", "sources with different pans (offline: or delays) that overlap", "two channels", "projet",
+        "where sources are is learnt slowly, how loud in every frame; pans only",
+        "FitzGerald, Liutkus, Badeau, IEEE/ACM TASLP 2016", "rtsep.estimators.projet", "Projet",
+        (
+            _LONG_WINDOW, _CAUSAL, _SOURCES,
+            Option("iterations", int, 50, "Updates, both while learning and in every bin.", 1, 1000),
+            Option("max_delay", float, 0.0, "Largest delay between the channels, samples; 0: pans only.", 0.0, 100.0),
+            Option("updates", int, 3, "With causal: updates in a frame.", 1, 20), _memory(3.0),
+        ),
+    ),
+)
 
 # --- masks and kernels (section 3) -----------------------------------------------------------------------------------
 _KERNELS: tuple[System, ...] = (

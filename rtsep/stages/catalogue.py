@@ -28,6 +28,11 @@ _FRAMES = (
     Option("synthesis", int, 2048, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
     Option("hop", int, 256, "Samples between two frames.", 64, 4096, 64),
 )
+# Those that tell sources by their place want more frequencies; the latency is the same.
+_LONG_FRAMES = (
+    Option("analysis", int, 4096, "Analysis window, samples.", 128, 8192, 64), *_FRAMES[1:],
+)
+_SOURCES = Option("sources", int, 3, "How many sources.", 2, 8)
 _RANGE = (
     Param("range_db", "dB", -120.0, 0.0, -40.0, True, "The most that is ever taken away."),
     Param("attack_ms", "ms", 0.0, 500.0, 0.0, False, "Time for a gain to open."),
@@ -40,6 +45,8 @@ def _keep(*parts: str) -> Param:
     told = ", ".join(f"{n} {part}" for n, part in enumerate(parts))
     return Param("keep", "", 0.0, len(parts) - 1.0, 0.0, True, f"Which part is heard: {told}.")
 
+
+_FROM_LEFT = Param("keep", "", 0.0, 7.0, 0.0, True, "Which source is heard, counted from the left: 0, 1, ...")
 
 STAGES = {
     spec.name: spec
@@ -98,6 +105,37 @@ STAGES = {
         # bleed
 
         # spatial
+        StageSpec(
+            "duet", "rtsep.estimators.duet", "DuetLive",
+            (
+                *_LONG_FRAMES, _SOURCES,
+                Option("max_delay", float, 3.0, "Largest delay between two channels, samples; 0: pans only.",
+                       0.0, 100.0),
+                Option("exponent", float, 1.0, "Power of a bin's level in the histogram.", 0.0, 2.0),
+                Option("memory_s", float, 10.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0),
+            ),
+            (*_RANGE, _FROM_LEFT),
+            "keeps one source of each pair of channels, by pan and delay",
+        ),
+        StageSpec(
+            "adress", "rtsep.estimators.adress", "AdressLive",
+            (*_LONG_FRAMES, Option("steps", int, 100, "Gains that are tried on each side.", 4, 10000)),
+            (
+                *_RANGE, _keep("what is there", "the rest"),
+                Param("azimuth", "", 0.0, 90.0, 45.0, True, "Pan that is meant, degrees: 0 left, 45 centre, 90 right."),
+                Param("width", "", 0.0, 2.0, 0.2, True, "How far around counts; 1 is from a side to the centre."),
+            ),
+            "keeps, or takes out, what is at one place between the channels of each pair",
+        ),
+        StageSpec(
+            "projet", "rtsep.estimators.projet", "ProjetLive",
+            (
+                *_LONG_FRAMES, _SOURCES, Option("updates", int, 3, "Updates of the levels in a frame.", 1, 20),
+                Option("memory_s", float, 3.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0),
+            ),
+            (*_RANGE, _FROM_LEFT),
+            "keeps one source of each pair of channels, by pan; sources may overlap",
+        ),
 
         # kernels
         StageSpec(
