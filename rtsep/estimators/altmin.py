@@ -129,18 +129,18 @@ def full_form(
 ) -> tuple[Matrix, Matrix, int]:
     """Return the same from all samples, float64[mics, frames] and float64[frames], as the algorithm is published."""
     k = len(mics)
-    unit = np.eye(k)
-    sources, weights = mics.copy(), np.ones(k)
+    unit: Matrix = np.eye(k)
+    sources: Matrix = mics.copy()
+    weights: Matrix = np.ones(k)
     before = np.inf
     mixing = unit
     for n in range(iterations):
-        mixing = np.linalg.solve(sources @ sources.T + ridge * unit, sources @ mics.T).T
-        mixing = np.clip(mixing, low, high) * (1 - unit) + unit
-        sources = np.linalg.solve(
-            mixing.T @ mixing + np.outer(weights, weights), np.outer(weights, mix) + mixing.T @ mics
-        )
+        free = np.linalg.solve(sources @ sources.T + ridge * unit, sources @ mics.T).T
+        mixing = np.asarray(np.clip(free, low, high) * (1 - unit) + unit, np.float64)
+        both = np.outer(weights, mix) + mixing.T @ mics
+        sources = np.asarray(np.linalg.solve(mixing.T @ mixing + np.outer(weights, weights), both), np.float64)
         if learn:
-            weights = np.linalg.solve(sources @ sources.T + ridge * unit, sources @ mix)
+            weights = np.asarray(np.linalg.solve(sources @ sources.T + ridge * unit, sources @ mix), np.float64)
         cost = np.sum((mics - mixing @ sources) ** 2) + np.sum((mix - weights @ sources) ** 2)
         if abs(before - cost) <= tolerance:
             return mixing, weights, n + 1

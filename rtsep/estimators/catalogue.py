@@ -65,7 +65,7 @@ _MATRICES: tuple[System, ...] = (
             Option("learn", bool, False, "Learn the gains in the mix too; else all are 1."),
             Option("low", float, 0.001, "Least gain beside the diagonal.", 0.0, 1.0),
             Option("high", float, 0.5, "Largest gain beside the diagonal.", 0.0, 1.0),
-            Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of the energy.", 0.0, 1.0),
+            Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of it.", 0.0, 1.0),
             Option("iterations", int, 1000, "Most iterations.", 1, 100000),
             _CAUSAL,
             Option("memory_s", float, 10.0, "With causal, time constant of forgetting.", 0.1, 600.0),
@@ -104,6 +104,18 @@ _MATRICES: tuple[System, ...] = (
             Option("window_s", float, 4.0, "With causal, sound that is learnt from at once.", 0.05, 60.0),
             Option("kept", int, 16384, "With causal, samples of it that are looked at.", 64, 1 << 18),
             Option("steps", int, 10, "With causal, most steps of the fixed point for each window.", 1, 50),
+        ),
+    ),
+    System(
+        "auxiva", "beyond", "bleed between a few mics in a room", "two mics or more, as many as sources", "auxiva",
+        "one update of every bin's matrix a frame; no look-ahead",
+        "Ono, WASPAA 2011; Taniguchi et al., HSCMA 2014; Scheibler, Ono, ICASSP 2020",
+        "rtsep.estimators.auxiva", "Auxiva",
+        (
+            Option("window", int, 4096, "Window of the spectrum, samples.", 64, 65536, 8),
+            Option("iterations", int, 30, "Iterations over the recording.", 1, 1000),
+            _CAUSAL,
+            Option("memory_s", float, 3.0, "With causal, time constant of forgetting.", 0.2, 60.0),
         ),
     ),
 )

@@ -121,9 +121,8 @@ def mode(values: Matrix, weights: Matrix, width: float, clearer: float) -> float
     low = values.min() - width
     places = np.rint((values - low) / _GRID).astype(np.intp)
     half = round(width / _GRID)
-    density = np.bincount(places, weights, minlength=places.max() + half + 1)
     triangle = 1 - np.abs(np.arange(-half, half + 1)) / half
-    density = np.convolve(density, triangle, "same")
+    density = np.convolve(np.bincount(places, weights, minlength=places.max() + half + 1), triangle, "same")
     best = int(np.argmax(density))
     elsewhere = np.abs(np.arange(len(density)) - best) > _APART * half
     if density[best] < clearer * density[elsewhere].max(initial=0):

@@ -115,7 +115,7 @@ STAGES = {
                 Option("learn", bool, False, "Learn the gains in the mix too; else all are 1."),
                 Option("low", float, 0.001, "Least gain beside the diagonal.", 0.0, 1.0),
                 Option("high", float, 0.5, "Largest gain beside the diagonal.", 0.0, 1.0),
-                Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of the energy.", 0.0, 1.0),
+                Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of it.", 0.0, 1.0),
                 Option("iterations", int, 1000, "Most iterations.", 1, 100000),
                 Option("memory_s", float, 10.0, "Time constant of forgetting.", 0.1, 600.0),
                 Option("every_s", float, 0.5, "Time between two solutions.", 0.01, 60.0),
@@ -134,6 +134,12 @@ STAGES = {
             ),
             (_ADAPT,),
             "learns the gains of bleed from the independence of the sources, and undoes them; no latency",
+        ),
+        StageSpec(
+            "auxiva", "rtsep.estimators.auxiva", "AuxivaLive",
+            (*_FRAMES, Option("memory_s", float, 3.0, "Time constant of forgetting.", 0.2, 60.0)),
+            (_ADAPT,),
+            "unmixes in every bin of a spectrum, for a few mics in a room",
         ),
 
         # bleed

@@ -105,7 +105,8 @@ class Unmixing(Stage):
     @property
     def unmixing(self) -> Block:
         """The matrix of now, float32[mics, mics]: out = M x."""
-        return self._keep["now"].reshape(self.fmt.channels, -1).copy()
+        matrix: Block = self._keep["now"].reshape(self.fmt.channels, -1).copy()
+        return matrix
 
     def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
         k = fmt.channels
