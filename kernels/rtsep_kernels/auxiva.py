@@ -26,6 +26,9 @@ AUXIVA = np.dtype([
 _AUXIVA = from_dtype(AUXIVA)
 LOADING = np.float32(1e-8)
 """Share of a frame's mean power that is added to each bin's: empty bins must not be blown up."""
+ALIKE = np.float32(1e-5)
+"""Share of each mic's power in a bin that is added as if it were its own noise: what is found by subtracting mics that
+are alike must not be blown up either, and float32 must not lose it in rounding."""
 TINY = np.float32(1e-20)
 
 
@@ -65,8 +68,9 @@ def observe(re, im, covariances, unmixing, work, count, memory, quiet):
             for j in range(i + 1):
                 c_re, c_im = covariances[m, i * (i + 1) // 2 + j, 0], covariances[m, i * (i + 1) // 2 + j, 1]
                 add = floor if i == j else np.float32(0)
+                share = weight * (np.float32(1) + ALIKE) if i == j else weight
                 for b in range(row):
-                    c_re[b] = old * c_re[b] + weight * (re[i, b] * re[j, b] + im[i, b] * im[j, b]) + add
+                    c_re[b] = old * c_re[b] + share * (re[i, b] * re[j, b] + im[i, b] * im[j, b]) + add
                     c_im[b] = old * c_im[b] + weight * (im[i, b] * re[j, b] - re[i, b] * im[j, b])
     return True
 

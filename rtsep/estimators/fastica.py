@@ -94,8 +94,10 @@ def unmix(sound: NDArray[np.floating], iterations: int, tolerance: float, sample
         random_state=0, whiten_solver="eigh",
     )
     with warnings.catch_warnings():
-        # It says so when it has not converged; the last matrix is then as good as any.
+        # It says so when it has not converged, and of small singular values: the last matrix is as good as any, and
+        # the values are the noise's.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="There are some small singular values")
         method.fit(x.T)
     return np.asarray(method.components_, np.float64)
 
