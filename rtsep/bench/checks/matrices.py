@@ -36,7 +36,7 @@ def _cost(system: Separator, passage: Passage) -> float:
     begun = time.perf_counter()
     system.fit(passage)
     system.separate(passage)
-    return float(time.perf_counter() - begun) * passage.rate / passage.sound.shape[1]
+    return (time.perf_counter() - begun) * passage.rate / int(passage.sound.shape[1])
 
 
 def _wrong(found: NDArray[np.floating], mixing: sts.Signal) -> float:
