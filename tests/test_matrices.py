@@ -206,6 +206,15 @@ def test_live_altmin_is_algorithm_1_on_samples_that_fade() -> None:
     assert np.abs(truth - np.eye(4)).max() > 0.1
 
 
+def test_live_altmin_finds_the_mix_where_it_is() -> None:
+    both = with_mix(MIXING, sources(3, RATE)).astype(np.float32)
+    last = run(AltminLive(every_s=0.1, memory_s=0.5), both)
+    assert np.abs(last - both).max() > 0.01
+    for place in (1, 2, 3):
+        moved = run(AltminLive(mix=place, every_s=0.1, memory_s=0.5), np.insert(both[:3], place - 1, both[3], axis=0))
+        np.testing.assert_allclose(np.delete(moved, place - 1, axis=0), last[:3], atol=1e-6)
+
+
 def test_live_altmin_follows_a_change() -> None:
     dry = sources(3, 6 * RATE)
     uniform = [np.full((3, 3), gain) + (1 - gain) * np.eye(3) for gain in (0.1, 0.3)]

@@ -127,9 +127,10 @@ def tables(sizes: Sizes, memory_s: float) -> dict[str, Any]:
 
 
 class AuxivaLive(Masking):
-    """AuxIVA online: one update of every matrix a frame; the work of a frame grows with the fourth power of the mics.
+    """AuxIVA online: one update of every matrix a frame.
 
-    Until half of `memory_s` has been heard, the microphones pass as they are.
+    The work of a frame grows with the fourth power of the mics: four are easy for one processor at a hop of 256, eight
+    are too many for blocks of 64. Until half of `memory_s` has been heard, the microphones pass as they are.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ _MATRICES: tuple[System, ...] = (
     ),
     System(
         "ratio", "1.4", "bleed that is gains only, found to a thousandth", "two mics or more", "",
-        "offline: the ratios need minutes of spectra at once; its first step runs live as `fastica`",
+        "offline: the modes come from all spectra at once; its first step, FastICA, runs live as `fastica`",
         "SYSTEMS.md 1.4; Jourjine, Rickard, Yılmaz, ICASSP 2000", "rtsep.estimators.ratio", "Ratio",
         (
             _WINDOW,
