@@ -78,44 +78,60 @@ def input_trim(state, x, out, frames):
     return 0
 
 
-MATRIX = np.dtype([
+UNMIX = [
     ("channels", np.int64), ("position", np.int64),
-    ("slot", np.int64), ("estimates", np.int64),          # slot header; float32[3, channels * channels]
     ("now", np.int64), ("next", np.int64), ("goal", np.int64), ("step", np.int64),  # float32[channels**2]
     ("left", np.int64), ("ramp_segments", np.int64),
+]
+"""First fields of the record of every stage that multiplies by a matrix; the rest is its own."""
+# In another order: numba would take a record that begins like all others for their base, and warn of it.
+FOLLOW = np.dtype([
+    ("position", np.int64), ("channels", np.int64), ("now", np.int64), ("next", np.int64),
+], align=True)
+MATRIX = np.dtype([
+    *UNMIX,
+    ("slot", np.int64), ("estimates", np.int64),          # slot header; float32[3, channels * channels]
 ], align=True)
 
 
 @kernel
-def _next_matrix(s, size, now, nxt, goal, step):
-    slot = carray(pointer(s.slot), (SLOT_HEADER,), np.int64)
-    estimates = carray(samples(s.estimates), (3, size))
+def advance(s):
+    """Move the matrix one segment on towards its goal."""
+    size = s.channels * s.channels
+    now = carray(samples(s.now), (size,))
+    nxt = carray(samples(s.next), (size,))
+    goal = carray(samples(s.goal), (size,))
+    step = carray(samples(s.step), (size,))
     for e in range(size):
         now[e] = nxt[e]
-    row = slot_take(slot)
-    if row >= 0:
-        s.left = s.ramp_segments
-        for e in range(size):
-            goal[e] = estimates[row, e]
-            step[e] = (goal[e] - now[e]) / np.float32(s.ramp_segments)
     if s.left > 0:
         s.left -= 1
         for e in range(size):
             nxt[e] = goal[e] if s.left == 0 else now[e] + step[e]
 
 
-@stage_entry(MATRIX)
-def matrix(state, x, out, frames):
-    """Multiply by a matrix that ramps to every new estimate: out = M x."""
-    s = carray(state, (1,))[0]
-    if frames == 0:
-        return 0
+@kernel
+def head_for(s, target):
+    """Move to a new matrix, [channels, channels], from the next `advance` on."""
+    k = s.channels
+    nxt = carray(samples(s.next), (k * k,))
+    goal = carray(samples(s.goal), (k * k,))
+    step = carray(samples(s.step), (k * k,))
+    s.left = s.ramp_segments
+    for i in range(k):
+        for j in range(k):
+            e = i * k + j
+            goal[e] = np.float32(target[i, j])
+            step[e] = (goal[e] - nxt[e]) / np.float32(s.ramp_segments)
+
+
+@kernel
+def multiply(s, x, out, frames):
+    """Write out = M x, the matrix moving along its ramp."""
     k = s.channels
     now = carray(samples(s.now), (k * k,))
     nxt = carray(samples(s.next), (k * k,))
     offset = s.position % 64
-    if offset == 0:
-        _next_matrix(s, k * k, now, nxt, carray(samples(s.goal), (k * k,)), carray(samples(s.step), (k * k,)))
     given = carray(x, (k, frames))
     y = carray(out, (k, frames))
     moving = False
@@ -135,4 +151,27 @@ def matrix(state, x, out, frames):
                 for n in range(frames):
                     y[i, n] = fma(given[j, n], a, y[i, n])
     s.position += frames
+
+
+@stage_entry(MATRIX)
+def matrix(state, x, out, frames):
+    """Multiply by a matrix that ramps to every new estimate: out = M x."""
+    s = carray(state, (1,))[0]
+    if frames == 0:
+        return 0
+    k = s.channels
+    if s.position % 64 == 0:
+        row = slot_take(carray(pointer(s.slot), (SLOT_HEADER,), np.int64))
+        if row >= 0:
+            head_for(s, carray(samples(s.estimates), (3, k, k))[row])
+        advance(s)
+    multiply(s, x, out, frames)
+    return 0
+
+
+@stage_entry(FOLLOW)
+def follow(state, x, out, frames):
+    """Multiply by the matrix of another stage, which has just worked on the same samples."""
+    if frames != 0:
+        multiply(carray(state, (1,))[0], x, out, frames)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from rtsep.calibration import Calibration
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.estimators import soundcheck
+from rtsep.estimators.separator import Passage
 from rtsep.hosts.file import make_engine
+from rtsep.hosts.separate import make
 from rtsep.scenes import Scene
 from rtsep.stage import Block
 
@@ -142,9 +145,19 @@ def rival(name: str) -> Rival:
     """Return one of `RIVALS`."""
     import importlib
 
-    module = importlib.import_module("rtsep.estimators." + {"fastica": "ica", "auxiva": "ica"}.get(name, name))
+    if name in ("fastica", "auxiva"):
+        return partial(_separate, name)
+    module = importlib.import_module("rtsep.estimators." + name)
     method: Rival = getattr(module, name)
     return method
+
+
+def _separate(name: str, mics: Block, rate: int) -> Block:
+    """Return each mic's own part by a system of separation, with its default options."""
+    system = make(name)
+    passage = Passage(mics, rate, tuple(f"mic{c + 1}" for c in range(len(mics))))
+    system.fit(passage)
+    return np.concatenate(list(system.separate(passage).values()))
 
 
 def summarise(scored: dict[str, dict[str, Any]], told: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -60,7 +60,12 @@ def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = 
             advance(done / len(chosen))
     if not only:
         rows += [Row(section, name, None, None) for section, name in NOT_BUILT.items()]
-    return sorted(rows, key=lambda row: [int(part) for part in row.section.split(".")])
+    return sorted(rows, key=lambda row: _place(row.section))
+
+
+def _place(section: str) -> list[int]:
+    """Return what sections are sorted by; what is beyond SYSTEMS.md comes last."""
+    return [int(part) for part in section.split(".")] if section != "beyond" else [99]
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

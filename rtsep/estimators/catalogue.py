@@ -51,7 +51,74 @@ _WINDOW = Option("window", int, 2048, "Window of the spectrum, samples.", 64, 65
 _CAUSAL = Option("causal", bool, False, "Look at the past only, as the live stage does.")
 
 # --- unmixing matrices (sections 1.2 to 1.4, 2.1) --------------------------------------------------------------------
-_MATRICES: tuple[System, ...] = ()
+_RAJESH = "Rajesh, Rajan, WASPAA 2023"
+_MATRICES: tuple[System, ...] = (
+    System(
+        "altmin", "1.2", "bleed that is gains only, with a clean mix as the last channel (or another)",
+        "two mics or more, and a clean mix", "altmin",
+        "products of the channels that are forgotten; solved anew every half second; no latency",
+        f"{_RAJESH}, Algorithm 1", "rtsep.estimators.altmin", "Altmin",
+        (
+            Option("mix", int, 0, "Channel of the clean mix, from 1; 0 is the last.", 0, 64),
+            Option("form", str, "gram", "Work on products of the channels, or on all samples.",
+                   choices=("gram", "full")),
+            Option("learn", bool, False, "Learn the gains in the mix too; else all are 1."),
+            Option("low", float, 0.001, "Least gain beside the diagonal.", 0.0, 1.0),
+            Option("high", float, 0.5, "Largest gain beside the diagonal.", 0.0, 1.0),
+            Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of it.", 0.0, 1.0),
+            Option("iterations", int, 1000, "Most iterations.", 1, 100000),
+            _CAUSAL,
+            Option("memory_s", float, 10.0, "With causal, time constant of forgetting.", 0.1, 600.0),
+            Option("every_s", float, 0.5, "With causal, time between two solutions.", 0.01, 60.0),
+        ),
+    ),
+    System(
+        "demix", "1.3", "bleed that is gains only, and known", "as many mics as the matrix has rows", "matrix",
+        "a matrix applied to each sample; no latency", _RAJESH, "rtsep.estimators.demix", "Demix",
+        (
+            Option("mixing", str, "", "Rows of gains, mics by sources, as \"1 0.1; 0.1 1\", or a text file of them."),
+            Option("max_condition", float, 20.0, "A matrix worse conditioned is refused.", 1.0, 1e6),
+            Option("regularisation", float, 0.0, "Share of the mean of Λ'Λ's diagonal that is added to it.", 0.0, 1.0),
+        ),
+    ),
+    System(
+        "ratio", "1.4", "bleed that is gains only, found to a thousandth", "two mics or more", "",
+        "offline: the modes come from all spectra at once; its first step, FastICA, runs live as `fastica`",
+        "SYSTEMS.md 1.4; Jourjine, Rickard, Yılmaz, ICASSP 2000", "rtsep.estimators.ratio", "Ratio",
+        (
+            _WINDOW,
+            Option("reach", float, 0.08, "How far from FastICA's gain the mode is looked for.", 0.001, 1.0),
+            Option("width", float, 0.004, "Half width of the kernel.", 0.001, 0.1),
+            Option("clearer", float, 1.5, "How much higher than the second the mode must be.", 1.0, 100.0),
+        ),
+    ),
+    System(
+        "fastica", "2.1", "bleed that is gains only, unknown", "two mics or more", "fastica",
+        "each window of 4 s worked on during the next one, from where the last ended; no latency",
+        "Hyvärinen, IEEE Trans. Neural Networks 10, 1999", "rtsep.estimators.fastica", "Fastica",
+        (
+            Option("iterations", int, 500, "Most iterations.", 1, 100000),
+            Option("tolerance", float, 1e-5, "Turn of the rows that ends it.", 0.0, 1.0),
+            Option("samples", int, 250000, "Samples that are looked at, spread evenly.", 100, 10000000),
+            _CAUSAL,
+            Option("window_s", float, 4.0, "With causal, sound that is learnt from at once.", 0.05, 60.0),
+            Option("kept", int, 16384, "With causal, samples of it that are looked at.", 64, 1 << 18),
+            Option("steps", int, 10, "With causal, most steps of the fixed point for each window.", 1, 50),
+        ),
+    ),
+    System(
+        "auxiva", "beyond", "bleed between a few mics in a room", "two mics or more, as many as sources", "auxiva",
+        "one update of every bin's matrix a frame; no look-ahead",
+        "Ono, WASPAA 2011; Taniguchi et al., HSCMA 2014; Scheibler, Ono, ICASSP 2020",
+        "rtsep.estimators.auxiva", "Auxiva",
+        (
+            Option("window", int, 4096, "Window of the spectrum, samples.", 64, 65536, 8),
+            Option("iterations", int, 30, "Iterations over the recording.", 1, 1000),
+            _CAUSAL,
+            Option("memory_s", float, 3.0, "With causal, time constant of forgetting.", 0.2, 60.0),
+        ),
+    ),
+)
 
 # --- bleed (section 1) -----------------------------------------------------------------------------------------------
 _BLEED: tuple[System, ...] = ()

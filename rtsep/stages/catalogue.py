@@ -39,6 +39,13 @@ _RANGE = (
     Param("release_ms", "ms", 0.0, 2000.0, 0.0, False, "Time for a gain to close."),
 )
 
+# What the stages have that learn a matrix of gains (`rtsep.stages.mix`).
+_NEW_MATRIX = (
+    Option("ramp_ms", float, 40.0, "Time to move to a new matrix.", 20.0, 1000.0),
+    Option("max_condition", float, 20.0, "A mixing matrix worse conditioned is not taken.", 1.0, 1000.0),
+)
+_ADAPT = Param("adapt", "on", 0.0, 1.0, 1.0, False, "Learn while running; 0 keeps what is known.")
+
 
 def _keep(*parts: str) -> Param:
     """Return the parameter that chooses which part of a mic is heard."""
@@ -101,6 +108,39 @@ STAGES = {
             "short-time spectrum, a gain in every bin, overlap-add",
         ),
         # matrices
+        StageSpec(
+            "altmin", "rtsep.estimators.altmin", "AltminLive",
+            (
+                Option("mix", int, 0, "Channel of the clean mix, from 1; 0 is the last.", 0, 64),
+                Option("learn", bool, False, "Learn the gains in the mix too; else all are 1."),
+                Option("low", float, 0.001, "Least gain beside the diagonal.", 0.0, 1.0),
+                Option("high", float, 0.5, "Largest gain beside the diagonal.", 0.0, 1.0),
+                Option("tolerance", float, 1e-7, "Ends when the cost moves by a smaller share of it.", 0.0, 1.0),
+                Option("iterations", int, 1000, "Most iterations.", 1, 100000),
+                Option("memory_s", float, 10.0, "Time constant of forgetting.", 0.1, 600.0),
+                Option("every_s", float, 0.5, "Time between two solutions.", 0.01, 60.0),
+                *_NEW_MATRIX,
+            ),
+            (_ADAPT,),
+            "learns the gains of bleed from a clean mix on one of the channels, and undoes them; no latency",
+        ),
+        StageSpec(
+            "fastica", "rtsep.estimators.fastica", "FasticaLive",
+            (
+                Option("window_s", float, 4.0, "Sound that is learnt from at once.", 0.05, 60.0),
+                Option("kept", int, 16384, "Samples of it that are looked at.", 64, 1 << 18),
+                Option("steps", int, 10, "Most steps of the fixed point for each window.", 1, 50),
+                *_NEW_MATRIX,
+            ),
+            (_ADAPT,),
+            "learns the gains of bleed from the independence of the sources, and undoes them; no latency",
+        ),
+        StageSpec(
+            "auxiva", "rtsep.estimators.auxiva", "AuxivaLive",
+            (*_FRAMES, Option("memory_s", float, 3.0, "Time constant of forgetting.", 0.2, 60.0)),
+            (_ADAPT,),
+            "unmixes in every bin of a spectrum, for a few mics in a room",
+        ),
 
         # bleed
 

@@ -1,14 +1,15 @@
-"""Stages without a spectrum: the input's trim, and the matrix that undoes an instantaneous mixture."""
+"""Stages without a spectrum: the input's trim, and the matrices that undo an instantaneous mixture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
+from rtsep.estimators.demix import unmixing_of
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep_kernels import mix, ramp, ring
@@ -72,7 +73,95 @@ class Input(Stage):
         return twin
 
 
-class Matrix(Stage):
+class Unmixing(Stage):
+    """Base of the stages that multiply the microphones by a matrix, which moves to every new estimate; no latency.
+
+    A subclass names its stage in `stage`, its compiled entry in `entry` and its record in `state_dtype` (which begins
+    with `rtsep_kernels.mix.UNMIX`), and implements `tables`. Each table becomes an array that lives as long as the
+    stage, at the address in the record's field of that name; every start copies the values given into it again.
+
+    Parameters
+    ----------
+    name : str
+    ramp_ms : float
+        Time to move to a new matrix.
+    """
+
+    stage: str
+    entry: Any
+    state_dtype: np.dtype[Any]
+
+    def __init_subclass__(cls) -> None:
+        cls.params = STAGES[cls.stage].params
+
+    def __init__(self, name: str, ramp_ms: float) -> None:
+        super().__init__(name)
+        self._ramp_ms = ramp_ms
+
+    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """Return fields of the record: arrays as they are at the start, and numbers."""
+        raise NotImplementedError
+
+    @property
+    def unmixing(self) -> Block:
+        """The matrix of now, float32[mics, mics]: out = M x."""
+        matrix: Block = self._keep["now"].reshape(self.fmt.channels, -1).copy()
+        return matrix
+
+    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+        k = fmt.channels
+        self._record = np.zeros(1, self.state_dtype)
+        self._record["channels"] = k
+        self._record["ramp_segments"] = fmt.segments(self._ramp_ms / 1000)
+        for name in ("now", "next", "goal", "step"):
+            self._hold(name, aligned(k * k))
+        self._first: Block = np.eye(k, dtype=np.float32)
+        self._tables: dict[str, NDArray[Any]] = {}
+        self._numbers: dict[str, int | float] = {}
+        for name, value in self.tables(fmt).items():
+            if isinstance(value, np.ndarray):
+                self._tables[name] = np.ascontiguousarray(value)
+                self._hold(name, self._tables[name].copy())
+            else:
+                self._numbers[name] = value
+        return type(self).entry, self._record, 0
+
+    def _start(self) -> None:
+        self._record["left"] = 0
+        for name in ("now", "next", "goal"):
+            self._keep[name][:] = self._first.ravel()
+        self._keep["step"][:] = 0
+        for name, first in self._tables.items():
+            self._keep[name][...] = first
+        for name, value in self._numbers.items():
+            self._record[name] = value
+
+    def shadow(self) -> Stage:
+        """Return a stage that multiplies another signal by this one's matrix, in step with it."""
+        twin = _Follower(self)
+        twin.prepare(self.fmt, self.board)
+        return twin
+
+
+class _Follower(Stage):
+    """See `Unmixing.shadow`: it has no matrix of its own."""
+
+    def __init__(self, master: Unmixing) -> None:
+        super().__init__(master.name)
+        self._master = master
+
+    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+        self._record = np.zeros(1, mix.FOLLOW)
+        self._record["channels"] = fmt.channels
+        for name in ("now", "next"):
+            self._hold(name, self._master._keep[name])
+        return mix.follow, self._record, 0
+
+    def _start(self) -> None:
+        """Nothing of its own starts."""
+
+
+class Matrix(Unmixing):
     """Undo an instantaneous mixture x = Λ s with the pseudo-inverse of Λ.
 
     Use it for digital crosstalk, splits and coincident pickups; a room is no instantaneous mixture, and a scalar Λ
@@ -94,7 +183,9 @@ class Matrix(Stage):
     Rajesh & Rajan, WASPAA 2023, doi:10.1109/WASPAA58266.2023.10248133: S = Λ† X.
     """
 
-    params = STAGES["matrix"].params
+    stage = "matrix"
+    entry = mix.matrix
+    state_dtype = mix.MATRIX
 
     def __init__(
         self,
@@ -103,9 +194,8 @@ class Matrix(Stage):
         ramp_ms: float = 40.0,
         max_condition: float = 20.0,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, ramp_ms)
         self._mixing = mixing
-        self._ramp_ms = ramp_ms
         self._max_condition = max_condition
 
     def set_mixing(self, mixing: Sequence[Sequence[float]] | NDArray[np.float64]) -> None:
@@ -116,49 +206,21 @@ class Matrix(Stage):
         InputError
             If it is not square, has the wrong size, a zero on its diagonal, or is badly conditioned.
         """
-        ring.slot_publish(self._keep["slot"], self._keep["estimates"], self._unmixing(mixing))
+        ring.slot_publish(self._keep["slot"], self._keep["estimates"], self._unmixing(mixing).ravel())
+
+    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Unmixing.tables`."""
+        slot = np.zeros(ring.SLOT_HEADER, np.int64)
+        ring.slot_clear(slot)
+        if len(self._mixing):
+            self._first = self._unmixing(self._mixing)
+        return {"slot": slot, "estimates": np.zeros((3, fmt.channels**2), np.float32)}
 
     def _unmixing(self, mixing: Sequence[Sequence[float]] | NDArray[np.float64]) -> Block:
         k = self.fmt.channels
-        try:
-            lam = np.asarray(mixing, np.float64)
-        except ValueError:
-            lam = np.zeros(0)
-        if lam.shape != (k, k) or not np.isfinite(lam).all():
-            raise InputError(f"{self.name}.mixing", f"it has shape {lam.shape}", f"allowed is {k} rows of {k} numbers")
-        if (np.diag(lam) == 0).any():
-            raise InputError(f"{self.name}.mixing", "a zero on the diagonal", "each mic must hear its own source")
-        lam = lam / np.diag(lam)
-        condition = np.linalg.cond(lam)
-        if condition > self._max_condition:
+        unmixing = unmixing_of(f"{self.name}.mixing", mixing, self._max_condition)
+        if unmixing.shape != (k, k):
             raise InputError(
-                f"{self.name}.mixing", f"condition number {condition:.1f}", f"allowed is up to {self._max_condition:g}"
+                f"{self.name}.mixing", f"it has shape {unmixing.shape[::-1]}", f"allowed is {k} rows of {k} numbers"
             )
-        return np.linalg.pinv(lam).astype(np.float32).ravel()
-
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
-        k = fmt.channels
-        self._record = np.zeros(1, mix.MATRIX)
-        self._record["channels"] = k
-        self._record["ramp_segments"] = fmt.segments(self._ramp_ms / 1000)
-        self._hold("slot", np.zeros(ring.SLOT_HEADER, np.int64))
-        self._hold("estimates", aligned((3, k * k)))
-        for name in ("now", "next", "goal", "step"):
-            self._hold(name, aligned(k * k))
-        self._first = self._unmixing(self._mixing) if len(self._mixing) else np.eye(k, dtype=np.float32).ravel()
-        return mix.matrix, self._record, 0
-
-    def _start(self) -> None:
-        ring.slot_clear(self._keep["slot"])
-        self._record["left"] = 0
-        for name in ("now", "next", "goal"):
-            self._keep[name][:] = self._first
-        self._keep["step"][:] = 0
-
-    def shadow(self) -> Matrix:
-        """Return a twin with the matrix of now; harm is measured with one that does not move."""
-        twin = Matrix(self.name, (), self._ramp_ms, self._max_condition)
-        twin.prepare(self.fmt, self.board)
-        twin._first = self._keep["goal"].copy()
-        twin._start()
-        return twin
+        return unmixing.astype(np.float32)
