@@ -71,3 +71,68 @@ def past_rows(values, count, out):
         for n in range(values.shape[1]):
             replace(ordered, values[row, n - count] if n >= count else np.float32(0), values[row, n])
             out[row, n] = ordered[count // 2]
+
+
+@kernel
+def middle(values, n):
+    """Return the median of the first n values, of an even number the mean of the middle two; mixes up their order."""
+    low, high, half = 0, n - 1, n // 2
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if half <= j:
+            high = j
+        elif half >= i:
+            low = i
+        else:
+            break
+    upper = values[half]
+    if n % 2:
+        return upper
+    lower = values[0]
+    for i in range(1, half):
+        lower = max(lower, values[i])
+    return (lower + upper) * np.float32(0.5)
+
+
+_FRAMES_AT_ONCE = 128   # their picks stay in the nearest cache while the bins pass by
+
+
+@signed(types.void(types.float32[:, ::1], types.int32[:, ::1], types.int32[::1], types.float32[:, ::1]))
+def of_frames(values, picks, counts, out):
+    """Write, for every frame n and row of float32[rows, frames], the median of the frames picks[n, : counts[n]]."""
+    some = np.empty(picks.shape[1], np.float32)
+    for begin in range(0, out.shape[1], _FRAMES_AT_ONCE):
+        end = min(begin + _FRAMES_AT_ONCE, out.shape[1])
+        for row in range(out.shape[0]):
+            for n in range(begin, end):
+                for i in range(counts[n]):
+                    some[i] = values[row, picks[n, i]]
+                out[row, n] = middle(some, counts[n])
+
+
+@signed(types.void(types.float32[:, ::1], types.int64, types.int64, types.float32[:, ::1]))
+def crosses(values, reach_rows, reach, out):
+    """Write the median of each value and its neighbours up and down, left and right; what lies outside is left out."""
+    height, width = values.shape
+    some = np.empty(2 * (reach_rows + reach) + 1, np.float32)
+    for row in range(height):
+        for n in range(width):
+            count = 0
+            for other in range(max(0, row - reach_rows), min(height, row + reach_rows + 1)):
+                some[count] = values[other, n]
+                count += 1
+            for other in range(max(0, n - reach), min(width, n + reach + 1)):
+                if other != n:
+                    some[count] = values[row, other]
+                    count += 1
+            out[row, n] = middle(some, count)
