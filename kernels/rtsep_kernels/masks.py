@@ -61,6 +61,57 @@ def shares(power, half_alpha, binary, logit, out):
             out[j, b] = share(levels, j, b, binary, logit)
 
 
+@kernel
+def solve(matrix, x):
+    """Replace x by matrix⁻¹ x; the Hermitian, positive definite matrix, complex[n, n], by its Cholesky factor."""
+    n = x.shape[0]
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for m in range(j):
+                total -= matrix[i, m] * matrix[j, m].conjugate()
+            matrix[i, j] = math.sqrt(total.real) if i == j else total / matrix[j, j].real
+        total = x[i]
+        for m in range(i):
+            total -= matrix[i, m] * x[m]
+        x[i] = total / matrix[i, i].real
+    for i in range(n - 1, -1, -1):
+        total = x[i]
+        for m in range(i + 1, n):
+            total -= matrix[m, i].conjugate() * x[m]
+        x[i] = total / matrix[i, i].real
+
+
+@signed(types.void(types.complex64[:, :, ::1], types.float64[:, :, ::1], types.complex128[:, :, :, ::1], types.float64,
+                   types.complex64[:, :, :, ::1]))
+def multichannel(mixture, powers, spatial, extra, out):
+    """Write the sources' images, complex[sources, channels, frames, bins], by the multichannel Wiener filter.
+
+    `mixture` is complex[channels, frames, bins], `powers` float64[sources, frames, bins], `spatial`
+    complex[sources, bins, channels, channels]. `extra` is white noise that the sources share, so that nothing is lost.
+    """
+    channels, frames, bins = mixture.shape
+    sources = powers.shape[0]
+    total, x = np.empty((channels, channels), np.complex128), np.empty(channels, np.complex128)
+    for n in range(frames):
+        for b in range(bins):
+            total[:] = 0
+            for c in range(channels):
+                x[c] = mixture[c, n, b]
+                total[c, c] = extra
+            for j in range(sources):
+                for c in range(channels):
+                    for d in range(c + 1):
+                        total[c, d] += powers[j, n, b] * spatial[j, b, c, d]
+            solve(total, x)
+            for j in range(sources):
+                for c in range(channels):
+                    image = extra / sources * x[c]
+                    for d in range(channels):
+                        image += powers[j, n, b] * spatial[j, b, c, d] * x[d]
+                    out[j, c, n, b] = image
+
+
 @entry(types.int32(types.CPointer(_MASKS), types.int64))
 def masks(state, mic):
     """Write the gains of one mic: its share among all mics."""

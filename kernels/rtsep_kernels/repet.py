@@ -29,19 +29,19 @@ TINY = np.float32(1e-10)
 def peaks(values, size, apart, threshold, places, heights):
     """Write the places of the highest peaks of the first `size` values, highest first; return how many.
 
-    A peak is above the threshold and not surpassed within `apart` values on either side. As many are written as
-    `places` and `heights` (float32[most]) hold.
+    A peak is above the threshold and not surpassed less than `apart` values away. As many are written as `places` and
+    `heights` (float32[most]) hold.
     """
     most, count, begin = places.shape[0], 0, 0
     while begin < size:
         # Climb until nothing within reach is higher: all that was passed is surpassed by something near it.
         top, n = begin, begin + 1
-        while n < size and n <= top + apart:
+        while n < size and n < top + apart:
             if values[n] > values[top]:
                 top = n
             n += 1
         is_peak = values[top] > threshold
-        n = max(0, top - apart)
+        n = max(0, top - apart + 1)
         while is_peak and n < begin:
             is_peak = values[n] <= values[top]
             n += 1
@@ -52,7 +52,7 @@ def peaks(values, size, apart, threshold, places, heights):
                 place -= 1
             heights[place], places[place] = values[top], np.float32(top)
             count = min(count + 1, most)
-        begin = top + apart + 1
+        begin = top + max(apart, 1)
     return count
 
 
@@ -113,8 +113,7 @@ def online(magnitudes, length, apart, most, threshold, out):
 @signed(types.void(types.float32[:, ::1], types.int64, types.int64, types.float32, types.int32[:, ::1],
                    types.int32[::1]))
 def picked(similarity, first, apart, threshold, picks, counts):
-    """Write the `peaks` of each row of float32[rows, frames]; row n is of frame first + n, and picks that if nothing.
-    """
+    """Write the `peaks` of each row of float32[rows, frames]; row n, of frame first + n, picks that if it has none."""
     most = picks.shape[1]
     places, heights = np.empty(most, np.float32), np.empty(most, np.float32)
     for n in range(similarity.shape[0]):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import non_negative_factorization
+from sklearn.decomposition import non_negative_factorization  # type: ignore[import-untyped]
 
 from rtsep.estimators.hpss import lengths, medians
 from rtsep.estimators.separator import Audio, Passage
@@ -23,7 +23,7 @@ from rtsep_kernels import hpss as kernels
 _LONG_SECONDS, _SHORT_SECONDS = 4096 / 44100, 512 / 44100   # windows: for tones, and for consonants
 _HARMONIC_MS, _PERCUSSIVE_HZ = 200.0, 500.0
 _MARGIN = np.float32(2)       # β
-_VOICED = 0.5                 # aperiodicity above which there is no tone
+_VOICED = 0.8                 # aperiodicity above which there is no tone
 _CONSONANT_SECONDS = 0.05     # before and after a tone begins
 _CONSONANT_HZ = 2000.0        # fricatives and plosives are above
 

@@ -135,7 +135,7 @@ _KERNELS: tuple[System, ...] = (
         "Liutkus, Badeau, ICASSP 2015; Duong, Vincent, Gribonval, IEEE TASLP 2010", "rtsep.estimators.masks", "Masks",
         (
             _WINDOW, _CAUSAL,
-            Option("mask", str, "wiener", "Who gets a bin: all of it, or shares by |X|, |X|² or |X|^alpha; or by place.",
+            Option("mask", str, "wiener", "Who gets a bin: all, or shares by |X|, |X|² or |X|^alpha; or by place.",
                    choices=("binary", "soft", "wiener", "alpha", "multichannel")),
             Option("alpha", float, 1.2, "Exponent of alpha.", 0.1, 4.0),
             Option("iterations", int, 1, "Of multichannel.", 1, 100),
@@ -194,11 +194,11 @@ _KERNELS: tuple[System, ...] = (
     ),
     System(
         "yin", "3.5", "a leading voice by its pitch, and the rest",
-        "any number of channels", "yin", "the pitch of each frame; latency of the window, which must hold two periods",
+        "any number of channels", "yin", "the pitch of each frame; latency of the window, which holds two periods",
         "de Cheveigné, Kawahara, JASA 2002", "rtsep.estimators.yin", "Yin",
         (
             _WINDOW, _CAUSAL, *_PITCHES,
-            Option("voiced", float, 0.5, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
+            Option("voiced", float, 0.8, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
             Option("width_hz", float, 25.0, "Half the width of a harmonic.", 1.0, 500.0),
             Option("model", str, "mask", "Voice as bins of the mixture, or as sinusoids made anew.",
                    choices=("mask", "sinusoids")),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 from rtsep.estimators.hpss import lengths, medians
-from rtsep.estimators.repet import beat_spectrum, find_period, picked_medians, repetitions
+from rtsep.estimators.repet import beat_spectrum, demand_seconds, find_period, picked_medians, repetitions
 from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking, Sizes
@@ -74,10 +74,8 @@ class Kam:
             raise InputError(f"--set kernels={self.kernels}", "is not allowed", "two or more of " + ", ".join(KERNELS))
         if self.causal and not set(names) <= set(KERNELS[:2]):
             raise InputError("--set causal=true", f"{self.kernels} looks ahead", "allowed is horizontal,vertical")
-        least = 3 * (self.period_s or _PERIODS[0])
-        seconds = excerpt.sound.shape[1] / excerpt.rate
-        if "periodic" in names and seconds < least:
-            raise InputError("kam", f"the recording has {seconds:.1f} s", f"allowed is {least:.1f} s or more")
+        if "periodic" in names:
+            demand_seconds("kam", excerpt, 3 * (self.period_s or _PERIODS[0]))
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; a part for each kernel, with its name."""

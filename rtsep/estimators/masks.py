@@ -24,7 +24,7 @@ from rtsep_kernels import masks as kernels
 
 _HALF_ALPHA = {"soft": 0.5, "wiener": 1.0, "binary": 1.0, "multichannel": 1.0}
 _REGULARISATION = 1e-8   # of the mixture's mean power, in every direction
-_FRAMES_AT_ONCE = 64     # of the multichannel filter: a matrix for every bin is large
+_SILENCE = 1e-30         # power where there is none at all
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Masks:
         if self.sources:
             with audiofile.open_input(self.sources) as given:
                 if given.rate != excerpt.rate:
-                    raise InputError(self.sources, f"has {given.rate} Hz", f"allowed is {excerpt.rate}, the recording's")
+                    raise InputError(self.sources, f"has {given.rate} Hz", f"allowed is {excerpt.rate} Hz")
                 if given.channels < 2:
                     raise InputError(self.sources, "has one source", "allowed is 2 or more")
         else:
@@ -82,8 +82,8 @@ class Masks:
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; a part for each microphone, or for each source in all channels."""
         spectrum = Spectrum(self.window, self.window // 4, live=self.causal)
-        mixture = spectrum.analyse(passage.sound)
-        names, levels = passage.names, mixture
+        mixture = levels = spectrum.analyse(passage.sound)
+        names = passage.names
         if self.sources:
             with audiofile.open_input(self.sources) as given:
                 names, sound = given.names, np.zeros((given.channels, passage.sound.shape[1]), np.float32)
@@ -91,10 +91,10 @@ class Masks:
                 read = given.read(sound.shape[1])
                 sound[:, : read.shape[1]] = read
             levels = spectrum.analyse(sound)
-        shares = self.shares(levels.real**2 + levels.imag**2)
+        shares = self.shares((levels.real**2 + levels.imag**2).astype(np.float32))
         samples = passage.sound.shape[1]
         if self.mask == "multichannel":
-            images = shares[:, None] * mixture[None]
+            images: Spectra = shares[:, None] * mixture[None]
             for _ in range(self.iterations):
                 images = filtered(mixture, images)
         parts = {}
@@ -127,19 +127,13 @@ def filtered(mixture: Spectra, images: Spectra) -> Spectra:
     complex[sources, channels, frames, bins]
         They add up to the mixture: what regularises the inverse is shared out to the sources as well.
     """
-    sources, channels, frames, _ = images.shape
     powers = np.mean(images.real**2 + images.imag**2, axis=1, dtype=np.float64)
     turned = images.transpose(0, 3, 1, 2).astype(np.complex128)
     spatial = turned @ turned.conj().swapaxes(2, 3)
     spatial /= powers.sum(axis=1)[..., None, None] + np.finfo(np.float64).tiny
-    x = mixture.transpose(1, 2, 0)
-    extra = (_REGULARISATION * np.mean(x.real**2 + x.imag**2) + np.finfo(np.float64).tiny) * np.eye(channels)
+    extra = _REGULARISATION * float(np.mean(mixture.real**2 + mixture.imag**2)) + _SILENCE
     out = np.empty_like(images)
-    for first in range(0, frames, _FRAMES_AT_ONCE):
-        some = slice(first, first + _FRAMES_AT_ONCE)
-        models = powers[:, some, :, None, None] * spatial[:, None] + extra / sources
-        whitened = np.linalg.solve(models.sum(axis=0), x[some, :, :, None].astype(np.complex128))
-        out[:, :, some] = (models @ whitened)[..., 0].transpose(0, 3, 1, 2)
+    kernels.multichannel(mixture, powers, spatial, extra, out)
     return out
 
 

@@ -75,10 +75,7 @@ class Repet:
         """Find the period of the whole, for passages too short to have their own."""
         self._past = Past()
         demand_range("repet", self.shortest_s, self.longest_s)
-        seconds = excerpt.sound.shape[1] / excerpt.rate
-        least = 2 * self.period_s if self.period_s else 3 * self.shortest_s
-        if seconds < least:
-            raise InputError("repet", f"the recording has {seconds:.1f} s", f"allowed is {least:.1f} s or more")
+        demand_seconds("repet", excerpt, 2 * self.period_s if self.period_s else 3 * self.shortest_s)
         if not self.period_s:
             hop = self.window // 4
             spectra = Spectrum(self.window, hop).analyse(excerpt.sound)
@@ -139,9 +136,7 @@ class AdaptiveRepet:
         """Learn nothing; refuse what is too short to repeat."""
         self._past = Past()
         demand_range("repet-adaptive", self.shortest_s, min(self.longest_s, self.stretch_s / 3))
-        seconds, least = excerpt.sound.shape[1] / excerpt.rate, 3 * self.shortest_s
-        if seconds < least:
-            raise InputError("repet-adaptive", f"the recording has {seconds:.1f} s", f"allowed is {least:.1f} s or more")
+        demand_seconds("repet-adaptive", excerpt, 3 * self.shortest_s)
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; parts `background` and `foreground`."""
@@ -172,6 +167,13 @@ def demand_range(system: str, shortest: float, longest: float) -> None:
         raise InputError(system, f"periods from {shortest:g} to {longest:g} s are none", "allowed is a rising range")
 
 
+def demand_seconds(system: str, excerpt: Passage, least: float) -> None:
+    """Raise InputError unless a recording is long enough to repeat."""
+    seconds = excerpt.sound.shape[1] / excerpt.rate
+    if seconds < least:
+        raise InputError(system, f"the recording has {seconds:.1f} s", f"allowed is {least:.1f} s or more")
+
+
 def whole_bins(background_hz: float, window: int, rate: int) -> int:
     """Return how many bins lie below a frequency."""
     return min(math.ceil(background_hz * window / rate), window // 2 + 1)
@@ -190,7 +192,8 @@ def beat_spectrum(power: Audio) -> NDArray[np.float64]:
         # The sum of the autocorrelations is that of the power spectra.
         total += fft.irfft(np.sum(spectra.real**2 + spectra.imag**2, axis=1, dtype=np.float64), size)[:frames]
     total /= frames - np.arange(frames)
-    return total / (total[0] + np.finfo(np.float64).tiny)
+    beats: NDArray[np.float64] = total / (total[0] + np.finfo(np.float64).tiny)
+    return beats
 
 
 def find_period(beats: NDArray[np.float64], lags: tuple[float, float]) -> float:

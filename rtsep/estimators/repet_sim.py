@@ -66,7 +66,8 @@ class RepetSim:
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; parts `background` and `foreground`."""
         hop = self.window // 4
-        lead = self._past.lead(passage, self.buffer_s + 2 * self.window / passage.rate if self.causal else _LEAD_SECONDS)
+        wanted = self.buffer_s + 2 * self.window / passage.rate if self.causal else _LEAD_SECONDS
+        lead = self._past.lead(passage, wanted)
         short = passage.sound.shape[1] < _LEAD_SECONDS * passage.rate
         # Frames of the lead must fall on frames of the recording: the stream goes on where it was.
         lead = lead[:, (lead.shape[1] - passage.first) % hop :]
@@ -144,4 +145,4 @@ class RepetSimLive(Masking):
 
 def lengths(buffer_s: float, apart_s: float, hop: int, rate: int) -> tuple[int, int]:
     """Return how many frames the buffer holds, and how many similar frames are apart at least."""
-    return max(1, round(buffer_s * rate / hop)), round(apart_s * rate / hop)
+    return max(1, round(buffer_s * rate / hop)), int(apart_s * rate / hop)

@@ -57,7 +57,7 @@ class Yin:
     fmin: float = 98.0
     fmax: float = 400.0
     threshold: float = 0.15
-    voiced: float = 0.5
+    voiced: float = 0.8
     width_hz: float = 25.0
     model: str = "mask"
 
@@ -163,7 +163,7 @@ class YinLive(Masking):
         fmin: float = 98.0,
         fmax: float = 400.0,
         threshold: float = 0.15,
-        voiced: float = 0.5,
+        voiced: float = 0.8,
         width_hz: float = 25.0,
     ) -> None:
         super().__init__(name, analysis, synthesis, hop)

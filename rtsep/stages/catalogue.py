@@ -195,7 +195,7 @@ STAGES = {
                 Option("fmin", float, 98.0, "Lowest pitch, Hz; two periods must fit into the window.", 20.0, 2000.0),
                 Option("fmax", float, 400.0, "Highest pitch, Hz.", 30.0, 4000.0),
                 Option("threshold", float, 0.15, "The first dip of the difference below it is the period.", 0.0, 1.0),
-                Option("voiced", float, 0.5, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
+                Option("voiced", float, 0.8, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
                 Option("width_hz", float, 25.0, "Half the width of a harmonic.", 1.0, 500.0),
             ),
             (*_RANGE, _keep("voice", "rest")),
