@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, binary_opening
 from sklearn.decomposition import non_negative_factorization  # type: ignore[import-untyped]
 
 from rtsep.estimators.hpss import lengths, medians
@@ -21,10 +22,13 @@ from rtsep.estimators.yin import comb, lags, track
 from rtsep_kernels import hpss as kernels
 
 _LONG_SECONDS, _SHORT_SECONDS = 4096 / 44100, 512 / 44100   # windows: for tones, and for consonants
-_HARMONIC_MS, _PERCUSSIVE_HZ = 200.0, 500.0
+_STEADY_MS, _LASTING_MS = 200.0, 40.0   # what is harmonic in the long window, and no mere hit in the short one
+_PERCUSSIVE_HZ = 500.0
 _MARGIN = np.float32(2)       # β
-_VOICED = 0.8                 # aperiodicity above which there is no tone
-_CONSONANT_SECONDS = 0.05     # before and after a tone begins
+_VOICED, _CLEAR = 0.8, 0.3    # aperiodicity: above there is no tone; below there is one for certain
+_TONE_SHARE = 0.1             # of a frame's power: less is no tone that somebody sings
+_LEAST_SECONDS = 0.1          # of a tone, and of the silence between two
+_BEFORE, _AFTER = 0.1, 0.03   # seconds around the begin of a tone in which there may be a consonant
 _CONSONANT_HZ = 2000.0        # fricatives and plosives are above
 
 Exact = NDArray[np.float64]
@@ -75,15 +79,17 @@ class Cascade:
     def extract(self, sound: Exact, rate: int) -> tuple[Exact, Exact]:
         """Return the voice and the accompaniment of a channel; exact: they add up to it."""
         long, short = Spectrum(*_frames(_LONG_SECONDS, rate)), Spectrum(*_frames(_SHORT_SECONDS, rate))
-        harmonic, percussive, residual = _hrps(long.analyse(sound[None])[0], long, rate)
+        spectra = long.analyse(sound[None])[0]
+        harmonic, percussive, residual = _hrps(spectra, long, _STEADY_MS, rate)
         tonal = long.resynthesise((harmonic + residual)[None], len(sound))[0].astype(np.float32)
         pitch, aperiodicity = track(tonal, rate, long.window, long.hop, self.fmin, self.fmax, self.threshold)
         pitch[aperiodicity >= _VOICED] = 0
         melody = comb(pitch, rate, long.window, self.width_hz)
         tone = melody * harmonic + self._refined(residual, melody) * residual
         struck = long.resynthesise(percussive[None], len(sound))
-        steady, _, noise = _hrps(short.analyse(struck)[0], short, rate)
-        consonants = _begins(pitch, long, short, rate, len(steady)) * (steady + noise)
+        steady, _, noise = _hrps(short.analyse(struck)[0], short, _LASTING_MS, rate)
+        clear = (aperiodicity < _CLEAR) & (_power(tone) > _TONE_SHARE * _power(spectra))
+        consonants = _begins(clear, long, short, rate, len(steady)) * (steady + noise)
         voice = long.resynthesise(tone[None], len(sound))[0] + short.resynthesise(consonants[None], len(sound))[0]
         return voice, sound - voice
 
@@ -127,10 +133,10 @@ def _frames(seconds: float, rate: int) -> tuple[int, int]:
     return window, window // 4
 
 
-def _hrps(spectra: Spectra, spectrum: Spectrum, rate: int) -> tuple[Spectra, Spectra, Spectra]:
+def _hrps(spectra: Spectra, spectrum: Spectrum, harmonic_ms: float, rate: int) -> tuple[Spectra, Spectra, Spectra]:
     """Return the harmonic, the percussive and the residual part of spectra complex[frames, bins]."""
     power = (spectra.real**2 + spectra.imag**2).astype(np.float32)
-    count, neighbours = lengths(_HARMONIC_MS, _PERCUSSIVE_HZ, spectrum.window, spectrum.hop, rate)
+    count, neighbours = lengths(harmonic_ms, _PERCUSSIVE_HZ, spectrum.window, spectrum.hop, rate)
     steady, struck = medians(power, count, neighbours, causal=False)
     mask, parts = np.empty_like(power), []
     for which in range(3):
@@ -139,14 +145,23 @@ def _hrps(spectra: Spectra, spectrum: Spectrum, rate: int) -> tuple[Spectra, Spe
     return parts[0], parts[1], parts[2]
 
 
-def _begins(pitch: Audio, long: Spectrum, short: Spectrum, rate: int, count: int) -> Audio:
-    """Return 1 where a tone begins, above the lowest consonants, 0 elsewhere; float32[short frames, short bins]."""
-    onsets = np.flatnonzero((pitch > 0) & (np.concatenate([[0], pitch[:-1]]) == 0))
+def _power(spectra: Spectra) -> Exact:
+    """Return the power of each frame of complex[frames, bins]."""
+    power: Exact = np.sum(spectra.real**2 + spectra.imag**2, axis=1)
+    return power
+
+
+def _begins(clear: NDArray[np.bool_], long: Spectrum, short: Spectrum, rate: int, count: int) -> Audio:
+    """Return 1 where a clear tone begins, above the lowest consonants, 0 elsewhere; float32[short frames, bins]."""
+    least = np.ones(max(2, round(_LEAST_SECONDS * rate / long.hop)), bool)
+    # A hit within a tone is no end of it, and what is so short is no tone.
+    clear = binary_opening(binary_closing(clear, least), least)
+    onsets = np.flatnonzero(clear[1:] & ~clear[:-1]) + 1
     # A frame is about its middle.
     seconds = (onsets * long.hop - long.window / 2) / rate
     now = (np.arange(count) * short.hop - short.window / 2) / rate
     near = np.zeros(count, bool)
     for onset in seconds:
-        near |= np.abs(now - onset) <= _CONSONANT_SECONDS
+        near |= (now >= onset - _BEFORE) & (now <= onset + _AFTER)
     high = np.arange(short.bins) * rate / short.window >= _CONSONANT_HZ
     return (near[:, None] & high[None]).astype(np.float32)

@@ -1,8 +1,9 @@
 """KAM: each source is described by where its sound is alike nearby: along time, along frequency, a period away.
 
 Use it when HPSS is almost right: its kernels can be combined (a held tone, a hit, a loop, a voice), and fitting back
-several times cleans each with what the others have taken. Do not use it where two sources have the same kernel, such
-as two singers; and one iteration of `horizontal,vertical` is HPSS, which is quicker.
+several times cleans each with what the others have taken; a loop behind a voice gains dBs by it. Do not use it where
+two sources have the same kernel, such as two singers, nor for `horizontal,vertical` alone: one iteration of that is
+HPSS, which is quicker, and more of them make it hardly better.
 """
 
 from __future__ import annotations
