@@ -7,7 +7,7 @@ from numba import carray, from_dtype, types
 
 from .jit import entry, kernel, signed
 from .masking import HEAD, rows, settle
-from .median import middle
+from .median import WIDTH, middles
 from .memory import fma, samples
 
 REPET_SIM = np.dtype([
@@ -18,7 +18,8 @@ REPET_SIM = np.dtype([
     ("history", np.int64),                               # float32[k, row, length]: magnitudes of past frames
     ("norms", np.int64),                                 # float32[k, length]
     ("dots", np.int64), ("line", np.int64),              # float32[length]: scratch
-    ("picks", np.int64), ("heights", np.int64), ("some", np.int64),   # float32[most]: scratch
+    ("picks", np.int64), ("heights", np.int64),          # float32[most]: scratch
+    ("some", np.int64), ("chest", np.int64),             # float32[most, WIDTH], [most // 2 + 1, WIDTH]: scratch
     ("work", np.int64),                                  # float32[3, row]
 ], align=True)
 _REPET_SIM = from_dtype(REPET_SIM)
@@ -57,7 +58,7 @@ def peaks(values, size, apart, threshold, places, heights):
 
 
 @kernel
-def repeating(history, norms, frame, magnitude, bins, apart, threshold, dots, line, picks, heights, some, out):
+def repeating(history, norms, frame, magnitude, bins, apart, threshold, dots, line, picks, heights, some, chest, out):
     """Put a frame's magnitudes into the ring and write the median of the frames like it, bin by bin.
 
     `history` is float32[row, length]: a bin's past is contiguous, so that the products with all frames, and the
@@ -87,10 +88,13 @@ def repeating(history, norms, frame, magnitude, bins, apart, threshold, dots, li
         count, picks[0] = 1, np.float32(held - 1)
     for n in range(count):
         picks[n] = np.float32((first + np.int64(picks[n])) % length)
-    for b in range(bins):
+    for begin in range(0, bins, WIDTH):
+        width = min(WIDTH, bins - begin)
         for n in range(count):
-            some[n] = history[b, np.int64(picks[n])]
-        out[b] = middle(some, count)
+            pick = np.int64(picks[n])
+            for b in range(width):
+                some[n, b] = history[begin + b, pick]
+        middles(some, count, width, chest, out[begin:])
 
 
 @kernel
@@ -105,9 +109,12 @@ def online(magnitudes, length, apart, most, threshold, out):
     frames, bins = magnitudes.shape
     history, norms = np.zeros((bins, length), np.float32), np.zeros(length, np.float32)
     dots, line = np.empty(length, np.float32), np.empty(length, np.float32)
-    picks, heights, some = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
+    picks, heights = np.empty(most, np.float32), np.empty(most, np.float32)
+    some, chest = np.empty((most, WIDTH), np.float32), np.empty((most // 2 + 1, WIDTH), np.float32)
     for n in range(frames):
-        repeating(history, norms, n, magnitudes[n], bins, apart, threshold, dots, line, picks, heights, some, out[n])
+        repeating(
+            history, norms, n, magnitudes[n], bins, apart, threshold, dots, line, picks, heights, some, chest, out[n]
+        )
 
 
 @signed(types.void(types.float32[:, ::1], types.int64, types.int64, types.float32, types.int32[:, ::1],
@@ -146,8 +153,8 @@ def repet_sim(state, mic):
     repeating(
         history, rows(s.norms, k, s.length)[mic], s.frame, work[0], s.bins, s.apart, s.threshold,
         carray(samples(s.dots), (s.length,)), carray(samples(s.line), (s.length,)),
-        carray(samples(s.picks), (s.most,)), carray(samples(s.heights), (s.most,)), carray(samples(s.some), (s.most,)),
-        work[1],
+        carray(samples(s.picks), (s.most,)), carray(samples(s.heights), (s.most,)),
+        rows(s.some, s.most, WIDTH), rows(s.chest, s.most // 2 + 1, WIDTH), work[1],
     )
     foreground = rows(s.keep, 1, k)[0, mic] >= np.float32(0.5)
     for b in range(s.bins):

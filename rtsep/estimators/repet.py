@@ -256,10 +256,9 @@ def repetitions(periods: NDArray[np.float64], order: int) -> tuple[NDArray[np.in
 
 def picked_medians(values: Audio, picks: NDArray[np.int32], counts: NDArray[np.int32]) -> Audio:
     """Return the median of each frame's picks, of values float32[frames, bins]."""
-    turned = np.ascontiguousarray(values.T)
-    out = np.empty_like(turned)
-    median.of_frames(turned, np.ascontiguousarray(picks), counts, out)
-    return np.ascontiguousarray(out.T)
+    out = np.empty_like(values)
+    median.of_frames(values, np.ascontiguousarray(picks), counts, out)
+    return out
 
 
 def split(passage: Passage, sound: Audio, spectrum: Spectrum, models: Audio, whole: int) -> dict[str, Audio]:

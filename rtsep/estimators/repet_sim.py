@@ -18,6 +18,7 @@ from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking, Sizes
 from rtsep_kernels import repet as kernels
+from rtsep_kernels.median import WIDTH
 
 _FRAMES_AT_ONCE = 256   # of the similarities: all of them would grow with the square of the length
 _LEAD_SECONDS = 24.0    # what a short passage looks back to, at least
@@ -133,12 +134,14 @@ class RepetSimLive(Masking):
         """See `Masking.tables`."""
         k, row = sizes.channels, sizes.row
         length, apart = lengths(*self._seconds, sizes.hop, sizes.rate)
-        scratch = {name: np.zeros(self._similar, np.float32) for name in ("picks", "heights", "some")}
+        most = self._similar
         return {
-            "frame": 0, "length": length, "apart": apart, "most": self._similar, "threshold": self._threshold,
+            "frame": 0, "length": length, "apart": apart, "most": most, "threshold": self._threshold,
             "whole": whole_bins(self._background_hz, sizes.window, sizes.rate),
             "history": np.zeros((k, row, length), np.float32), "norms": np.zeros((k, length), np.float32),
-            "dots": np.zeros(length, np.float32), "line": np.zeros(length, np.float32), **scratch,
+            "dots": np.zeros(length, np.float32), "line": np.zeros(length, np.float32),
+            "picks": np.zeros(most, np.float32), "heights": np.zeros(most, np.float32),
+            "some": np.zeros((most, WIDTH), np.float32), "chest": np.zeros((most // 2 + 1, WIDTH), np.float32),
             "work": np.zeros((3, row), np.float32),
         }
 

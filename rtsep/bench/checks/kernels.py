@@ -156,7 +156,8 @@ def similar_frames(mix: Audio, median: Callable[[Audio, int], Audio]) -> Audio:
     magnitudes = np.abs(spectra)
     model = np.minimum(median(magnitudes, sts.RATE // 512), magnitudes)
     mask = (model + np.float32(1e-10)) / (magnitudes + np.float32(1e-10))
-    return spectrum.resynthesise((mask * spectra)[None], len(mix))[0].astype(np.float32)
+    sound: Audio = spectrum.resynthesise((mask * spectra)[None], len(mix))[0].astype(np.float32)
+    return sound
 
 
 def numpy_median(magnitudes: Audio, apart: int) -> Audio:
