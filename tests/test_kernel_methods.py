@@ -132,6 +132,17 @@ def test_the_multichannel_filter_is_its_naive_twin(channels: int) -> None:
     np.testing.assert_allclose(found.sum(axis=0), x, atol=1e-4)
 
 
+def test_the_multichannel_filter_survives_silence_and_a_single_direction() -> None:
+    images = np.random.default_rng(1).standard_normal((2, 1, 30, 5)) * np.ones((1, 3, 1, 1)) + 0j
+    images[:, :, :10] = 0
+    images[1] = 0
+    found = masks.filtered(images.sum(axis=0).astype(np.complex64), images.astype(np.complex64))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.sum(axis=0), images.sum(axis=0), atol=1e-4)
+    silent = np.zeros((2, 2, 4, 5), np.complex64)
+    np.testing.assert_array_equal(masks.filtered(silent[0], silent), 0)
+
+
 def stereo(tmp_path: pathlib.Path) -> tuple[NDArray[np.float64], Audio, str]:
     sources, angles = sts.sources()[:, : 4 * RATE], np.array([0.2, 0.6, 1.0, 1.4])
     images = np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, :, None] * sources[:, None]
@@ -215,12 +226,11 @@ def test_medians_of_frames_and_of_crosses() -> None:
     values = rng.random((70, 300)).astype(np.float32)   # more bins than are done at once
     picks = rng.integers(0, 300, (300, 9)).astype(np.int32)
     counts = rng.integers(1, 10, 300).astype(np.int32)
-    out = np.empty_like(values)
-    median.of_frames(values, picks, counts, out)
     wanted = np.stack([np.median(values[:, picks[n, : counts[n]]], axis=1) for n in range(300)])
     found = np.empty_like(wanted)
     median.of_frames(np.ascontiguousarray(values.T), picks, counts, found)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    out = np.empty_like(values)
     median.crosses(values, 2, 3, out)
     for row, n in np.ndindex(7, 300):   # beginning at the edge
         arms = [values[max(0, row - 2) : row + 3, n], values[row, max(0, n - 3) : n], values[row, n + 1 : n + 4]]
