@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_opening
-from sklearn.decomposition import non_negative_factorization  # type: ignore[import-untyped]
+from sklearn.decomposition import non_negative_factorization
 
 from rtsep.estimators.hpss import lengths, medians
 from rtsep.estimators.separator import Audio, Passage

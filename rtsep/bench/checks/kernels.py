@@ -118,7 +118,7 @@ def _hpss(part: str) -> Measured:
         theirs, seconds = timed(lambda: librosa.effects.hpss(single, kernel_size=31, n_fft=1024))
         references.append(_told("librosa", float(sts.sdr(truth, theirs[which])), seconds))
     if version("libfmp"):
-        from libfmp.c8 import hps  # type: ignore[import-untyped]
+        from libfmp.c8 import hps
 
         hps(mix[:4096], sts.RATE, 1024, 512, 0.2, 500, mask="soft")
         theirs, seconds = timed(lambda: hps(mix, sts.RATE, 1024, 512, 0.2, 500, mask="soft"))
