@@ -71,3 +71,95 @@ def past_rows(values, count, out):
         for n in range(values.shape[1]):
             replace(ordered, values[row, n - count] if n >= count else np.float32(0), values[row, n])
             out[row, n] = ordered[count // 2]
+
+
+@kernel
+def middle(values, n):
+    """Return the median of the first n values, of an even number the mean of the middle two; mixes up their order."""
+    low, high, half = 0, n - 1, n // 2
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if half <= j:
+            high = j
+        elif half >= i:
+            low = i
+        else:
+            break
+    upper = values[half]
+    if n % 2:
+        return upper
+    lower = values[0]
+    for i in range(1, half):
+        lower = max(lower, values[i])
+    return (lower + upper) * np.float32(0.5)
+
+
+WIDTH = 64
+"""Columns whose medians are taken at once: what is sorted then stays in the nearest cache."""
+
+
+@kernel
+def middles(some, count, width, chest, out):
+    """Write the median of each of the first `width` columns of some[:count], float32[most, WIDTH]; uses `some` up.
+
+    As `middle` of each, but all columns take the same steps, without a branch: several go at once through the
+    processor. `chest` is scratch, float32[most // 2 + 1, WIDTH]: the smaller half of each column, ascending.
+    """
+    half = count // 2
+    for i in range(count):
+        new = some[i]
+        for j in range(min(i, half + 1)):
+            held = chest[j]
+            for b in range(width):
+                low, high = min(held[b], new[b]), max(held[b], new[b])
+                held[b] = low
+                new[b] = high
+        if i <= half:
+            for b in range(width):
+                chest[i, b] = new[b]
+    for b in range(width):
+        out[b] = chest[half, b] if count % 2 else (chest[half - 1, b] + chest[half, b]) * np.float32(0.5)
+
+
+@signed(types.void(types.float32[:, ::1], types.int32[:, ::1], types.int32[::1], types.float32[:, ::1]))
+def of_frames(values, picks, counts, out):
+    """Write, for every frame n of float32[frames, bins], the medians of the frames picks[n, : counts[n]]."""
+    bins, most = values.shape[1], picks.shape[1]
+    some = np.empty((most, WIDTH), np.float32)
+    chest = np.empty((most // 2 + 1, WIDTH), np.float32)
+    for n in range(out.shape[0]):
+        for first in range(0, bins, WIDTH):
+            width = min(WIDTH, bins - first)
+            for i in range(counts[n]):
+                row = values[picks[n, i]]
+                for b in range(width):
+                    some[i, b] = row[first + b]
+            middles(some, counts[n], width, chest, out[n, first:])
+
+
+@signed(types.void(types.float32[:, ::1], types.int64, types.int64, types.float32[:, ::1]))
+def crosses(values, reach_rows, reach, out):
+    """Write the median of each value and its neighbours up and down, left and right; what lies outside is left out."""
+    height, width = values.shape
+    some = np.empty(2 * (reach_rows + reach) + 1, np.float32)
+    for row in range(height):
+        for n in range(width):
+            count = 0
+            for other in range(max(0, row - reach_rows), min(height, row + reach_rows + 1)):
+                some[count] = values[other, n]
+                count += 1
+            for other in range(max(0, n - reach), min(width, n + reach + 1)):
+                if other != n:
+                    some[count] = values[row, other]
+                    count += 1
+            out[row, n] = middle(some, count)

@@ -171,6 +171,16 @@ _SPATIAL: tuple[System, ...] = (
 )
 
 # --- masks and kernels (section 3) -----------------------------------------------------------------------------------
+_PERIODS = (
+    Option("shortest_s", float, 0.8, "Shortest period, seconds.", 0.05, 60.0),
+    Option("longest_s", float, 8.0, "Longest period, seconds.", 0.05, 60.0),
+)
+_BACKGROUND = Option("background_hz", float, 100.0, "Everything below is background.", 0.0, 24000.0)
+_PITCHES = (
+    Option("fmin", float, 98.0, "Lowest pitch, Hz; two periods must fit into the window.", 20.0, 2000.0),
+    Option("fmax", float, 400.0, "Highest pitch, Hz.", 30.0, 4000.0),
+    Option("threshold", float, 0.15, "The first dip of the difference below it is the period.", 0.0, 1.0),
+)
 _KERNELS: tuple[System, ...] = (
     System(
         "hpss", "3.2", "sustained (harmonic) and struck (percussive) sounds, and what is neither",
@@ -184,6 +194,92 @@ _KERNELS: tuple[System, ...] = (
                    1.0, 100.0),
             Option("mask", str, "soft", "Shares or all-or-nothing; a margin above 1 is always the latter.",
                    choices=("soft", "binary")),
+        ),
+    ),
+    System(
+        "masks", "3.1", "what each mic hears louder than the others; true sources as a yardstick",
+        "two mics or more, or one and its true sources", "masks", "a share of every bin, frame by frame; no look-ahead",
+        "Liutkus, Badeau, ICASSP 2015; Duong, Vincent, Gribonval, IEEE TASLP 2010", "rtsep.estimators.masks", "Masks",
+        (
+            _WINDOW, _CAUSAL,
+            Option("mask", str, "wiener", "Who gets a bin: all, or shares by |X|, |X|² or |X|^alpha; or by place.",
+                   choices=("binary", "soft", "wiener", "alpha", "multichannel")),
+            Option("alpha", float, 1.2, "Exponent of alpha.", 0.1, 4.0),
+            Option("iterations", int, 1, "Of multichannel.", 1, 100),
+            Option("logit", bool, False, "Push masks towards 0 and 1."),
+            Option("sources", str, "", "File or folder with the true sources; empty: the mics are their own sources."),
+        ),
+    ),
+    System(
+        "repet", "3.3", "what repeats with one period (background), and what is in front of it",
+        "any number of channels, three periods or more", "", "offline: the period and all its repetitions are needed",
+        "Rafii, Pardo, IEEE TASLP 2013", "rtsep.estimators.repet", "Repet",
+        (
+            _WINDOW,
+            Option("period_s", float, 0.0, "Seconds after which the background repeats; 0: found.", 0.0, 60.0),
+            *_PERIODS, _BACKGROUND,
+        ),
+    ),
+    System(
+        "repet-adaptive", "3.3", "what repeats with a changing period, and what is in front of it",
+        "any number of channels, three periods or more", "", "offline: half of the repetitions are in the future",
+        "Liutkus et al., ICASSP 2012", "rtsep.estimators.repet", "AdaptiveRepet",
+        (
+            _WINDOW, *_PERIODS, _BACKGROUND,
+            Option("stretch_s", float, 10.0, "Length in which a period is found.", 1.0, 60.0),
+            Option("step_s", float, 5.0, "From one such stretch to the next.", 0.1, 60.0),
+            Option("order", int, 5, "How many repetitions the median is taken of.", 1, 99),
+        ),
+    ),
+    System(
+        "repet-sim", "3.3", "what repeats without a period, and what is in front of it",
+        "any number of channels", "repet_sim", "similar frames of the last 10 s; no look-ahead",
+        "Rafii, Pardo, ISMIR 2012, ICASSP 2013", "rtsep.estimators.repet_sim", "RepetSim",
+        (
+            _WINDOW, _CAUSAL,
+            Option("similar", int, 100, "Of so many frames the median is taken, at most.", 1, 1000),
+            Option("apart_s", float, 1.0, "Seconds between two of them, at least.", 0.0, 30.0),
+            Option("threshold", float, 0.0, "Similarity above which a frame is similar.", 0.0, 1.0),
+            Option("buffer_s", float, 10.0, "How far back, if causal.", 0.1, 30.0),
+            _BACKGROUND,
+        ),
+    ),
+    System(
+        "kam", "3.4", "sustained, struck, repeating and voice-like sounds, by kernels",
+        "any number of channels", "kam", "past frames and the frame's bins; no look-ahead",
+        "Liutkus, FitzGerald, Rafii, Pardo, Daudet, IEEE TSP 2014", "rtsep.estimators.kam", "Kam",
+        (
+            _WINDOW, _CAUSAL,
+            Option("kernels", str, "horizontal,vertical", "Of horizontal, vertical, periodic, cross: one source each."),
+            Option("iterations", int, 2, "How often sources are filtered and shared out anew.", 1, 20),
+            Option("harmonic_ms", float, 200.0, "Length of the horizontal kernel.", 1.0, 5000.0),
+            Option("percussive_hz", float, 500.0, "Length of the vertical kernel.", 10.0, 10000.0),
+            Option("period_s", float, 0.0, "Of the periodic kernel; 0: found.", 0.0, 60.0),
+            Option("cross_ms", float, 60.0, "Length of the cross.", 1.0, 1000.0),
+            Option("cross_hz", float, 60.0, "Height of the cross.", 1.0, 5000.0),
+        ),
+    ),
+    System(
+        "yin", "3.5", "a leading voice by its pitch, and the rest",
+        "any number of channels", "yin", "the pitch of each frame; latency of the window, which holds two periods",
+        "de Cheveigné, Kawahara, JASA 2002", "rtsep.estimators.yin", "Yin",
+        (
+            _WINDOW, _CAUSAL, *_PITCHES,
+            Option("voiced", float, 0.8, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
+            Option("width_hz", float, 25.0, "Half the width of a harmonic.", 1.0, 500.0),
+            Option("model", str, "mask", "Voice as bins of the mixture, or as sinusoids made anew.",
+                   choices=("mask", "sinusoids")),
+        ),
+    ),
+    System(
+        "cascade", "4.7", "a singing voice: its tone, its unsteady parts and its consonants; and the accompaniment",
+        "any number of channels", "", "offline: four systems one after the other, each with its own window",
+        "Driedger, Müller, ICASSP 2015", "rtsep.estimators.cascade", "Cascade",
+        (
+            *_PITCHES,
+            Option("width_hz", float, 25.0, "Half the width of a harmonic.", 1.0, 500.0),
+            Option("rank", int, 10, "Templates of the voice, and of the rest, in the residual.", 1, 200),
+            Option("iterations", int, 20, "Of the factorisation.", 1, 1000),
         ),
     ),
 )

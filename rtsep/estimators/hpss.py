@@ -68,14 +68,8 @@ class Hpss:
         for channel, sound in enumerate(passage.sound):
             spectra = spectrum.analyse(sound[None])[0]
             power = spectra.real**2 + spectra.imag**2
-            over_time = np.ascontiguousarray(power.T)
-            steady, struck = np.empty_like(over_time), np.empty_like(power)
-            if self.causal:
-                median.past_rows(over_time, count, steady)
-            else:
-                median.across_rows(over_time, count | 1, steady)
-            median.across_rows(power, neighbours, struck)
-            steady, mask = np.ascontiguousarray(steady.T), np.empty_like(power)
+            steady, struck = medians(power, count, neighbours, self.causal)
+            mask = np.empty_like(power)
             for which, name in enumerate(names):
                 kernels.parts(steady, struck, which, np.float32(self.margin), self.mask == "binary", mask)
                 parts[name][channel] = spectrum.resynthesise((mask * spectra)[None], frames)[0]
@@ -129,3 +123,15 @@ def lengths(harmonic_ms: float, percussive_hz: float, window: int, hop: int, rat
     count = max(1, round(harmonic_ms / 1000 * rate / hop))
     neighbours = min(round(percussive_hz * window / rate), window // 2) // 2 * 2 + 1
     return count, neighbours
+
+
+def medians(power: Audio, count: int, neighbours: int, causal: bool) -> tuple[Audio, Audio]:
+    """Return the medians of the powers float32[frames, bins] over time and over frequency."""
+    over_time = np.ascontiguousarray(power.T)
+    steady, struck = np.empty_like(over_time), np.empty_like(power)
+    if causal:
+        median.past_rows(over_time, count, steady)
+    else:
+        median.across_rows(over_time, count | 1, steady)
+    median.across_rows(power, neighbours, struck)
+    return np.ascontiguousarray(steady.T), struck

@@ -190,6 +190,57 @@ STAGES = {
             (*_RANGE, _keep("harmonic", "percussive", "residual")),
             "keeps the sustained or the struck sounds of each mic",
         ),
+        StageSpec(
+            "masks", "rtsep.estimators.masks", "MasksLive",
+            (
+                *_FRAMES,
+                Option("mask", str, "wiener", "Who gets a bin: all of it, or shares by |X|, |X|² or |X|^alpha.",
+                       choices=("binary", "soft", "wiener", "alpha")),
+                Option("alpha", float, 1.2, "Exponent of alpha.", 0.1, 4.0),
+                Option("logit", bool, False, "Push masks towards 0 and 1."),
+            ),
+            _RANGE,
+            "keeps in each mic what it hears louder than the others do",
+        ),
+        StageSpec(
+            "repet_sim", "rtsep.estimators.repet_sim", "RepetSimLive",
+            (
+                _FRAMES[0],
+                Option("synthesis", int, 1024, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
+                Option("hop", int, 512, "Samples between two frames.", 64, 4096, 64),
+                Option("similar", int, 100, "Of so many frames the median is taken, at most.", 1, 1000),
+                Option("apart_s", float, 1.0, "Seconds between two of them, at least.", 0.0, 30.0),
+                Option("threshold", float, 0.0, "Similarity above which a frame is similar.", 0.0, 1.0),
+                Option("buffer_s", float, 10.0, "How far back similar frames are looked for.", 0.1, 30.0),
+                Option("background_hz", float, 100.0, "Everything below is background.", 0.0, 24000.0),
+            ),
+            (*_RANGE, _keep("background", "foreground")),
+            "keeps what repeats, or what does not, by similar frames of the last seconds",
+        ),
+        StageSpec(
+            "kam", "rtsep.estimators.kam", "KamLive",
+            (
+                *_FRAMES,
+                Option("iterations", int, 2, "How often sources are filtered and shared out anew.", 1, 5),
+                Option("harmonic_ms", float, 200.0, "Length of the horizontal kernel.", 1.0, 1000.0),
+                Option("percussive_hz", float, 500.0, "Length of the vertical kernel.", 10.0, 10000.0),
+            ),
+            (*_RANGE, _keep("horizontal", "vertical")),
+            "keeps the sustained or the struck sounds of each mic, fitted back several times",
+        ),
+        StageSpec(
+            "yin", "rtsep.estimators.yin", "YinLive",
+            (
+                *_FRAMES,
+                Option("fmin", float, 98.0, "Lowest pitch, Hz; two periods must fit into the window.", 20.0, 2000.0),
+                Option("fmax", float, 400.0, "Highest pitch, Hz.", 30.0, 4000.0),
+                Option("threshold", float, 0.15, "The first dip of the difference below it is the period.", 0.0, 1.0),
+                Option("voiced", float, 0.8, "A frame whose deepest dip is above it has no pitch.", 0.0, 2.0),
+                Option("width_hz", float, 25.0, "Half the width of a harmonic.", 1.0, 500.0),
+            ),
+            (*_RANGE, _keep("voice", "rest")),
+            "keeps the harmonics of each mic's pitch, or the rest",
+        ),
 
         # factors
         StageSpec(
