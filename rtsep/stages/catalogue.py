@@ -103,6 +103,33 @@ STAGES = {
         # matrices
 
         # bleed
+        StageSpec(
+            "kamir", "rtsep.estimators.kamir", "KamirLive",
+            (
+                *_FRAMES,
+                Option("first_leak", float, 0.8, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+                Option("least_leak", float, 0.05, "Least leak ever.", 1e-6, 1.0),
+                Option("normalise", bool, True, "Let the leaks into each mic sum to 1."),
+                Option("form", str, "iterated", "Learn leaks, or one pass with those to begin with.",
+                       choices=("iterated", "logistic")),
+                Option("steps", int, 2, "Steps on the powers in each frame.", 1, 6),
+                Option("memory_s", float, 10.0, "Seconds that leaks are learnt from.", 0.1, 600.0),
+            ),
+            _RANGE,
+            "Wiener gains from leaks learnt as it runs, by what is left of each source in its own mic",
+        ),
+        StageSpec(
+            "mira", "rtsep.estimators.mira", "MiraLive",
+            (
+                *_FRAMES,
+                Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+                Option("sparsity", float, 40.0, "How few sources are expected to share a bin.", 0.0, 1e6),
+                Option("steps", int, 3, "Steps on the powers in each frame.", 1, 6),
+                Option("memory_s", float, 10.0, "Seconds that leaks are learnt from.", 0.1, 600.0),
+            ),
+            _RANGE,
+            "Wiener gains from one model of the powers in all mics, learnt as it runs",
+        ),
 
         # spatial
         StageSpec(
