@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from rtsep.calibration import Calibration
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.estimators import soundcheck
+from rtsep.estimators.separator import Passage
 from rtsep.hosts.file import make_engine
+from rtsep.hosts.separate import make
 from rtsep.scenes import Scene
 from rtsep.stage import Block
 
@@ -26,7 +29,7 @@ Rival = Callable[[Block, int], Block]
 """float32[mics, frames] and a rate in Hz to float32[mics, frames]."""
 
 RIVALS = ("kamir", "mira", "nlms", "gate", "fastica", "auxiva")
-"""Other methods by name: functions of `rtsep.estimators`."""
+"""Other methods by name: systems of separation, and functions of `rtsep.estimators`."""
 
 LATE_SECONDS = 10.0
 """From here on a blind run counts as settled."""
@@ -36,6 +39,8 @@ EARLY_SECONDS = 6.0
 
 BOUND = "paths-8192"
 """The oracle whose harm is the bound for every canceller: (I + A)^-1 of the true paths is not 1 on its diagonal."""
+
+_WINDOWS = {"kamir": 8192, "mira": 4096}   # samples at 48 kHz
 
 _VALUES = ("cold", "early", "late", "harm", "soundcheck", "soundcheck_early", "soundcheck_late", "soundcheck_harm")
 _KINDS = ("linear", "linear-moving", "room", "room-moving")
@@ -142,9 +147,22 @@ def rival(name: str) -> Rival:
     """Return one of `RIVALS`."""
     import importlib
 
+    if name in _WINDOWS:
+        return partial(_separated, name)
     module = importlib.import_module("rtsep.estimators." + {"fastica": "ica", "auxiva": "ica"}.get(name, name))
     method: Rival = getattr(module, name)
     return method
+
+
+def _separated(name: str, mics: Block, rate: int) -> Block:
+    """Clean with a system of separation that has a part for each mic, its window as long as published."""
+    window = max(64, round(_WINDOWS[name] * rate / 48000 / 8) * 8)
+    system = make(name, (f"window={window}",))
+    names = tuple(str(mic) for mic in range(len(mics)))
+    passage = Passage(mics, rate, names)
+    system.fit(passage)
+    parts = system.separate(passage)
+    return np.concatenate([parts[mic] for mic in names])
 
 
 def summarise(scored: dict[str, dict[str, Any]], told: Sequence[dict[str, Any]]) -> dict[str, Any]:

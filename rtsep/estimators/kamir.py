@@ -69,7 +69,7 @@ class Kamir:
     normalise: bool = True
     kernel: int = 1
     form: str = "iterated"
-    steps: int = 2
+    steps: int = 1
     memory_s: float = 10.0
     _follower: Follower = field(default_factory=Follower, init=False, repr=False)
 
@@ -128,7 +128,7 @@ class KamirLive(PowerTables, Masking):
         least_leak: float = 0.05,
         normalise: bool = True,
         form: str = "iterated",
-        steps: int = 2,
+        steps: int = 1,
         memory_s: float = 10.0,
     ) -> None:
         super().__init__(name, analysis, synthesis, hop)

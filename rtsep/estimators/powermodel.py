@@ -22,7 +22,7 @@ Pairs = NDArray[np.int64]
 
 _METHODS = {"kamir": KAMIR, "mira": MIRA}
 _BINS = 4 * WIDTH   # worked on at a time: bins do not know of each other, and all at once would fill the memory
-_QUIET, _SILENCE = 1e-8, 1e-12   # powers beside a full-scale bin's: -80 and -120 dB
+_QUIET, _SILENCE = 1e-10, 1e-12   # powers beside a full-scale bin's: -100 and -120 dB
 
 
 def own_mics(count: int) -> Pairs:
