@@ -36,8 +36,8 @@ def _load(power, first, size, v):
 
 
 @kernel
-def _smooth(p, count, series, ordered):
-    """Replace the powers of each source and bin by their median over `count` frames; ends are mirrored."""
+def _smooth(p, series, ordered):
+    """Replace the powers of each source and bin by their median over as many frames as `ordered` has; ends are mirrored."""
     frames = p.shape[0]
     for j in range(p.shape[1]):
         for b in range(WIDTH):
@@ -78,7 +78,7 @@ def fit(method, power, close, leak, rounds, updates, sparsity, least_leak, rows_
             for t in range(frames):
                 improve(method, v[t], close, here, p[t], sparsity, LEAST, work)
             if median > 1:
-                _smooth(p, median, series, ordered)
+                _smooth(p, series, ordered)
             for _ in range(updates):
                 above[:] = _ZERO
                 below[:] = _ZERO

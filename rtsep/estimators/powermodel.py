@@ -30,6 +30,11 @@ def own_mics(count: int) -> Pairs:
     return np.eye(count, dtype=np.int64)
 
 
+def pairs_of(close: Pairs) -> Pairs:
+    """Return int64[pairs, 2], mic and source of each that are close, source by source."""
+    return np.ascontiguousarray(np.argwhere(close.T)[:, ::-1])
+
+
 @dataclass(frozen=True)
 class Fit:
     """How a whole passage is fitted; see `rtsep_kernels.powerfit.fit`.
@@ -80,7 +85,7 @@ class Fit:
             Power gains.
         powers : float32[sources, frames, bins]
         """
-        mics, frames, bins = power.shape
+        _, frames, bins = power.shape
         updates = self.updates if leak is None else 0
         if leak is None:
             leak = np.repeat(np.maximum(close, np.float32(self.first_leak))[..., None].astype(np.float32), bins, 2)
@@ -90,6 +95,12 @@ class Fit:
             np.float32(self.sparsity), np.float32(self.least_leak), self.rows_to_1, self.median, powers,
         )
         return found, powers
+
+    def gains(self, leak: Power, powers: Power, pairs: Pairs) -> Power:
+        """Return the gains, float32[pairs, frames, bins], that leave of a mic what is a source's."""
+        result = np.empty((len(pairs), *powers.shape[1:]), np.float32)
+        powerfit.gains(leak, powers, pairs, self.logistic, result)
+        return result
 
     def clean(self, spectrum: Spectrum, sound: Audio, close: Pairs, leak: Power | None = None) -> list[Audio]:
         """Return the image of every source in each of its close mics, float32[close mics, frames] each.
@@ -102,18 +113,15 @@ class Fit:
             As for the fit.
         """
         spectra = spectrum.analyse(sound)
-        order = np.argwhere(close.T)
-        pairs = np.ascontiguousarray(order[:, ::-1])
-        alone = np.array_equal(pairs, np.argwhere(own_mics(len(sound))))
+        pairs = pairs_of(close)
+        alone = np.array_equal(close, own_mics(len(sound)))
         images = spectra if alone else np.empty((len(pairs), *spectra.shape[1:]), spectra.dtype)
         for first in range(0, spectrum.bins, _BINS):
             part = np.s_[..., first : first + _BINS]
             found, powers = self(magnitude2(spectra[part]), close, None if leak is None else leak[part])
-            gains = np.empty((len(pairs), *powers.shape[1:]), np.float32)
-            powerfit.gains(found, powers, pairs, self.logistic, gains)
-            images[part] = spectra[part][pairs[:, 0]] * gains
+            images[part] = spectra[part][pairs[:, 0]] * self.gains(found, powers, pairs)
         heard = spectrum.resynthesise(images, sound.shape[1])
-        return [np.ascontiguousarray(heard[order[:, 0] == source]) for source in range(close.shape[1])]
+        return [np.ascontiguousarray(heard[pairs[:, 1] == source]) for source in range(close.shape[1])]
 
 
 @dataclass(frozen=True)
