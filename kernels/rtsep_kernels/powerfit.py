@@ -22,22 +22,25 @@ def _load(power, first, size, v):
     level = np.zeros(WIDTH, np.float64)
     for i in range(mics):
         for t in range(frames):
+            given = power[i, t, first : first + size]
             for b in range(size):
-                level[b] += power[i, t, first + b]
+                level[b] += given[b]
     scale = np.ones(WIDTH, np.float32)
     for b in range(size):
         scale[b] = np.float32(level[b] / (mics * frames)) + _TINY
-    v[:] = _ONE
+    if size < WIDTH:
+        v[:] = _ONE
     for i in range(mics):
         for t in range(frames):
+            given, loaded = power[i, t, first : first + size], v[t, i]
             for b in range(size):
-                v[t, i, b] = power[i, t, first + b] / scale[b] + LEAST
+                loaded[b] = given[b] / scale[b] + LEAST
     return scale
 
 
 @kernel
 def _smooth(p, series, ordered):
-    """Replace the powers of each source and bin by their median over as many frames as `ordered` has; ends are mirrored."""
+    """Replace the powers of each source and bin by their median over as many frames as `ordered` has."""
     frames = p.shape[0]
     for j in range(p.shape[1]):
         for b in range(WIDTH):
@@ -100,8 +103,9 @@ def fit(method, power, close, leak, rounds, updates, sparsity, least_leak, rows_
         leak[:, :, first : first + size] = here[:, :, :size]
         for t in range(frames):
             for j in range(count):
+                told = found[j, t, first : first + size]
                 for b in range(size):
-                    found[j, t, first + b] = p[t, j, b] * level[b]
+                    told[b] = p[t, j, b] * level[b]
 
 
 @signed(types.void(_F3, _F3, _I2, types.boolean, _F3))
