@@ -7,6 +7,7 @@ from live import Live
 from rtsep.estimators.fastmira import FastMira, FastMiraLive
 from rtsep.estimators.kamir import Kamir, KamirLive
 from rtsep.estimators.mira import Mira, MiraLive
+from rtsep.estimators.postfilter import PostFilter, PostFilterLive
 
 LIVE: dict[str, Live] = {
     "mira": Live(
@@ -24,5 +25,10 @@ LIVE: dict[str, Live] = {
     "fastmira": Live(
         lambda: FastMiraLive("fastmira", 512, 512, 128, 0.5, 40.0, 2, 64, 3, 0.6),
         lambda: FastMira(512, 4, True, sparsity=40.0, steps=2, frames=64, share=3, memory_s=0.6),
+    ),
+    "postfilter": Live(
+        lambda: PostFilterLive("postfilter", 512, 512, 128, 0.4, 0.05, 30.0),
+        lambda: PostFilter(512, 4, True, strength=0.4, floor=0.05, smooth_ms=30.0),
+        channels=4,
     ),
 }

@@ -108,6 +108,19 @@ _BLEED: tuple[System, ...] = (
             dataclasses.replace(_MEMORY, default=30.0, high=3600.0),
         ),
     ),
+    System(
+        "postfilter", "1.12", "bleed that a linear or unsuited cleaner has left in each microphone",
+        "pairs of a mic and its cleaned one, two at least; or mics and `cleaned`", "postfilter",
+        "gains per frame for every second channel, from it and the one before it; no look-ahead",
+        "Rajesh, Rajan, WASPAA 2023", "rtsep.estimators.postfilter", "PostFilter",
+        (
+            _WINDOW, _OVERLAP, _CAUSAL,
+            Option("cleaned", str, "", "File, folder or system with the cleaned mics; empty: every second channel."),
+            Option("strength", float, 0.2, "How much of the neighbours is taken away.", 0.0, 4.0),
+            Option("floor", float, 0.1, "Least gain beside the bleedy mic.", 0.0, 1.0),
+            Option("smooth_ms", float, 20.0, "Time constant of the gain.", 0.0, 500.0),
+        ),
+    ),
 )
 
 # --- spatial (section 2) ---------------------------------------------------------------------------------------------

@@ -144,6 +144,17 @@ STAGES = {
             _RANGE,
             "as mira, with leaks from a sample of past frames, fitted again and again",
         ),
+        StageSpec(
+            "postfilter", "rtsep.estimators.postfilter", "PostFilterLive",
+            (
+                *_FRAMES,
+                Option("strength", float, 0.2, "How much of the neighbours is taken away.", 0.0, 4.0),
+                Option("floor", float, 0.1, "Least gain beside the bleedy mic.", 0.0, 1.0),
+                Option("smooth_ms", float, 20.0, "Time constant of the gain.", 0.0, 500.0),
+            ),
+            _RANGE,
+            "takes what is left out of every second channel, the cleaned one of the channel before it",
+        ),
 
         # spatial
         StageSpec(
