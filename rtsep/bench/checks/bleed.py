@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from statistics import median
 
 import numpy as np
@@ -50,6 +50,10 @@ def _scene_c_gain(system: Separator, seconds_skipped: float = 0.0) -> Measured:
     scene = sts.scene_c()
     cleaned, cost = _run(system, scene)
     return Measured(gain(scene, cleaned, round(seconds_skipped * sts.RATE)), cost)
+
+
+def _causal_gain(window: int, steps: int) -> Measured:
+    return _scene_c_gain(Mira(window, 4, True, steps=steps), 5.0)
 
 
 def _sum_of_images() -> Measured:
@@ -159,6 +163,7 @@ def _fastmira(against: str, sketch: str = "frames") -> Measured:
     _, seconds = timed(lambda: system.fit(passage(scene)))
     assert system.leak is not None
     found = amplitudes(system.leak, energy)
+    assert scene.mixing is not None
     truth = amplitudes(leak, energy) if against == "mira" else scene.mixing
     return Measured(float(np.abs(found - truth).max()), seconds / 60)
 
@@ -255,7 +260,7 @@ CHECKS: tuple[Check, ...] = (
           lambda: _scene_c_gain(Mira(_WINDOW, 4))),
     *(
         Check("1.6", "mira", f"Scene C, causal, window {window}, {steps} steps, from 5 s on", limit, True, "dB SDR",
-              lambda window=window, steps=steps: _scene_c_gain(Mira(window, 4, True, steps=steps), 5.0))
+              partial(_causal_gain, window, steps))
         for window, steps, limit in
         ((512, 3, 7.2), (1024, 3, 9.7), (1024, 6, 10.0), (2048, 3, 11.3), (2048, 6, 11.9))
     ),
