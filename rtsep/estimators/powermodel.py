@@ -112,15 +112,15 @@ class Fit:
         close, leak
             As for the fit.
         """
-        spectra = spectrum.analyse(sound)
+        spectra = analyse(spectrum, sound)
         pairs = pairs_of(close)
         alone = np.array_equal(close, own_mics(len(sound)))
-        images = spectra if alone else np.empty((len(pairs), *spectra.shape[1:]), spectra.dtype)
+        images = spectra if alone else np.empty((len(pairs), *spectra.shape[1:]), np.complex64)
         for first in range(0, spectrum.bins, _BINS):
             part = np.s_[..., first : first + _BINS]
             found, powers = self(magnitude2(spectra[part]), close, None if leak is None else leak[part])
             images[part] = spectra[part][pairs[:, 0]] * self.gains(found, powers, pairs)
-        heard = spectrum.resynthesise(images, sound.shape[1])
+        heard = resynthesise(spectrum, images, sound.shape[1])
         return [np.ascontiguousarray(heard[pairs[:, 1] == source]) for source in range(close.shape[1])]
 
 
@@ -200,11 +200,11 @@ class Causal:
 
     def clean(self, sound: Audio) -> Audio:
         """Return the image of each mic's own source in it, float32[mics, frames]."""
-        spectra = self._spectrum.analyse(sound)
+        spectra = analyse(self._spectrum, sound)
         masks = np.empty(spectra.shape, np.float32)
         powerlive.masks(self._record, magnitude2(spectra), masks)
-        heard: Audio = self._spectrum.resynthesise(spectra * masks, sound.shape[1])
-        return heard
+        spectra *= masks
+        return resynthesise(self._spectrum, spectra, sound.shape[1])
 
 
 class PowerTables:
@@ -231,6 +231,22 @@ class Follower:
         if self._causal is None or passage.first == 0:
             self._causal = Causal(tracking, spectrum, len(passage.sound), passage.rate)
         return self._causal.clean(passage.sound)
+
+
+def analyse(spectrum: Spectrum, sound: Audio) -> NDArray[np.complex64]:
+    """Return what `Spectrum.analyse` does; mic by mic, as its frames take twice the memory of the spectra."""
+    spectra = np.empty((len(sound), spectrum.count(sound.shape[1]), spectrum.bins), np.complex64)
+    for mic in range(len(sound)):
+        spectra[mic] = spectrum.analyse(sound[mic : mic + 1])[0]
+    return spectra
+
+
+def resynthesise(spectrum: Spectrum, spectra: NDArray[np.complexfloating[Any, Any]], samples: int) -> Audio:
+    """Return what `Spectrum.resynthesise` does, mic by mic."""
+    sound = np.empty((len(spectra), samples), np.float32)
+    for mic in range(len(spectra)):
+        sound[mic] = spectrum.resynthesise(spectra[mic : mic + 1], samples)[0]
+    return sound
 
 
 def magnitude2(spectra: NDArray[np.complexfloating[Any, Any]]) -> Power:
