@@ -19,6 +19,7 @@ from rtsep.calibration import Calibration
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.estimators import soundcheck
+from rtsep.estimators.catalogue import SYSTEMS
 from rtsep.estimators.separator import Passage
 from rtsep.hosts.file import make_engine
 from rtsep.hosts.separate import make
@@ -29,7 +30,7 @@ Rival = Callable[[Block, int], Block]
 """float32[mics, frames] and a rate in Hz to float32[mics, frames]."""
 
 RIVALS = ("kamir", "mira", "nlms", "gate", "fastica", "auxiva")
-"""Other methods by name: functions of `rtsep.estimators`."""
+"""Other methods by name: systems of separation, and functions of `rtsep.estimators`."""
 
 LATE_SECONDS = 10.0
 """From here on a blind run counts as settled."""
@@ -39,6 +40,8 @@ EARLY_SECONDS = 6.0
 
 BOUND = "paths-8192"
 """The oracle whose harm is the bound for every canceller: (I + A)^-1 of the true paths is not 1 on its diagonal."""
+
+_WINDOWS = {"kamir": 8192, "mira": 4096}   # samples at 48 kHz
 
 _VALUES = ("cold", "early", "late", "harm", "soundcheck", "soundcheck_early", "soundcheck_late", "soundcheck_harm")
 _KINDS = ("linear", "linear-moving", "room", "room-moving")
@@ -145,16 +148,19 @@ def rival(name: str) -> Rival:
     """Return one of `RIVALS`."""
     import importlib
 
-    if name in ("fastica", "auxiva"):
-        return partial(_separate, name)
+    if name in SYSTEMS:
+        return partial(_separated, name)
     module = importlib.import_module("rtsep.estimators." + name)
     method: Rival = getattr(module, name)
     return method
 
 
-def _separate(name: str, mics: Block, rate: int) -> Block:
-    """Return each mic's own part by a system of separation, with its default options."""
-    system = make(name)
+def _separated(name: str, mics: Block, rate: int) -> Block:
+    """Clean with a system of separation that has a part for each mic, its window as long as published."""
+    settings: tuple[str, ...] = ()
+    if name in _WINDOWS:
+        settings = (f"window={max(64, round(_WINDOWS[name] * rate / 48000 / 8) * 8)}",)
+    system = make(name, settings)
     passage = Passage(mics, rate, tuple(f"mic{c + 1}" for c in range(len(mics))))
     system.fit(passage)
     return np.concatenate(list(system.separate(passage).values()))

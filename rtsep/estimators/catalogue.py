@@ -5,6 +5,7 @@ A new system is one file, one entry here, and one line in `rtsep.bench.systems`.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from rtsep.params import Option
@@ -121,7 +122,73 @@ _MATRICES: tuple[System, ...] = (
 )
 
 # --- bleed (section 1) -----------------------------------------------------------------------------------------------
-_BLEED: tuple[System, ...] = ()
+_SPARSE = (
+    Option("iterations", int, 6, "Rounds of powers, then leaks; not if causal.", 1, 1000),
+    Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+    Option("sparsity", float, 100.0, "How few sources are expected to share a bin.", 0.0, 1e6),
+    Option("steps", int, 3, "Steps on the powers in each frame, if causal.", 1, 6),
+)
+_OVERLAP = Option("overlap", int, 4, "Frames to a window.", 2, 32)
+_MEMORY = Option("memory_s", float, 10.0, "Seconds that leaks are learnt from, if causal.", 0.1, 600.0)
+_MICS = "one close microphone for each source, two at least"
+
+_BLEED: tuple[System, ...] = (
+    System(
+        "kamir", "1.5", "each source's image in its close microphones: bleed taken out by Wiener gains",
+        "two microphones at least, close ones for each source", "kamir",
+        "leaks learnt over seconds, powers and gains per frame; no look-ahead",
+        "Prätzlich, Bittner, Liutkus, Müller, ICASSP 2015", "rtsep.estimators.kamir", "Kamir",
+        (
+            dataclasses.replace(_WINDOW, default=8192), dataclasses.replace(_OVERLAP, default=8), _CAUSAL,
+            Option("close", str, "", "Close mics of each source, as 1,2;3 for two; empty: mic n of source n."),
+            Option("iterations", int, 5, "Rounds of powers, then leaks; not if causal.", 1, 100),
+            Option("leak_updates", int, 1, "Steps on the leaks in each round; not if causal.", 1, 10),
+            Option("first_leak", float, 0.8, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+            Option("least_leak", float, 0.05, "Least leak ever.", 1e-6, 1.0),
+            Option("normalise", bool, True, "Let the leaks into each mic sum to 1."),
+            Option("kernel", int, 1, "Frames of the median over a source's power, odd. Not if causal.", 1, 999),
+            Option("form", str, "iterated", "Learn leaks, or one pass with those to begin with.",
+                   choices=("iterated", "logistic")),
+            Option("steps", int, 1, "Steps on the powers in each frame, if causal.", 1, 6),
+            _MEMORY,
+        ),
+    ),
+    System(
+        "mira", "1.6", "each source's image in its own microphone: bleed taken out by Wiener gains",
+        _MICS, "mira", "leaks learnt over seconds, powers and gains per frame; no look-ahead",
+        "Di Carlo, Déguernel, Liutkus, AES Semantic Audio 2017", "rtsep.estimators.mira", "Mira",
+        (
+            dataclasses.replace(_WINDOW, default=4096), _OVERLAP, _CAUSAL, *_SPARSE, _MEMORY,
+        ),
+    ),
+    System(
+        "fastmira", "1.7", "as mira, with leaks from a small sample of the recording",
+        _MICS, "fastmira", "leaks from a reservoir of past frames, fitted a few at a time; powers and gains per frame",
+        "Di Carlo, Liutkus, Déguernel, ICASSP 2018", "rtsep.estimators.fastmira", "FastMira",
+        (
+            dataclasses.replace(_WINDOW, default=4096), _OVERLAP, _CAUSAL, *_SPARSE,
+            Option("sketch", str, "frames", "Frames chosen at random, or random sums of all as published.",
+                   choices=("frames", "projection")),
+            Option("frames", int, 512, "Size of the sketch.", 16, 4096),
+            Option("share", int, 4, "Frames of the sketch that each frame goes over, if causal.", 1, 64),
+            Option("seed", int, 0, "Of what is chosen at random; not if causal.", 0, 2**31),
+            dataclasses.replace(_MEMORY, default=30.0, high=3600.0),
+        ),
+    ),
+    System(
+        "postfilter", "1.12", "bleed that a linear or unsuited cleaner has left in each microphone",
+        "pairs of a mic and its cleaned one, two at least; or mics and `cleaned`", "postfilter",
+        "gains per frame for every second channel, from it and the one before it; no look-ahead",
+        "Rajesh, Rajan, WASPAA 2023", "rtsep.estimators.postfilter", "PostFilter",
+        (
+            _WINDOW, _OVERLAP, _CAUSAL,
+            Option("cleaned", str, "", "File, folder or system with the cleaned mics; empty: every second channel."),
+            Option("strength", float, 0.2, "How much of the neighbours is taken away.", 0.0, 4.0),
+            Option("floor", float, 0.1, "Least gain beside the bleedy mic.", 0.0, 1.0),
+            Option("smooth_ms", float, 20.0, "Time constant of the gain.", 0.0, 500.0),
+        ),
+    ),
+)
 
 # --- spatial (section 2) ---------------------------------------------------------------------------------------------
 _LONG_WINDOW = Option("window", int, 4096, "Window of the spectrum, samples.", 64, 65536, 8)

@@ -1,114 +1,101 @@
-"""MIRA: multitrack interference reduction by one power model of all microphones, offline."""
+"""MIRA: one model of the powers in all microphones, leaks times sources, makes the Wiener gains of each.
+
+Use it on the recorded tracks of a concert, each with one instrument's own microphone: of the systems that learn
+nothing beforehand it takes most bleed out of a room. Do not use it on a mixture of which some instrument has no
+microphone of its own, nor where nothing may be lost: a gain takes away from both that share a bin.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.signal import ShortTimeFFT
-from scipy.signal.windows import hann
+from dataclasses import dataclass, field
 
-Audio = NDArray[np.float32]
-Power = NDArray[np.float32]
-_TINY = 1e-30
-_BINS = 256  # bins worked on at a time: they do not know of each other, and all at once would fill the memory
+from rtsep.estimators.powermodel import Fit, Follower, PowerTables, Tracking, demand, own_mics
+from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.spectrum import Spectrum
+from rtsep.stages.masking import Masking
 
 
-def mira(
-    mics: Audio,
-    rate: int,
-    *,
-    window: int = 4096,
-    overlap: float = 0.75,
-    iterations: int = 6,
-    first_leak: float = 0.5,
-    sparsity: float = 100.0,
-) -> Audio:
-    """Clean every microphone by Wiener gains from V = L P, fitted to all microphones and the whole piece at once.
+@dataclass
+class Mira:
+    """Multitrack interference reduction: V = L P fitted to all microphones and frames of a passage.
 
     Parameters
     ----------
-    mics : float32[mics, frames]
-        The recording; microphone i is the close one of source i.
-    rate : int
-        Sampling rate, Hz.
     window : int
-        Of the spectrum, samples at 48 kHz.
-    overlap : float
-        Of neighbouring windows, 0 to below 1.
+        Samples.
+    overlap : int
+        Frames to a window.
+    causal : bool
+        Follow the model frame by frame, as the live stage does.
     iterations : int
-        Rounds of powers, then leaks.
+        Rounds of powers, then leaks; not if causal.
     first_leak : float
-        Leak between two microphones that the fit starts from, a power ratio.
+        Leak between two microphones to begin with, a power ratio.
     sparsity : float
-        Weight of the geometric over the arithmetic mean of the sources' powers in the cost: few play in one bin. It
-        has no unit, as the divergence has none. 0 explains leaks by powers and gained less on rooms (2.3 dB; 10: 4.7,
-        100: 6.1, 1000: 6.1 on four of them).
-
-    Returns
-    -------
-    float32[mics, frames]
-        The image of source i in microphone i.
+        Weight ρ of the geometric over the arithmetic mean of the sources' powers in the cost: few play in one bin. It
+        has no unit, as the divergence has none; published presets weigh it with the level. 0 explains leaks by powers.
+    steps : int
+        On the powers in each frame, if causal.
+    memory_s : float
+        Seconds that leaks are learnt from, if causal.
 
     References
     ----------
-    Di Carlo, Déguernel, Liutkus, AES Semantic Audio 2017, "Gaussian framework for interference reduction in live
-    recordings": alpha = 2, beta = 0, multiplicative updates.
+    Di Carlo, Déguernel, Liutkus, "Gaussian framework for interference reduction in live recordings", AES Semantic
+    Audio 2017: alpha = 2, beta = 0 (Itakura-Saito), multiplicative updates. Their equalisation of gains scales signals
+    but not the model and changes nothing: left out.
     """
-    size = max(8, round(window * rate / 48000))
-    transform = ShortTimeFFT(hann(size, sym=False).astype(np.float32), max(1, round(size * (1 - overlap))), fs=1.0)
-    padded = np.pad(mics, ((0, 0), (0, max(0, size - mics.shape[1]))))
-    spectra = transform.stft(padded)
-    own = np.arange(len(mics))
-    for first in range(0, spectra.shape[1], _BINS):
-        part = spectra[:, first : first + _BINS]
-        leak, source = fit((np.abs(part) ** 2), iterations, first_leak, sparsity)
-        gain = leak[:, own, own][..., None] * source / (leak @ source)
-        part *= gain.transpose(1, 0, 2)
-    cleaned = transform.istft(spectra, k1=padded.shape[1])[:, : mics.shape[1]]
-    return np.ascontiguousarray(cleaned, dtype=np.float32)
+
+    window: int = 4096
+    overlap: int = 4
+    causal: bool = False
+    iterations: int = 6
+    first_leak: float = 0.5
+    sparsity: float = 100.0
+    steps: int = 3
+    memory_s: float = 10.0
+    _follower: Follower = field(default_factory=Follower, init=False, repr=False)
+
+    def fit(self, excerpt: Passage) -> None:
+        """Learn nothing: every passage has its own model."""
+        demand("mira", excerpt, self.window, self.overlap)
+
+    def separate(self, passage: Passage) -> dict[str, Audio]:
+        """See `Separator.separate`; one part for each microphone, its own source as it hears it."""
+        spectrum = Spectrum(self.window, self.window // self.overlap, live=self.causal)
+        if self.causal:
+            tracking = Tracking("mira", self.steps, self.memory_s, self.first_leak, self.sparsity)
+            heard = self._follower.clean(tracking, spectrum, passage)
+            return {name: heard[n : n + 1] for n, name in enumerate(passage.names)}
+        fit = Fit("mira", self.iterations, 1, self.first_leak, self.sparsity)
+        images = fit.clean(spectrum, passage.sound, own_mics(len(passage.sound)))
+        return dict(zip(passage.names, images, strict=True))
 
 
-def fit(power: Power, iterations: int, first_leak: float, sparsity: float) -> tuple[Power, Power]:
-    """Fit leaks and powers.
+class MiraLive(PowerTables, Masking):
+    """The same in the stream: leaks are learnt while it runs, powers found in each frame; no look-ahead.
 
     Parameters
     ----------
-    power : float32[mics, bins, frames]
-        |X|² of each microphone.
-    iterations : int
-    first_leak, sparsity : float
-        As in `mira`.
-
-    Returns
-    -------
-    leak : float32[bins, mics, sources]
-        Power gains; 1 on the diagonal, the scale is in the powers.
-    source : float32[bins, sources, frames]
-        Powers.
+    name : str
+    analysis, synthesis, hop
+        As in `Masking`.
+    first_leak, sparsity, steps, memory_s
+        As in `Mira`.
     """
-    k, bins, _ = power.shape
-    v = np.ascontiguousarray(power.transpose(1, 0, 2), dtype=np.float32)
-    # Each bin at level 1, so that float32 holds the squares; the cost does not depend on the level.
-    level = v.mean(axis=(1, 2), keepdims=True) + np.float32(_TINY)
-    v = v / level + np.float32(1e-10)
-    leak = np.full((bins, k, k), first_leak, np.float32)
-    own = np.arange(k)
-    leak[:, own, own] = 1
-    source = v.copy()
-    model = leak @ source
-    for _ in range(iterations):
-        total = source.sum(axis=1, keepdims=True)
-        geometric = np.exp(np.mean(np.log(source), axis=1, keepdims=True))
-        back = leak.transpose(0, 2, 1)
-        # Both halves of the gradient of sparsity · GM / AM: d/dP_j = J g / (s P_j J) - J g / s², s the sum.
-        more = back @ (v / (model * model)) + sparsity * k * geometric / (total * total)
-        less = back @ (1 / model) + sparsity * geometric / (source * total)
-        source = np.maximum(source * more / less, np.float32(1e-10))
-        model = leak @ source
-        over = source.transpose(0, 2, 1)
-        leak *= ((v / (model * model)) @ over) / ((1 / model) @ over)
-        scale = leak[:, own, own]
-        leak /= scale[:, None, :]
-        source *= scale[..., None]
-        model = leak @ source
-    return leak, source * level
+
+    stage = "mira"
+
+    def __init__(
+        self,
+        name: str = "mira",
+        analysis: int = 2048,
+        synthesis: int = 2048,
+        hop: int = 256,
+        first_leak: float = 0.5,
+        sparsity: float = 40.0,
+        steps: int = 3,
+        memory_s: float = 10.0,
+    ) -> None:
+        super().__init__(name, analysis, synthesis, hop)
+        self._tracking = Tracking("mira", steps, memory_s, first_leak, sparsity)

@@ -143,6 +143,58 @@ STAGES = {
         ),
 
         # bleed
+        StageSpec(
+            "kamir", "rtsep.estimators.kamir", "KamirLive",
+            (
+                *_FRAMES,
+                Option("first_leak", float, 0.8, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+                Option("least_leak", float, 0.05, "Least leak ever.", 1e-6, 1.0),
+                Option("normalise", bool, True, "Let the leaks into each mic sum to 1."),
+                Option("form", str, "iterated", "Learn leaks, or one pass with those to begin with.",
+                       choices=("iterated", "logistic")),
+                Option("steps", int, 1, "Steps on the powers in each frame.", 1, 6),
+                Option("memory_s", float, 10.0, "Seconds that leaks are learnt from.", 0.1, 600.0),
+            ),
+            _RANGE,
+            "Wiener gains from leaks learnt as it runs, by what is left of each source in its own mic",
+        ),
+        StageSpec(
+            "mira", "rtsep.estimators.mira", "MiraLive",
+            (
+                *_FRAMES,
+                Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+                Option("sparsity", float, 40.0, "How few sources are expected to share a bin.", 0.0, 1e6),
+                Option("steps", int, 3, "Steps on the powers in each frame.", 1, 6),
+                Option("memory_s", float, 10.0, "Seconds that leaks are learnt from.", 0.1, 600.0),
+            ),
+            _RANGE,
+            "Wiener gains from one model of the powers in all mics, learnt as it runs",
+        ),
+        StageSpec(
+            "fastmira", "rtsep.estimators.fastmira", "FastMiraLive",
+            (
+                *_FRAMES,
+                Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
+                Option("sparsity", float, 40.0, "How few sources are expected to share a bin.", 0.0, 1e6),
+                Option("steps", int, 3, "Steps on the powers in each frame.", 1, 6),
+                Option("frames", int, 512, "Frames kept, from which leaks are learnt.", 16, 4096),
+                Option("share", int, 4, "How many of them each frame goes over.", 1, 64),
+                Option("memory_s", float, 30.0, "Seconds that the frames are taken from.", 0.1, 3600.0),
+            ),
+            _RANGE,
+            "as mira, with leaks from a sample of past frames, fitted again and again",
+        ),
+        StageSpec(
+            "postfilter", "rtsep.estimators.postfilter", "PostFilterLive",
+            (
+                *_FRAMES,
+                Option("strength", float, 0.2, "How much of the neighbours is taken away.", 0.0, 4.0),
+                Option("floor", float, 0.1, "Least gain beside the bleedy mic.", 0.0, 1.0),
+                Option("smooth_ms", float, 20.0, "Time constant of the gain.", 0.0, 500.0),
+            ),
+            _RANGE,
+            "takes what is left out of every second channel, the cleaned one of the channel before it",
+        ),
 
         # spatial
         StageSpec(

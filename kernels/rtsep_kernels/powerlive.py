@@ -1,0 +1,227 @@
+"""Models of powers frame by frame: the live forms of KAMIR, MIRA and FastMIRA, and their causal ones offline.
+
+In every frame the powers of the sources start from the microphones' and go some steps with the leaks as they are.
+Leaks are learnt over seconds. KAMIR and MIRA renew them in every frame,
+
+    L = A / B,    A ← μ A + L V P / M²,    B ← μ B + P / M,
+
+each frame counting alike at first, and forgetting after `memory`. FastMIRA keeps a reservoir of frames chosen at
+random instead, and goes through it step by step, a share in each frame: as in a fit to a passage, of constant size.
+Microphone i is the close one of source i.
+"""
+
+import numpy as np
+from numba import carray, from_dtype, types
+
+from .jit import entry, kernel, signed
+from .masking import HEAD, rows, settle
+from .memory import samples
+from .powers import MIRA, ROWS, WIDTH, gather, improve, mix, norm_columns, norm_rows, ratios, steep
+
+POWERS = np.dtype([
+    *HEAD,
+    ("method", np.int64), ("blocks", np.int64), ("steps", np.int64), ("frame", np.int64),
+    ("logistic", np.int64), ("rows_to_1", np.int64),
+    ("sparsity", np.float32), ("least_leak", np.float32),
+    ("silence", np.float32), ("quiet", np.float32),    # powers: added to all; below it nothing is learnt
+    ("memory", np.float32),                            # frames
+    ("close", np.int64),                               # float32[k, k]: the unit matrix
+    ("leak", np.int64),                                # float32[blocks, k, k, WIDTH]
+    ("above", np.int64), ("below", np.int64),          # the same
+    ("work", np.int64),                                # float32[ROWS + 5 k, WIDTH]
+    ("mask", np.int64),                                # float32[k, row]
+    ("size", np.int64),                                # frames in the reservoir; 0: there is none
+    ("share", np.int64), ("filled", np.int64), ("seen", np.int64), ("slot", np.int64), ("seed", np.int64),
+    ("next", np.int64),                                # the next frame of the reservoir to go over
+    ("reservoir", np.int64), ("fitted", np.int64),     # float32[blocks, size, k, WIDTH]: V and P
+    ("scale", np.int64),                               # float32[blocks, k, WIDTH]: of P since it was stored
+], align=True)
+_POWERS = from_dtype(POWERS)
+
+BEGIN_FRAMES = 50.0
+"""Frames that the leaks to begin with count for, in how fast the first ones are forgotten."""
+
+BEGIN_WEIGHT = np.float32(5)
+"""Sum of P / M that they count for."""
+
+READY = 8
+"""A reservoir is learnt from when so many parts of it are full: a few frames would say anything."""
+
+_LEAST = np.float32(1e-3)   # least power of a source beside `silence`
+_ONE, _ZERO = np.float32(1), np.float32(0)
+# Numerical Recipes' quick generator, modulo 2^32.
+_FACTOR, _TERM, _MODULUS = 1664525, 1013904223, 2**32
+
+
+@kernel
+def _choose(s):
+    """Decide where in the reservoir this frame goes; -1: nowhere. Silence goes nowhere.
+
+    Every frame so far is kept with the same probability (Vitter's algorithm R), the last `memory` frames at most.
+    """
+    s.slot = -1
+    if s.size == 0:
+        return
+    power = rows(s.power, s.channels, s.row)
+    loudest = 0.0
+    for c in range(s.channels):
+        total = 0.0
+        for b in range(s.bins):
+            total += power[c, b]
+        loudest = max(loudest, total)
+    if loudest < s.quiet * s.bins:
+        return
+    s.seen += 1
+    if s.filled < s.size:
+        s.slot = s.filled
+        s.filled += 1
+        return
+    s.seed = (s.seed * _FACTOR + _TERM) % _MODULUS
+    chosen = int(s.seed / _MODULUS * min(float(s.seen), max(float(s.memory), float(s.size))))
+    if chosen < s.size:
+        s.slot = chosen
+
+
+@kernel
+def _learn(s, v, p, leak, above, below, work):
+    """Add a frame to A and B and renew the leaks; M must be in the scratch. Bins in silence are left out."""
+    k = s.channels
+    keep = np.float32(1.0 - max(1.0 / s.memory, 1.0 / (s.frame + BEGIN_FRAMES)))
+    ratios(v, work)
+    kept, taken = work[0], work[1]
+    for b in range(WIDTH):
+        taken[b] = _ZERO
+    for i in range(k):
+        for b in range(WIDTH):
+            taken[b] = _ONE if v[i, b] > s.quiet else taken[b]
+    for b in range(WIDTH):
+        kept[b] = keep if taken[b] > 0 else _ONE
+    for i in range(k):
+        error, inverse = work[ROWS + k + i], work[ROWS + 2 * k + i]
+        for j in range(k):
+            gain, power, up, down = leak[i, j], p[j], above[i, j], below[i, j]
+            for b in range(WIDTH):
+                seen = power[b] * taken[b]
+                up[b] = up[b] * kept[b] + gain[b] * error[b] * seen
+                down[b] = down[b] * kept[b] + inverse[b] * seen
+                gain[b] = up[b] / down[b]
+    if s.method == MIRA:
+        norm_columns(leak, work[ROWS : ROWS + k])
+    else:
+        norm_rows(leak, s.least_leak, s.rows_to_1 != 0)
+
+
+@kernel
+def _refit(s, block, v, close, leak, above, below, work):
+    """Put the frame into the reservoir, go over a share of it, and renew the leaks after the last one."""
+    k = s.channels
+    shape = (s.blocks, s.size, k, WIDTH)
+    stored = carray(samples(s.reservoir), shape)[block]
+    fitted = carray(samples(s.fitted), shape)[block]
+    scale = carray(samples(s.scale), (s.blocks, k, WIDTH))[block]
+    if s.slot >= 0:
+        for i in range(k):
+            for b in range(WIDTH):
+                stored[s.slot, i, b] = v[i, b]
+                fitted[s.slot, i, b] = v[i, b]
+    if s.filled * READY < s.size:
+        return
+    place = s.next
+    for _ in range(s.share):
+        p = fitted[place]
+        for j in range(k):
+            for b in range(WIDTH):
+                p[j, b] *= scale[j, b]
+        improve(s.method, stored[place], close, leak, p, s.sparsity, s.silence * _LEAST, work)
+        mix(leak, p, work)
+        gather(stored[place], p, above, below, work)
+        place += 1
+        if place >= s.filled:
+            place = 0
+            for i in range(k):
+                for j in range(k):
+                    for b in range(WIDTH):
+                        leak[i, j, b] *= above[i, j, b] / below[i, j, b]
+                        above[i, j, b] = _ZERO
+                        below[i, j, b] = _ZERO
+            norm_columns(leak, scale)
+
+
+@kernel
+def _decide(s, block):
+    """Write the masks of all mics in one block of bins."""
+    k = s.channels
+    first = block * WIDTH
+    size = min(WIDTH, s.bins - first)
+    shape = (s.blocks, k, k, WIDTH)
+    leak = carray(samples(s.leak), shape)[block]
+    above, below = carray(samples(s.above), shape)[block], carray(samples(s.below), shape)[block]
+    work = carray(samples(s.work), (ROWS + 5 * k, WIDTH))
+    close = rows(s.close, k, k)
+    power, mask = rows(s.power, k, s.row), rows(s.mask, k, s.row)
+    v, p = work[ROWS + 3 * k : ROWS + 4 * k], work[ROWS + 4 * k :]
+    for i in range(k):
+        for b in range(WIDTH):
+            v[i, b] = s.silence
+        for b in range(size):
+            v[i, b] += power[i, first + b]
+    if s.size > 0:
+        _refit(s, block, v, close, leak, above, below, work)
+    for i in range(k):
+        for b in range(WIDTH):
+            p[i, b] = v[i, b]
+    for _ in range(s.steps):
+        improve(s.method, v, close, leak, p, s.sparsity, s.silence * _LEAST, work)
+    mix(leak, p, work)
+    for i in range(k):
+        for b in range(size):
+            share = leak[i, i, b] * p[i, b] / work[ROWS + i, b]
+            mask[i, first + b] = steep(share) if s.logistic != 0 else share
+    if s.size == 0 and s.logistic == 0:
+        _learn(s, v, p, leak, above, below, work)
+
+
+@kernel
+def _hear(s, first, last):
+    """Decide a frame's masks in some of the blocks of bins; first and last of all, do what is done once a frame."""
+    if first == last:
+        return
+    if first == 0:
+        _choose(s)
+    for block in range(first, last):
+        _decide(s, block)
+    if last < s.blocks:
+        return
+    s.frame += 1
+    if s.size > 0 and s.filled * READY >= s.size:
+        # As `_refit` has gone in every block.
+        for _ in range(s.share):
+            s.next += 1
+            if s.next >= s.filled:
+                s.next = 0
+
+
+@entry(types.int32(types.CPointer(_POWERS), types.int64))
+def powers(state, mic):
+    """Do one mic's share of the bins; with the last one's, write the gains of all mics."""
+    s = carray(state, (1,))[0]
+    k = s.channels
+    _hear(s, s.blocks * mic // k, s.blocks * (mic + 1) // k)
+    if mic == k - 1:
+        mask = rows(s.mask, k, s.row)
+        for c in range(k):
+            settle(s, c, mask[c])
+    return 0
+
+
+@signed(types.void(types.Array(_POWERS, 1, "C"), types.float32[:, :, ::1], types.float32[:, :, ::1]))
+def masks(state, power, result):
+    """Write the masks float32[mics, frames, bins] of a passage, frame by frame as in the stream."""
+    s = state[0]
+    now, mask = rows(s.power, s.channels, s.row), rows(s.mask, s.channels, s.row)
+    for t in range(power.shape[1]):
+        for i in range(s.channels):
+            now[i, : s.bins] = power[i, t]
+        _hear(s, 0, s.blocks)
+        for i in range(s.channels):
+            result[i, t] = mask[i, : s.bins]
