@@ -8,6 +8,7 @@ import pathlib
 import tracemalloc
 
 import numpy as np
+import pyroomacoustics
 import pytest
 import soundfile
 
@@ -145,8 +146,17 @@ def test_linear_bleed_is_the_published_recipe(musdb: pathlib.Path) -> None:
 
 
 def test_the_room_is_that_of_scene_c(tmp_path: pathlib.Path) -> None:
-    """Two ways to the same figures: pyroomacoustics' own simulation there, convolution here."""
+    """And that is what pyroomacoustics' own simulation makes of the numbers in SYSTEMS.md §1.9."""
     expected = sts.scene_c(2.0, order=sts.SCRIPT_ORDER)
+    absorption, order = pyroomacoustics.inverse_sabine(0.25, (13.5, 7, 7))
+    room = pyroomacoustics.ShoeBox(
+        (13.5, 7, 7), fs=sts.RATE, materials=pyroomacoustics.Material(absorption), max_order=order
+    )
+    for x, y, source in ((5.5, 5.5, 0), (8, 5.5, 1), (3, 5, 2), (10.5, 5, 3)):   # vocal, bass, drums, other
+        room.add_source((x, y, 1), signal=expected.sources[source])
+    room.add_microphone_array(np.array([(5.5, 5, 1), (8, 5, 1), (3, 4.5, 1), (10.5, 4.5, 1)]).T)
+    simulated = room.simulate(return_premix=True)[:, :, : 2 * sts.RATE].transpose(1, 0, 2)
+    np.testing.assert_allclose(expected.images_all, simulated, atol=1e-12)
     place = tmp_path / "song"
     place.mkdir()
     for name, source in zip(STEMS, expected.sources, strict=True):

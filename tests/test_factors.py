@@ -230,8 +230,8 @@ def test_alike_templates_are_grouped_together() -> None:
 
 def make_file(path: pathlib.Path, **changed: Any) -> str:
     whole = {
-        "templates": np.ones((2, 33)), "members": np.array([0, 1]), "names": np.array(["a", "b"]), "window": 64,
-        "rate": 8000, "divergence": "kl",
+        "kind": "nmf", "templates": np.ones((2, 33)), "members": np.array([0, 1]), "parts": np.array(["a", "b"]),
+        "window": 64, "hop": 0, "rate": 8000, "divergence": 1,
     }
     np.savez(path, **{name: value for name, value in (whole | changed).items() if value is not None})
     return str(path)
@@ -243,7 +243,8 @@ def make_file(path: pathlib.Path, **changed: Any) -> str:
         {"templates": None}, {"templates": -np.ones((2, 33))}, {"templates": np.full((2, 33), np.nan)},
         {"templates": np.ones((2, 32))}, {"templates": np.ones(33)}, {"templates": np.ones((0, 33))},
         {"members": np.array([0, 2])}, {"members": np.array([0, -1])}, {"members": np.array([0])},
-        {"divergence": "beta"}, {"templates": np.array([["a", None]], dtype=object)}, {"window": "wide"},
+        {"divergence": 3}, {"divergence": -1}, {"divergence": "kl"}, {"window": "wide"},
+        {"templates": np.array([["a", None]], dtype=object)},
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(changed: dict[str, Any], tmp_path: pathlib.Path) -> None:
@@ -270,7 +271,7 @@ def test_no_file_is_refused_in_one_line(content: bytes | None, tmp_path: pathlib
 
 def test_a_plain_array_is_no_file_of_templates(tmp_path: pathlib.Path) -> None:
     np.save(tmp_path / "array.npy", np.ones(3))
-    with pytest.raises(InputError, match="no file of templates"):
+    with pytest.raises(InputError, match="holds no templates"):
         dictionary.load(str(tmp_path / "array.npy"))
 
 

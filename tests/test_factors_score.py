@@ -16,9 +16,9 @@ from rtsep.errors import InputError
 from rtsep.estimators import dictionary
 from rtsep.estimators import score as scores
 from rtsep.estimators.hands import Hands
+from rtsep.estimators.midi import Note
 from rtsep.estimators.nmf import Nmf, factorise
 from rtsep.estimators.nmf_score import Informed, NmfScore
-from rtsep.estimators.score import Note
 from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.hosts.separate import make

@@ -181,10 +181,11 @@ def saved(path: pathlib.Path, **changes: object) -> str:
 def test_templates_come_back(tmp_path: pathlib.Path) -> None:
     path, values = str(tmp_path / "a.npz"), np.random.default_rng(0).random((2, 3, 33))
     templatefile.save(path, "drums", Frames(RATE, 64, 16), ("a", "b"), {"templates": values})
-    parts, arrays = templatefile.load(path, "drums", Frames(RATE, 64, 16), _SHAPES)
-    assert parts == ("a", "b")
+    learnt, parts, arrays = templatefile.load(path, "drums", Frames(RATE, 64, 16), _SHAPES)
+    assert (learnt, parts) == (Frames(RATE, 64, 16), ("a", "b"))
     np.testing.assert_array_equal(arrays["templates"], values)
-    assert templatefile.load(path, "drums", Frames(RATE, 64), _SHAPES)[0] == parts   # any hop
+    for frames in (Frames(RATE, 64), Frames(0, 0)):   # any hop; anything
+        assert templatefile.load(path, "drums", frames, _SHAPES)[:2] == (learnt, parts)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from numba import carray, from_dtype, types
 
 from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
+from .masking import HEAD, TINY, UNEXPLAINED, rows, settle
 from .memory import samples
 from .products import LANES, add_scaled, dot
 
@@ -23,8 +23,6 @@ DRUMS = np.dtype([
     ("lanes", np.int64),                                 # float32[LANES]
 ], align=True)
 _DRUMS = from_dtype(DRUMS)
-TINY = np.float32(1e-20)
-UNEXPLAINED = np.float32(1e-3)   # of a bin's magnitude: what is shared equally, so that no bin hangs on rounding
 
 
 @kernel

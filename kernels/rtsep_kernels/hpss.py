@@ -4,7 +4,7 @@ import numpy as np
 from numba import carray, from_dtype, types
 
 from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
+from .masking import HEAD, TINY, rows, settle
 from .median import across, replace
 from .memory import samples
 
@@ -19,7 +19,6 @@ HPSS = np.dtype([
     ("scratch", np.int64),                               # float32[neighbours]
 ], align=True)
 _HPSS = from_dtype(HPSS)
-TINY = np.float32(1e-20)
 
 
 @kernel

@@ -21,6 +21,12 @@ HEAD = [
 ]
 """First fields of every system's record; the rest is its own."""
 
+TINY = np.float32(1e-20)
+"""Below every quotient that might be 0 / 0."""
+
+UNEXPLAINED = np.float32(1e-3)
+"""Of a bin's magnitude: what a model's parts share equally, so that no bin hangs on rounding."""
+
 
 @kernel
 def rows(address, channels, row):

@@ -1,20 +1,16 @@
-"""Dictionary: spectra of known sounds, and which part each belongs to; in a file, so that it can be used live.
-
-The file is NumPy's .npz: `templates` float[templates, bins], `members` int[templates] (the part of each), `names` (of
-the parts), `window` (samples), `rate` (Hz), `divergence`.
-"""
+"""Dictionary: spectra of known sounds, and which part each belongs to; in a file, so that it can be used live."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
+from rtsep.estimators import templatefile
+from rtsep.estimators.templatefile import Frames
 
 COMBS = "combs"
 """In place of a file's path: `combs`, which needs no file."""
@@ -61,14 +57,10 @@ class Dictionary:
         InputError
             If it cannot be written.
         """
-        try:
-            with Path(path).open("wb") as file:
-                np.savez(
-                    file, templates=self.templates, members=self.members, names=np.array(self.names),
-                    window=self.window, rate=self.rate, divergence=self.divergence,
-                )
-        except OSError as error:
-            raise InputError(path, f"cannot be written: {error.strerror}") from error
+        templatefile.save(path, "nmf", Frames(self.rate, self.window), self.names, {
+            "templates": self.templates, "members": self.members,
+            "divergence": np.array(DIVERGENCES.index(self.divergence)),
+        })
 
     def fitted(self, window: int, rate: int) -> Dictionary:
         """Return the same for spectra of another window or rate: templates are read between their bins."""
@@ -88,26 +80,16 @@ def load(path: str) -> Dictionary:
     InputError
         If it is none.
     """
-    try:
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            made = Dictionary(
-                scaled(np.asarray(file["templates"], dtype=np.float64)), np.asarray(file["members"], dtype=np.int64),
-                tuple(str(name) for name in file["names"]), int(file["window"]), int(file["rate"]),
-                str(file["divergence"]),
-            )
-    except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror or 'it is no file of templates'}") from error
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(path, "is no file of templates", "`rtsep separate --method nmf --set save=PATH` makes one") \
-            from error
-    rank, bins = made.templates.shape
-    sound = (
-        rank > 0 and bins == made.window // 2 + 1 and made.members.shape == (rank,) and len(made.names) > 0
-        and made.members.min() >= 0 and made.members.max() < len(made.names) and made.divergence in DIVERGENCES
+    learnt, names, held = templatefile.load(
+        path, "nmf", Frames(0, 0), {"templates": "tb", "members": "t", "divergence": ""}
     )
-    if not sound:
-        raise InputError(path, "its templates, parts and window do not fit together")
-    return made
+    templates, members, divergence = held["templates"], held["members"].astype(np.int64), int(held["divergence"])
+    fits = templates.min() >= 0 <= members.min() and members.max() < len(names) and 0 <= divergence < len(DIVERGENCES)
+    if not fits:
+        raise InputError(path, "holds no templates of nmf", "allowed is what nmf has saved")
+    return Dictionary(
+        scaled(templates.astype(np.float64)), members, names, learnt.window, learnt.rate, DIVERGENCES[divergence]
+    )
 
 
 def scaled(templates: NDArray[Any]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from rtsep.estimators.spectrum import Spectrum
 from rtsep.estimators.templatefile import Frames
 from rtsep.stages.masking import Masking, Sizes
 from rtsep_kernels import drums as kernels
+from rtsep_kernels.masking import UNEXPLAINED
 from rtsep_kernels.products import LANES
 
 Floats = NDArray[np.floating[Any]]
@@ -122,7 +123,7 @@ class Drums:
         models = np.stack([
             shifted(activations[:, r : r + 1], self._learnt.shape[1]) @ self._learnt[r] for r in range(len(PARTS))
         ])
-        spare = kernels.UNEXPLAINED * magnitudes + _TINY
+        spare = UNEXPLAINED * magnitudes + _TINY
         shares: Floats = (models + spare / len(PARTS)) / (models.sum(axis=0) + spare)
         return shares
 
@@ -268,7 +269,7 @@ def known(path: str, frames: Frames, depth: int) -> Floats:
     """
     if not path:
         return generic(frames, depth)
-    parts, arrays = templatefile.load(path, "drums", frames, {"templates": "ptb"})
+    _, parts, arrays = templatefile.load(path, "drums", frames, {"templates": "ptb"})
     templates = arrays["templates"].astype(np.float32)
     sums = templates.sum(axis=(1, 2), keepdims=True)
     if parts != PARTS or templates.min() < 0 or sums.min() <= 0:

@@ -23,7 +23,7 @@ from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking, Sizes
 from rtsep_kernels import kam as kernels
 from rtsep_kernels import median
-from rtsep_kernels.hpss import TINY
+from rtsep_kernels.masking import TINY
 
 KERNELS = ("horizontal", "vertical", "periodic", "cross")
 _PERIODS = (0.8, 8.0)   # seconds, where one is looked for

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 from rtsep.estimators import drums, onsets, templatefile
+from rtsep.estimators.dictionary import frequency
 from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.estimators.templatefile import Frames
@@ -332,7 +333,7 @@ def _descend(
 def template(pitch: int, rate: int, window: int) -> NDArray[np.float64]:
     """Return a pitch's template before learning: 1 / m around partial m, 0 elsewhere."""
     frequencies = np.arange(window // 2 + 1) * rate / window
-    fundamental = 440 * 2 ** ((pitch - 69) / 12)
+    fundamental = frequency(pitch)
     shape = np.zeros(len(frequencies))
     for partial in range(1, int(rate / 2 / fundamental) + 1):
         middle = partial * fundamental
@@ -362,7 +363,7 @@ def known(path: str, frames: Frames) -> Weights:
     """
     if not path:
         return generic(frames)
-    parts, arrays = templatefile.load(path, "nae", frames, {"encoder": "cb", "decoder": "cb", "owner": "c"})
+    _, parts, arrays = templatefile.load(path, "nae", frames, {"encoder": "cb", "decoder": "cb", "owner": "c"})
     owner = arrays["owner"].astype(np.int64)
     if arrays["decoder"].min() < 0 or owner.min() < 0 or owner.max() >= len(parts):
         raise InputError(path, "holds no weights of nae", "allowed is what nae has saved")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.estimators import score as scores
 from rtsep.estimators.dictionary import Dictionary, scaled
+from rtsep.estimators.midi import Note
 from rtsep.estimators.nmf import factorise, level, power_of
-from rtsep.estimators.score import Note
 from rtsep.estimators.separator import Audio, Passage
 from rtsep.estimators.spectrum import Spectrum
 
@@ -30,8 +30,8 @@ _LITTLE = 1e-6               # added to every bin of the model, as a share of it
 
 
 @dataclass
-class NmfScore:
-    """Score-informed factorisation of all channels, with templates that they share.
+class ByScore:
+    """Score-informed factorisation of all channels, with templates that they share; a subclass says into which parts.
 
     Parameters
     ----------
@@ -43,14 +43,11 @@ class NmfScore:
         Updates of templates and strengths in each passage.
     score : str
         A MIDI file.
-    constrain : str
-        What the score limits: `templates` (partials of the pitches), `activations` (times of the notes), or `both`.
     onsets : bool
         A second template for each pitch, for its attacks.
-    parts : str
-        `tracks` or `pitches`. All parts of a passage are in memory together.
     save : str
-        File to which the learnt templates are written, for the live stage `nmf`; empty: none.
+        File to which the learnt templates are written, for the live stage `nmf`, where a pitch belongs to the part
+        that plays it longest; empty: none.
 
     References
     ----------
@@ -62,27 +59,44 @@ class NmfScore:
     divergence: str = "kl"
     iterations: int = 50
     score: str = ""
-    constrain: str = "both"
     onsets: bool = True
-    parts: str = "tracks"
     save: str = ""
     _model: Informed | None = field(default=None, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
         """Read the score; the templates are learnt from each passage, where it is known what is played."""
-        notes = read(self.score, excerpt)
-        groups = scores.by_track(notes) if self.parts == "tracks" else scores.by_pitch(notes)
-        self._model = Informed(
-            groups, self.window, excerpt.rate, self.divergence, self.iterations, self.constrain, self.onsets
-        )
+        self._model = self._informed(read(self.score, excerpt), excerpt.rate)
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
-        """See `Separator.separate`; a part for each track or pitch of the score; they add up to the recording."""
+        """See `Separator.separate`; the parts, as the score has them, add up to the recording."""
         assert self._model is not None
         parts = self._model.separate(passage)
         if self.save:
             self._model.dictionary().save(self.save)
         return parts
+
+    def _informed(self, notes: Sequence[Note], rate: int) -> Informed:
+        raise NotImplementedError
+
+
+@dataclass
+class NmfScore(ByScore):
+    """The tracks, or the pitches, of a score; options besides those of `ByScore`.
+
+    Parameters
+    ----------
+    constrain : str
+        What the score limits: `templates` (partials of the pitches), `activations` (times of the notes), or `both`.
+    parts : str
+        `tracks` or `pitches`. All parts of a passage are in memory together.
+    """
+
+    constrain: str = "both"
+    parts: str = "tracks"
+
+    def _informed(self, notes: Sequence[Note], rate: int) -> Informed:
+        groups = scores.by_track(notes) if self.parts == "tracks" else scores.by_pitch(notes)
+        return Informed(groups, self.window, rate, self.divergence, self.iterations, self.constrain, self.onsets)
 
 
 class Informed:

@@ -1,19 +1,20 @@
 """Score: the notes of a MIDI file in seconds, and what they allow a factorisation to contain.
 
 The score must run along with the recording: a note at 3 s is heard at 3 s. Aligning a free performance is not done
-here. Notes of the drum channel (10) have no pitch and are left out; a pedal is not read.
+here. Notes of the drum channel (10) have no pitch and are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
+from rtsep.estimators import midi
 from rtsep.estimators.dictionary import frequency
+from rtsep.estimators.midi import Note
 
 Matrix = NDArray[np.float32]
 
@@ -29,20 +30,6 @@ PITCH_TOLERANCE = 0.05
 ONSET_LEVEL = np.float32(0.1)
 """Of a flat template, for an attack, in every bin."""
 
-_DRUMS = 9             # channel 10, counted from 0
-_TEMPO = 500_000       # microseconds a beat, where a file says nothing
-
-
-@dataclass(frozen=True)
-class Note:
-    """A note: from `start` to `end`, in seconds of the recording."""
-
-    start: float
-    end: float
-    pitch: int
-    track: int
-    channel: int
-
 
 def read(place: str, path: str) -> list[Note]:
     """Return the notes of a MIDI file in the order in which they begin.
@@ -52,49 +39,12 @@ def read(place: str, path: str) -> list[Note]:
     InputError
         If there is no such file, or no note in it.
     """
-    import mido
-
     if not path:
         raise InputError(place, "no score is given", "allowed is a MIDI file that runs along with the recording")
-    try:
-        file = mido.MidiFile(path, clip=True)
-        resolution, kind, tracks = file.ticks_per_beat, file.type, [list(track) for track in file.tracks]
-    except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror or 'it is no MIDI file'}") from error
-    except (EOFError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(path, "cannot be read: it is no MIDI file, or a damaged one") from error
-    if resolution <= 0 or kind == 2:
-        raise InputError(path, "counts in frames, or holds tracks that do not run together", "allowed is type 0 or 1")
-    ticks, tempi = [0], [_TEMPO]
-    found: list[tuple[int, int, int, int, int]] = []
-    for number, track in enumerate(tracks):
-        now, sounding = 0, dict[tuple[int, int], list[int]]()
-        for message in track:
-            now += message.time
-            if message.type == "set_tempo":
-                ticks.append(now)
-                tempi.append(message.tempo)
-            elif message.type in ("note_on", "note_off") and message.channel != _DRUMS:
-                key = (message.channel, message.note)
-                if message.type == "note_on" and message.velocity:
-                    sounding.setdefault(key, []).append(now)
-                elif sounding.get(key):
-                    found.append((sounding[key].pop(0), now, message.note, number, message.channel))
-        for (channel, pitch), starts in sounding.items():   # never ended
-            found += [(start, now, pitch, number, channel) for start in starts]
-    if not found:
+    notes = [note for note in midi.read(path) if note.channel != midi.PERCUSSION]
+    if not notes:
         raise InputError(path, "holds no notes", "allowed is a MIDI file with pitched notes")
-    order = np.argsort(ticks, kind="stable")
-    beats = np.array(ticks)[order] / resolution
-    seconds = np.array(tempi)[order] / 1e6
-    begun = np.concatenate([[0.0], np.cumsum(np.diff(beats) * seconds[:-1])])
-
-    def time(tick: int) -> float:
-        last = int(np.searchsorted(beats, tick / resolution, side="right")) - 1
-        return float(begun[last] + (tick / resolution - beats[last]) * seconds[last])
-
-    notes = [Note(time(start), time(end), pitch, track, channel) for start, end, pitch, track, channel in found]
-    return sorted(notes, key=lambda note: (note.start, note.pitch, note.track))
+    return notes
 
 
 def by_track(notes: Sequence[Note]) -> dict[str, list[Note]]:

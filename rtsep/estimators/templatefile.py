@@ -25,7 +25,9 @@ class Frames:
     rate : int
         Hz.
     window, hop : int
-        Samples; a hop of 0: it does not matter.
+        Samples.
+
+    To `load`, 0 says that it does not matter.
     """
 
     rate: int
@@ -51,7 +53,7 @@ def save(path: str, kind: str, frames: Frames, parts: Sequence[str], arrays: Map
 
 def load(
     path: str, kind: str, frames: Frames, shapes: Mapping[str, str]
-) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
+) -> tuple[Frames, tuple[str, ...], dict[str, NDArray[Any]]]:
     """Read templates.
 
     Parameters
@@ -66,6 +68,8 @@ def load(
 
     Returns
     -------
+    Frames
+        What they were learnt from.
     tuple of str
         Names of the parts.
     dict of str to array
@@ -95,7 +99,8 @@ def load(
     parts = found["parts"]
     if parts.ndim != 1 or parts.dtype.kind != "U" or not len(parts) or len(set(parts.tolist())) != len(parts):
         raise InputError(path, "does not name its parts once each", allowed)
-    lengths = {"b": frames.window // 2 + 1, "p": len(parts)}
+    learnt = Frames(int(found["rate"]), int(found["window"]), int(found["hop"]))
+    lengths = {"b": learnt.window // 2 + 1, "p": len(parts)}
     for name, axes in shapes.items():
         array = found[name]
         right = array.ndim == len(axes) and array.dtype.kind in "fiu" and array.size > 0
@@ -104,4 +109,4 @@ def load(
             raise InputError(path, f"{name} has the shape {array.shape}", f"allowed is ({told})")
         if not np.isfinite(array).all():
             raise InputError(path, f"{name} holds something that is no number", allowed)
-    return tuple(parts.tolist()), {name: found[name] for name in shapes}
+    return learnt, tuple(parts.tolist()), {name: found[name] for name in shapes}

@@ -14,9 +14,9 @@ from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
 from rtsep.estimators.dictionary import frequency
 from rtsep.estimators.hands import Hands
+from rtsep.estimators.midi import Note
 from rtsep.estimators.nmf import factorise, level, loss, power_of
 from rtsep.estimators.nmf_score import Informed
-from rtsep.estimators.score import Note
 from rtsep.estimators.separator import Passage
 from rtsep.estimators.spectrum import Spectrum
 
