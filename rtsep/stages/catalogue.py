@@ -53,7 +53,7 @@ def _keep(*parts: str) -> Param:
     return Param("keep", "", 0.0, len(parts) - 1.0, 0.0, True, f"Which part is heard: {told}.")
 
 
-_FROM_LEFT = Param("keep", "", 0.0, 7.0, 0.0, True, "Which source is heard, counted from the left: 0, 1, ...")
+_FROM_LEFT = Param("keep", "", 0.0, 7.0, 0.0, True, "Which source is heard, counted from the left and from 0.")
 
 STAGES = {
     spec.name: spec
@@ -299,7 +299,7 @@ STAGES = {
             "nmf", "rtsep.estimators.nmf", "NmfLive",
             (
                 *_FRAMES,
-                Option("templates", str, "combs", "A file of templates, or combs: one for each semitone."),
+                Option("templates", str, "combs", "A file (.npz) of templates, or combs: one for each semitone."),
                 Option("split", int, 60, "MIDI pitch from which on combs are high.", 37, 84),
                 Option("iterations", int, 20, "Updates in each frame.", 1, 100),
             ),

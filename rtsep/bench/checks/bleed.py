@@ -252,7 +252,8 @@ def _postfilter_silence() -> Measured:
 CHECKS: tuple[Check, ...] = (
     Check("1.5", "kamir", "Scene C, mean gain", 6.0, True, "dB SDR", lambda: _scene_c_gain(Kamir(_WINDOW, 4))),
     Check("1.5", "kamir", "all mics close to all voices: images less mics", 1e-6, False, "", _sum_of_images),
-    Check("1.5", "kamir", "as fast as plain NumPy", 1.0, True, "times", lambda: _speed("kamir")),
+    Check("1.5", "kamir", "as fast as plain NumPy", 1.0, True, "times", lambda: _speed("kamir"),
+          slow=True),
     Check("1.6", "mira", "cost falls in every round: largest rise, ρ = 0", 0.0, False, "of it", _cost_rises),
     Check("1.6", "mira", "Scene C, mean gain", 9.0, True, "dB SDR", lambda: _scene_c_gain(Mira(_WINDOW, 4))),
     Check("1.6", "mira", "Scene C, mean gain (measured less 1 dB)", 10.6, True, "dB SDR",
@@ -263,7 +264,8 @@ CHECKS: tuple[Check, ...] = (
         for window, steps, limit in
         ((512, 3, 7.2), (1024, 3, 9.7), (1024, 6, 10.0), (2048, 3, 11.3), (2048, 6, 11.9))
     ),
-    Check("1.6", "mira", "as fast as plain NumPy", 1.0, True, "times", lambda: _speed("mira")),
+    Check("1.6", "mira", "as fast as plain NumPy", 1.0, True, "times", lambda: _speed("mira"),
+          slow=True),
     Check("1.7", "fastmira", "Scene A, 60 s: Λ off full MIRA's", 0.01, False, "", lambda: _fastmira("mira")),
     Check("1.7", "fastmira", "Scene A, 60 s: Λ off the truth", 0.03, False, "", lambda: _fastmira("truth")),
     Check("1.9", "bleed rooms", "Scene C, levels off the table", 1.0, False, "dB", _levels),

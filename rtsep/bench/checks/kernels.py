@@ -126,6 +126,22 @@ def _hpss(part: str) -> Measured:
     return Measured(float(sts.sdr(truth, parts[part][0])), cost, "; ".join(references))
 
 
+def _hpss_speed() -> Measured:
+    tones, clicks = _tones_and_clicks()
+    _run(Hpss(window=1024), tones)
+    mix = (tones + clicks).astype(np.float32)
+    system, length = Hpss(window=1024), len(mix) / sts.RATE
+    own = [timed(lambda: system.separate(_passage(mix)))[1] for _ in range(_TIMES)]
+    if not version("librosa"):
+        return Measured(float("nan"), statistics.median(own) / length)
+    import librosa
+
+    librosa.effects.hpss(mix[:4096], kernel_size=31, n_fft=1024)
+    theirs = [timed(lambda: librosa.effects.hpss(mix, kernel_size=31, n_fft=1024))[1] for _ in range(_TIMES)]
+    told = f"{version('librosa')}: {statistics.median(theirs) / length:.3f} s/s"
+    return Measured(statistics.median(theirs) / statistics.median(own), statistics.median(own) / length, told)
+
+
 def _told(package: str, figure: float, seconds: float) -> str:
     return f"{version(package)}: {figure:.1f} dB, {seconds / _SECONDS:.4f} s/s"
 
@@ -286,6 +302,7 @@ CHECKS = (
     Check("3.3", "repet", "a loop of known period under a voice: background", 13.0, True, "dB SDR gain", _repet),
     Check("3.3", "repet-sim", "the reference's time on the same input", 1.0, True, "times", _repet_sim_speed,
           slow=True),
+    Check("3.2", "hpss", "the reference's time on the same input", 1.0, True, "times", _hpss_speed, slow=True),
     Check("3.4", "kam", "sines and clicks, kernels of 19, one iteration: off soft HPSS", 1.0, False, "dB", _kam),
     Check("3.5", "yin", "a tone of 220 Hz: worst error", 5.0, False, "cents", _yin_tone),
     Check("3.5", "yin", "STS voice over drums, comb mask: voice", 7.0, True, "dB SDR gain", lambda: _gain(yin.Yin())),
