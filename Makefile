@@ -12,7 +12,7 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
 
 # Proofs that take minutes: soak, long renders.
-slow: $(VENV)/test.stamp
+slow: $(VENV)/slow.stamp
 	$(BIN)/python -m pytest -m slow
 
 # The figures of the README; see bench/ for each one's own command.
@@ -49,6 +49,11 @@ $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(call system,,libportaudio2 jackd2 gcc libc6-dev)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
+
+# The libraries that the slow checks compare with.
+$(VENV)/slow.stamp: pyproject.toml $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,reference]"
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache

@@ -54,7 +54,7 @@ def _oracle(mask: str) -> tuple[sts.Signal, sts.Signal, float]:
 def _norbert(sources: sts.Signal) -> str:
     if not version("norbert"):
         return ""
-    import norbert  # type: ignore[import-untyped]
+    import norbert
 
     spectrum = Spectrum(2048, 512)
     mixture = np.ascontiguousarray(spectrum.analyse(sources.sum(axis=0)[None]).transpose(1, 2, 0))
