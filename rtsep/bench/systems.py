@@ -92,7 +92,8 @@ def markdown(rows: Sequence[Row]) -> str:
     passed = sum(cell[5] == "pass" for cell in cells)
     lines = [
         "# Systems of separation: acceptance", "",
-        "Made by `rtsep bench systems -o bench/systems.md`; do not edit. Acceptance numbers are SYSTEMS.md's.",
+        "Made by `rtsep bench systems -o bench/systems.md`; do not edit. Acceptance numbers are SYSTEMS.md's. The last",
+        "column needs the extra `reference` (`pip install -e '.[dev,reference]'`).",
         f"{passed} of {made} checks pass. s/s: seconds of work per second of audio on this machine "
         f"({platform.machine()}, Python {platform.python_version()}), one thread, shared with others.", "",
         "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
