@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: beside its place first, then renamed."""
+"""Write a file or a folder whole or not at all: beside its place first, then renamed."""
 
 from __future__ import annotations
 
@@ -52,3 +52,36 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         # After a rename nothing is there any more; after Ctrl-C or an error this is the half-written one.
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder that is at `path` when the block ends well.
+
+    Whatever fails, Ctrl-C included, leaves nothing. A link stays a link.
+
+    Parameters
+    ----------
+    path : str or path-like
+        By the end of the block nothing or an empty folder is there.
+
+    Yields
+    ------
+    Path
+        An empty folder beside, to be filled.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made: the caller knows what to say.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.is_dir():
+            target.rmdir()   # only POSIX would rename over an empty folder
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

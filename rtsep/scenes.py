@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import synth
+from rtsep.atomic import new_folder
 from rtsep.errors import InputError
 
 KINDS = ("linear", "linear-moving", "room", "room-moving", "hall")
@@ -196,25 +196,19 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str]) -> None:
     folder = Path(folder).resolve()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(str(folder), "exists and is not an empty folder", "name a new folder")
-    beside = folder.parent / f".{folder.name}.{os.getpid()}.part"
     try:
-        beside.mkdir(parents=True)
-        truth = (("images", scene.images), ("sources", scene.sources)) if scene.known else ()
-        for part, signals in (("mics", scene.mics), *truth):
-            (beside / part).mkdir()
-            for name, audio in zip(_file_names(scene.names), signals, strict=True):
-                soundfile.write(beside / part / name, audio, scene.rate, subtype="FLOAT", format="WAV")
-        (beside / "scene.json").write_text(json.dumps(_facts(scene), indent=2) + "\n", encoding="utf-8")
-        if scene.solos:
-            with (beside / "solos.csv").open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([("mic", "start_s", "end_s"), *scene.solos])
-        if folder.exists():
-            folder.rmdir()  # only POSIX would rename over an empty folder
-        beside.rename(folder)
+        with new_folder(folder) as beside:
+            truth = (("images", scene.images), ("sources", scene.sources)) if scene.known else ()
+            for part, signals in (("mics", scene.mics), *truth):
+                (beside / part).mkdir()
+                for name, audio in zip(_file_names(scene.names), signals, strict=True):
+                    soundfile.write(beside / part / name, audio, scene.rate, subtype="FLOAT", format="WAV")
+            (beside / "scene.json").write_text(json.dumps(_facts(scene), indent=2) + "\n", encoding="utf-8")
+            if scene.solos:
+                with (beside / "solos.csv").open("w", newline="", encoding="utf-8") as file:
+                    csv.writer(file).writerows([("mic", "start_s", "end_s"), *scene.solos])
     except OSError as error:
         raise InputError(str(folder), f"cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def read_scene(folder: str | os.PathLike[str]) -> Scene:

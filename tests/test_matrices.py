@@ -484,7 +484,7 @@ def test_live_auxiva_freezes_and_ignores_silence() -> None:
     stage = AuxivaLive("auxiva", 512, 512, 64, 0.3)
     stage.prepare(Format(RATE, 2))
     process(stage, sound)
-    unmixing = stage._first["unmixing"][0]
+    unmixing = stage._tables.arrays["unmixing"]
     learnt = unmixing.copy()
     assert np.abs(learnt[0, 1]).max() > 0.01
     process(stage, np.zeros_like(sound))

@@ -22,6 +22,7 @@ import numpy as np
 from numba import carray, from_dtype, types
 
 from .jit import entry, kernel
+from .masking import share_of
 from .memory import fma, pointer, samples
 
 LOW_QUANTILE = np.float32(0.1)
@@ -161,11 +162,6 @@ def _gains(gains, against, floor, attack, release):
 
 
 @kernel
-def _share(frame_ms, time_ms):
-    return np.float32(1.0 - math.exp(-frame_ms / max(time_ms, np.float32(1e-3))))
-
-
-@kernel
 def _log_odds(s, mic, first, odds):
     """Weigh the ratios; every power is read once, with the sum of the weights that it has in them."""
     k = s.channels
@@ -225,8 +221,8 @@ def residual_gains(state, mic):
     _log_odds(s, mic, _FIRST - _PER_STRENGTH * np.float32(math.log2(strength)), odds)
     _ready_exp2(odds, carray(pointer(s.work), (3, s.row), np.int32)[1])
     floor = np.float32(10.0 ** (carray(samples(s.range_db), (k,))[mic] / 20.0))
-    attack = _share(s.frame_ms, carray(samples(s.attack_ms), (1,))[0])
-    release = _share(s.frame_ms, carray(samples(s.release_ms), (1,))[0])
+    attack = share_of(s.frame_ms, carray(samples(s.attack_ms), (1,))[0])
+    release = share_of(s.frame_ms, carray(samples(s.release_ms), (1,))[0])
     against = carray(samples(s.work), (3, s.row))[1]
     _gains(carray(samples(s.gains), (k, s.row))[mic], against, floor, attack, release)
     return 0

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.estimators.demix import MAX_CONDITION, apply, by_name, unmixing_of
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.demix import MAX_CONDITION, apply, unmixing_of
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.stage import Format
 from rtsep.stages.mix import Unmixing
 from rtsep_kernels import altmin as kernels

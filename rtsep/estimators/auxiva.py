@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.estimators.demix import by_name
 from rtsep.estimators.ica import assign
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.estimators.spectrum import Spectra, Spectrum
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.stages.spectral import windows

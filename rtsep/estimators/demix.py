@@ -7,7 +7,6 @@ gains hardly helps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtsep.errors import InputError
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 
 Matrix = NDArray[np.float64]
 
@@ -67,12 +66,6 @@ def apply(unmixing: ArrayLike, sound: NDArray[np.floating]) -> Matrix:
     """Return a matrix times a sound, float64[sources, frames]."""
     result: Matrix = np.asarray(unmixing, np.float64) @ sound.astype(np.float64)
     return result
-
-
-def by_name(own: NDArray[np.floating], names: Sequence[str]) -> dict[str, Audio]:
-    """Return one part of one channel for each row, named after its mic."""
-    rounded = np.ascontiguousarray(own, np.float32)
-    return {name: rounded[c : c + 1] for c, name in enumerate(names[: len(own)])}
 
 
 def unmixing_of(

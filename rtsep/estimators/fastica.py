@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.engine import process
-from rtsep.estimators.demix import MAX_CONDITION, apply, by_name
+from rtsep.estimators.demix import MAX_CONDITION, apply
 from rtsep.estimators.ica import own_scale
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.stage import Format
 from rtsep.stages.mix import Unmixing
 from rtsep_kernels import fastica as kernels

@@ -15,7 +15,7 @@ from scipy import fft
 from scipy.signal.windows import hann
 
 from rtsep.estimators.powermodel import Fit, Follower, Power, PowerTables, Tracking, demand, magnitude2, own_mics
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking
 
@@ -81,8 +81,7 @@ class FastMira:
                 "mira", self.steps, self.memory_s, self.first_leak, self.sparsity, reservoir=self.frames,
                 share=self.share,
             )
-            heard = self._follower.clean(tracking, spectrum, passage)
-            return {name: heard[n : n + 1] for n, name in enumerate(passage.names)}
+            return by_name(self._follower.clean(tracking, spectrum, passage), passage.names)
         images = self._fit().clean(spectrum, passage.sound, own_mics(len(passage.sound)), self.leak)
         return dict(zip(passage.names, images, strict=True))
 

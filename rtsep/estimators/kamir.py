@@ -13,7 +13,7 @@ import numpy as np
 
 from rtsep.errors import InputError
 from rtsep.estimators.powermodel import Fit, Follower, Pairs, PowerTables, Tracking, demand, own_mics
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking
 
@@ -92,8 +92,7 @@ class Kamir:
             tracking = _tracking(
                 self.steps, self.memory_s, self.first_leak, self.least_leak, self.normalise, self.form
             )
-            heard = self._follower.clean(tracking, spectrum, passage)
-            return {name: heard[n : n + 1] for n, name in enumerate(passage.names)}
+            return by_name(self._follower.clean(tracking, spectrum, passage), passage.names)
         close = close_mics(self.close, len(passage.sound))
         logistic = self.form == "logistic"
         fit = Fit(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rtsep.estimators.powermodel import Fit, Follower, PowerTables, Tracking, demand, own_mics
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking
 
@@ -65,8 +65,7 @@ class Mira:
         spectrum = Spectrum(self.window, self.window // self.overlap, live=self.causal)
         if self.causal:
             tracking = Tracking("mira", self.steps, self.memory_s, self.first_leak, self.sparsity)
-            heard = self._follower.clean(tracking, spectrum, passage)
-            return {name: heard[n : n + 1] for n, name in enumerate(passage.names)}
+            return by_name(self._follower.clean(tracking, spectrum, passage), passage.names)
         fit = Fit("mira", self.iterations, 1, self.first_leak, self.sparsity)
         images = fit.clean(spectrum, passage.sound, own_mics(len(passage.sound)))
         return dict(zip(passage.names, images, strict=True))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 from rtsep.estimators.powermodel import demand, magnitude2
-from rtsep.estimators.separator import Audio, Passage, Separator
+from rtsep.estimators.separator import Audio, Passage, Separator, by_name
 from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.stages.spectral import windows
@@ -91,7 +91,7 @@ class PostFilter:
         cleaned = np.ascontiguousarray(sound[1::2]) if pairs else self._clean(passage)
         filtered = self._filter(bleedy, cleaned, passage.rate)
         if not pairs:
-            return {name: filtered[n : n + 1] for n, name in enumerate(passage.names)}
+            return by_name(filtered, passage.names)
         return {
             name: filtered[n // 2 : n // 2 + 1] if n % 2 else sound[n : n + 1].copy()
             for n, name in enumerate(passage.names)

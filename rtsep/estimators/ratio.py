@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.estimators import fastica
-from rtsep.estimators.demix import apply, by_name
+from rtsep.estimators.demix import apply
 from rtsep.estimators.ica import own_mixing
-from rtsep.estimators.separator import Audio, Passage
+from rtsep.estimators.separator import Audio, Passage, by_name
 from rtsep.estimators.spectrum import Spectra, Spectrum
 
 Matrix = NDArray[np.float64]

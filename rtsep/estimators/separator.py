@@ -7,8 +7,9 @@ passage, so that the memory does not grow with the length. What is learnt is kep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,3 +75,9 @@ class Separator(Protocol):
             Each part by its name; always the same names and channels, and as many frames as the passage.
         """
         ...
+
+
+def by_name(own: NDArray[np.floating[Any]], names: Sequence[str]) -> dict[str, Audio]:
+    """Return one part of one channel for each row, named after its mic."""
+    rounded = np.ascontiguousarray(own, np.float32)
+    return {name: rounded[c : c + 1] for c, name in enumerate(names[: len(own)])}

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rtsep.atomic import new_folder
 from rtsep.errors import InputError
 from rtsep.estimators.catalogue import SYSTEMS, System
 from rtsep.estimators.separator import Audio, Passage, Separator
@@ -175,29 +173,20 @@ def _write(
     system: Separator, source: audiofile.Input, target: Path, advance: Callable[[float], None] | None
 ) -> dict[str, int]:
     """Write a folder whole or not at all: parts of one channel as `01-name.wav`, parts of several likewise."""
-    place = Path(os.path.realpath(target))
-    temporary = place.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
     names: dict[str, int] = {}
-    try:
-        temporary.mkdir()
-        with ExitStack() as stack:
-            files: dict[str, audiofile.Output] = {}
-            for done, parts in passages(system, source):
-                if not files:
-                    names = {name: len(part) for name, part in parts.items()}
-                    for number, name in enumerate(names, 1):
-                        path = temporary / f"{number:02}-{audiofile.file_name(name)}.wav"
-                        labels = [f"{name} {c}" for c in range(names[name])]
-                        files[name] = stack.enter_context(
-                            audiofile.open_output(path, source.rate, names[name], labels, source.frames, "FLOAT")
-                        )
-                for name, part in parts.items():
-                    files[name].write(np.ascontiguousarray(part, dtype=np.float32))
-                if advance is not None:
-                    advance(done)
-        if place.is_dir():
-            place.rmdir()
-        os.replace(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(target) as folder, ExitStack() as stack:
+        files: dict[str, audiofile.Output] = {}
+        for done, parts in passages(system, source):
+            if not files:
+                names = {name: len(part) for name, part in parts.items()}
+                for number, name in enumerate(names, 1):
+                    path = folder / f"{number:02}-{audiofile.file_name(name)}.wav"
+                    labels = [f"{name} {c}" for c in range(names[name])]
+                    files[name] = stack.enter_context(
+                        audiofile.open_output(path, source.rate, names[name], labels, source.frames, "FLOAT")
+                    )
+            for name, part in parts.items():
+                files[name].write(np.ascontiguousarray(part, dtype=np.float32))
+            if advance is not None:
+                advance(done)
     return names

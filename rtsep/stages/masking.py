@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rtsep.stage import Format
 from rtsep.stages.catalogue import STAGES
 from rtsep.stages.spectral import Spectral
+from rtsep.stages.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Masking(Spectral):
         raise NotImplementedError
 
     def _decide(self, fmt: Format, bins: int, row: int) -> None:
-        record = self._system = np.zeros(1, self.state_dtype)
+        record = np.zeros(1, self.state_dtype)
         record["channels"], record["bins"], record["row"] = fmt.channels, bins, row
         record["frame_ms"] = self._hop / fmt.rate * 1000
         for name in ("re", "im", "power", "gains"):
@@ -74,21 +75,10 @@ class Masking(Spectral):
         for param in self.params:
             record[param.name] = self.board.address(f"{self.name}.{param.name}")
         sizes = Sizes(fmt.channels, bins, row, self._analysis, self._hop, fmt.rate)
-        self._first: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-        self._numbers: dict[str, int | float] = {}
-        for name, value in self.tables(sizes).items():
-            if isinstance(value, np.ndarray):
-                used = np.ascontiguousarray(value).copy()
-                self._first[name] = (used, value)
-                record[name] = used.ctypes.data
-            else:
-                self._numbers[name] = value
+        self._tables = Tables(record, self.tables(sizes))
         self._record["estimator"] = type(self).entry.address
         self._record["estimator_state"] = record.ctypes.data
 
     def _start(self) -> None:
         super()._start()
-        for used, first in self._first.values():
-            used[...] = first
-        for name, value in self._numbers.items():
-            self._system[name] = value
+        self._tables.start()

@@ -12,6 +12,7 @@ from rtsep.errors import InputError
 from rtsep.estimators.demix import unmixing_of
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
+from rtsep.stages.tables import Tables
 from rtsep_kernels import mix, ramp, ring
 from rtsep_kernels.memory import aligned
 
@@ -116,14 +117,7 @@ class Unmixing(Stage):
         for name in ("now", "next", "goal", "step"):
             self._hold(name, aligned(k * k))
         self._first: Block = np.eye(k, dtype=np.float32)
-        self._tables: dict[str, NDArray[Any]] = {}
-        self._numbers: dict[str, int | float] = {}
-        for name, value in self.tables(fmt).items():
-            if isinstance(value, np.ndarray):
-                self._tables[name] = np.ascontiguousarray(value)
-                self._hold(name, self._tables[name].copy())
-            else:
-                self._numbers[name] = value
+        self._tables = Tables(self._record, self.tables(fmt))
         return type(self).entry, self._record, 0
 
     def _start(self) -> None:
@@ -131,10 +125,7 @@ class Unmixing(Stage):
         for name in ("now", "next", "goal"):
             self._keep[name][:] = self._first.ravel()
         self._keep["step"][:] = 0
-        for name, first in self._tables.items():
-            self._keep[name][...] = first
-        for name, value in self._numbers.items():
-            self._record[name] = value
+        self._tables.start()
 
     def shadow(self) -> Stage:
         """Return a stage that multiplies another signal by this one's matrix, in step with it."""
@@ -206,7 +197,8 @@ class Matrix(Unmixing):
         InputError
             If it is not square, has the wrong size, a zero on its diagonal, or is badly conditioned.
         """
-        ring.slot_publish(self._keep["slot"], self._keep["estimates"], self._unmixing(mixing).ravel())
+        arrays = self._tables.arrays
+        ring.slot_publish(arrays["slot"], arrays["estimates"], self._unmixing(mixing).ravel())
 
     def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
         """See `Unmixing.tables`."""
