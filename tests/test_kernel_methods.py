@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import statistics
-import time
 
 import numpy as np
 import pytest
@@ -440,22 +438,6 @@ def test_the_causal_form_goes_on_where_the_last_passage_was() -> None:
     system.separate(passage(x[: first + over]))
     later = system.separate(passage(x[first:], first))["background"][0]
     np.testing.assert_allclose(later, whole[first:], atol=1e-6)
-
-
-def test_repet_sim_is_at_least_as_fast_as_librosa() -> None:
-    pytest.importorskip("librosa")
-    x = (riff(4) + chance(30)[: len(riff(4))]).astype(np.float32)
-    system = repet_sim.RepetSim()
-    times: dict[str, list[float]] = {"own": [], "librosa": []}
-    checks.similar_frames(x, checks.librosa_median)
-    for _ in range(3):
-        for name, work in (
-            ("own", lambda: run(system, x)), ("librosa", lambda: checks.similar_frames(x, checks.librosa_median))
-        ):
-            begun = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - begun)
-    assert statistics.median(times["own"]) < statistics.median(times["librosa"])
 
 
 # --- KAM -------------------------------------------------------------------------------------------------------------
