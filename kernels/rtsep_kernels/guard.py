@@ -1,13 +1,8 @@
 """Keep the canceller honest: how much of it each mic gets, and which pairs of mics may learn from each other.
 
-*How much.* y was computed before anything was learnt from its own samples. So of b = x - y, what was subtracted,
-
-    rho = Re<x, b> / <b, b>,   blocks counted by 1 / power of x, over some seconds,
-
-tends to 1 where b is bleed, and to 0 where it is the noise of learning: the Wiener factor of b. Much below 1 it also
-means that b follows the mic's own sound. The share of the canceller that a mic is given rises from 0 at rho = LEAST
-to 1 at rho = ENOUGH; and from LEAST_LOUD to ENOUGH_LOUD of the same with all samples counted alike, which the mic's own
-loud passages decide: there a wrong path costs most. A mic that nothing is heard of is left alone.
+*How much.* The two regressions of `evidence` tell how much of what is taken away from a mic is bleed. The share of the
+canceller that the mic is given rises from 0 at LEAST to 1 at ENOUGH, of the lesser of both. A mic that nothing is heard
+of is left alone.
 
 *Which pairs.* Two mics on one source have nothing to tell each other: what the one predicts in the other is the wanted
 sound. They are coherent in all bands at about one level, and so no pair learns before it has been seen incoherent.
@@ -23,18 +18,17 @@ import math
 import numpy as np
 from numba import carray, from_dtype
 
+from . import evidence
 from .canceller import BLOCK, HISTORY
 from .jit import kernel
-from .memory import pointer, samples
+from .memory import pointer, record_at, samples
 
 LINES = 96               # most bins of a spectrum that are compared
 BANDS = 12
-LEAST, ENOUGH = 0.3, 0.5
-LEAST_LOUD, ENOUGH_LOUD = 0.55, 0.8   # the same, where loud blocks count more: there the mic's own sound is at stake
-CAP = 1.8                # times the rho of the last half second: beyond 2 the output would be louder than the input
-INCOHERENT, COHERENT = 0.6, 0.7  # a pair is freed below, barred above
+LEAST, ENOUGH = (0.47, 0.44), (0.67, 0.84)   # all cells alike, and innovations
+INCOHERENT, COHERENT = 0.4, 0.55   # a pair is freed below, barred above: of two sources below 0.3, once both play
 FIRST_BLOCKS = 8        # blocks in which both sound, before a pair is judged
-APART = 8.0              # in power: a mic so much softer than the other one may learn from it, however coherent
+APART = 32.0             # in power: a mic so much softer than the other one may learn from it, however coherent
 ACTIVE = 1e-4            # of a mic's loudest power of late: below is silence
 RISEN = 100.0            # times louder than ever: what was seen before was not this mic's source
 SILENT = 1e-7            # mean square of a mic that is dead or unplugged: -70 dBFS
@@ -53,12 +47,12 @@ GUARD = np.dtype([
     ("freed", np.int64),                             # int64[k, k]: 1: mic i may learn from mic j
     ("twin", np.int64),                              # int64[k, k]: 1: two mics on one source
     ("power", np.int64), ("loud", np.int64),         # float64[k]: of the lines, now, and of late at most
-    ("agree", np.int64), ("own", np.int64),          # float64[3, k]: <x, b>, <b, b>; slow, fast, slow unweighted
-    ("psi", np.int64), ("level", np.int64),          # float64[k]: power of x, smoothed a little and much
+    ("evidence", np.int64),                          # address of the EVIDENCE record
+    ("level", np.int64),                             # float64[k]: power of x, smoothed
     ("peak", np.int64), ("clipped", np.int64),       # float64[k]: of late; int64[k]: blocks until it counts as clean
     ("silent", np.int64),                            # int64[k]
     ("share", np.int64),                             # float32[HISTORY, k]: what each job decided
-    ("slow", np.float64), ("fast", np.float64), ("coherence_kept", np.float64), ("level_kept", np.float64),
+    ("coherence_kept", np.float64), ("level_kept", np.float64),
     ("known", np.int64),                             # 1: paths came from a soundcheck; their prior is not touched
     ("anchored", np.int64),                          # int64[k]: 1 while a soundcheck's paths to the mic are right
     ("blocks", np.int64),
@@ -68,30 +62,22 @@ GUARD_TYPE = from_dtype(GUARD)
 
 @kernel
 def _measure(g, c, m):
-    """Update rho, levels, and what tells a clipped mic, from the samples of block m."""
+    """Update levels, and what tells a clipped mic, from the samples of block m."""
     k = g.channels
     heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
-    cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
-    agree = carray(pointer(g.agree), (3, k), np.float64)
-    own = carray(pointer(g.own), (3, k), np.float64)
-    psi = carray(pointer(g.psi), (k,), np.float64)
     level = carray(pointer(g.level), (k,), np.float64)
     peak = carray(pointer(g.peak), (k,), np.float64)
     clipped = carray(pointer(g.clipped), (k,), np.int64)
     first = (m & (HISTORY - 1)) * BLOCK
     for i in range(k):
-        sum_x = sum_b = xx = xb = bb = 0.0
+        sum_x = xx = 0.0
         top = np.float32(0)
         flat = longest = 0
         last = np.float32(0)
         for n in range(BLOCK):
             x = heard[i, first + n]
-            b = x - cleaned[i, first + n]
             sum_x += x
-            sum_b += b
             xx += x * x
-            xb += x * b
-            bb += b * b
             if abs(x) > top:
                 top = abs(x)
                 flat = longest = 1
@@ -103,41 +89,28 @@ def _measure(g, c, m):
             last = x
         # Without the mean: an offset is no sound.
         xx -= sum_x * sum_x / BLOCK
-        xb -= sum_x * sum_b / BLOCK
-        bb -= sum_b * sum_b / BLOCK
         peak[i] = max(0.999 * peak[i], float(top))
         if longest >= FLAT and top >= 0.9 * peak[i] and xx > SILENT * BLOCK:
             clipped[i] = CLIPPED_BLOCKS
         else:
             clipped[i] = max(0, clipped[i] - 1)
-        psi[i] = 0.9 * psi[i] + 0.1 * xx
         level[i] += max(1.0 - g.level_kept, 1.0 / g.blocks) * (xx / BLOCK - level[i])
-        weight = 1.0 / (max(psi[i], xx) + 1e-9)
-        agree[0, i] = g.slow * agree[0, i] + weight * xb
-        own[0, i] = g.slow * own[0, i] + weight * bb
-        agree[1, i] = g.fast * agree[1, i] + xb
-        own[1, i] = g.fast * own[1, i] + bb
-        agree[2, i] = g.slow * agree[2, i] + xb
-        own[2, i] = g.slow * own[2, i] + bb
 
 
 @kernel
 def _decide_shares(g, m):
     """Write the share of the canceller that each mic is given."""
     k = g.channels
-    agree = carray(pointer(g.agree), (3, k), np.float64)
-    own = carray(pointer(g.own), (3, k), np.float64)
+    e = carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0]
     level = carray(pointer(g.level), (k,), np.float64)
     silent = carray(pointer(g.silent), (k,), np.int64)
     anchored = carray(pointer(g.anchored), (k,), np.int64)
     share = carray(samples(g.share), (HISTORY, k))[m % HISTORY]
     for i in range(k):
         silent[i] = 1 if level[i] < SILENT else 0
-        rho = agree[0, i] / (own[0, i] + 1e-9)
-        given = min(max((rho - LEAST) / (ENOUGH - LEAST), 0.0), 1.0)
-        loud = agree[2, i] / (own[2, i] + 1e-12)
-        given = min(given, max((loud - LEAST_LOUD) / (ENOUGH_LOUD - LEAST_LOUD), 0.0))
-        given = min(given, max(CAP * agree[1, i] / (own[1, i] + 1e-12), 0.0))
+        alike, innovations = evidence.regressions(e, i)
+        given = min((alike - LEAST[0]) / (ENOUGH[0] - LEAST[0]), (innovations - LEAST[1]) / (ENOUGH[1] - LEAST[1]))
+        given = min(max(given, 0.0), 1.0)
         if anchored[i]:
             given = 1.0     # a soundcheck says so, and nothing has moved: players in unison do not change that
         share[i] = np.float32(0) if silent[i] else np.float32(given)
@@ -283,6 +256,7 @@ def observe(g, c, m, x_re, x_im):
     k = g.channels
     g.blocks += 1
     _measure(g, c, m)
+    evidence.gather(carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0], c, m)
     _decide_shares(g, m)
     _sound(g, x_re, x_im)
     power = carray(pointer(g.power), (k,), np.float64)

@@ -106,9 +106,10 @@ def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
     runner = stage._runner
     assert runner is not None
     held = [*stage._keep.values(), *stage._filters.values(), *stage._estimates.values(), *stage._guarded.values(),
-            *stage._refined.values()]
+            *stage._regressed.values(), *stage._refined.values()]
     addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
-    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._refinement, runner.record]
+    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement,
+               runner.record]
     addresses |= {record.ctypes.data for record in records}
     addresses |= {array.ctypes.data for array in (runner.timings, runner.bad_inputs, *runner._keep[1:])}
     for array in [*held, *records]:

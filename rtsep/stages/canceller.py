@@ -14,7 +14,7 @@ from rtsep.errors import WorkerError
 from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, guard, instant, ramp, refine_adopt, refine_state
+from rtsep_kernels import adapt, evidence, guard, instant, ramp, refine_adopt, refine_state
 from rtsep_kernels import canceller as kernels
 from rtsep_kernels.memory import aligned
 
@@ -33,10 +33,15 @@ _CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unk
 _INSTANT_MEMORY = {"slow": 2.0, "fast": 0.15, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
 _ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic that makes them an instantaneous mixture
-# Memories of the guard, seconds: of rho (twice), of coherence, of levels.
-_GUARD_MEMORY = {"slow": 4.0, "fast": 0.5, "coherence_kept": 6.0, "level_kept": 2.0}
+# Memories of the guard, seconds: of coherence, of levels.
+_GUARD_MEMORY = {"coherence_kept": 6.0, "level_kept": 2.0}
+# Memories of the evidence, seconds: of what a note lets expect of the next frame, of the regressions.
+_EVIDENCE_MEMORY = {"kept": 0.25, "memory": 6.0}
+_EVIDENCE_HOP = 1024 / 48000            # seconds, nearly
+_EVIDENCE_BAND = (60.0, 6000.0)         # Hz
 _COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
-_TRUSTED = 10.0                         # what speaks for a soundcheck's paths: about a second of loud bleed
+# What speaks for a soundcheck's paths: the evidence of about a second of bleed, at -20 dB of a mic at -30 dBFS.
+_TRUSTED = np.array([2500.0, 2500.0])
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -197,8 +202,7 @@ class Canceller(Stage):
             **{name: aligned((k, k, g.LINES)) for name in ("cross_re", "cross_im", "auto")},
             **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin")},
             "balance": aligned((k, k), np.float64),
-            **{name: aligned(k, np.float64) for name in ("power", "loud", "psi", "level", "peak")},
-            **{name: aligned((3, k), np.float64) for name in ("agree", "own")},
+            **{name: aligned(k, np.float64) for name in ("power", "loud", "level", "peak")},
             **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored")},
         }
         for name, array in self._guarded.items():
@@ -216,6 +220,30 @@ class Canceller(Stage):
         for name, seconds in _GUARD_MEMORY.items():
             record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
         self._adapt["guard"] = record.ctypes.data
+        record["evidence"] = self._build_evidence(k).ctypes.data
+
+    def _build_evidence(self, k: int) -> NDArray[Any]:
+        e = evidence
+        record = self._evidence = np.zeros(1, e.EVIDENCE)
+        blocks = max(1, 2 ** round(np.log2(_EVIDENCE_HOP * self.fmt.rate / kernels.BLOCK)))
+        size = e.HOPS * blocks * kernels.BLOCK
+        self._regressed = {
+            **{name: aligned((k, e.LAG, 2, e.LINES)) for name in ("x", "y")},
+            **{name: aligned((2, e.LINES)) for name in ("new_x", "new_y")}, "along": aligned((k, 2, e.LINES)),
+            **{name: aligned((k, e.LINES)) for name in ("power", "mean")},
+            **{name: aligned((2, k), np.float64) for name in ("agree", "own")}, "frames": np.zeros(k, np.int64),
+            "window": aligned(size), "time": aligned(size), "spectrum": aligned(size + 32),
+        }
+        for name, array in self._regressed.items():
+            record[name] = array.ctypes.data
+        self._regressed["window"][:] = np.hanning(size + 1)[:-1]
+        lowest, highest = (round(hertz * size / self.fmt.rate) for hertz in _EVIDENCE_BAND)
+        record["channels"], record["blocks"] = k, blocks
+        record["first"], record["lines"] = lowest, min(highest - lowest, e.LINES, size // 2 + 1 - lowest)
+        for name, seconds in _EVIDENCE_MEMORY.items():
+            record[name] = np.exp(-blocks * kernels.BLOCK / (seconds * self.fmt.rate))
+        record["plan"], record["forward"] = fftw.plan(size, True), self._record["forward"]
+        return record
 
     def _build_refinement(self, k: int, parts: int) -> None:
         from scipy import signal
@@ -358,9 +386,12 @@ class Canceller(Stage):
         self._guard["blocks"] = 0
         self._guard["known"] = known
         self._guarded["freed"][:] = 1
+        for name, array in self._regressed.items():
+            if name != "window":
+                array[:] = 0
         if known:
             for name in ("agree", "own"):
-                self._guarded[name][:] = _TRUSTED
+                self._regressed[name][:] = _TRUSTED[:, None]
         if self._first_paths is not None and self._confidence is not None:
             trusted = self._trusted()
             self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
