@@ -444,6 +444,7 @@ def _learn_all(s, c, t, m, y_power):
     g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
     freed = carray(pointer(g.freed), (k, k), np.int64)
     chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    tracked = (s.tracked, k, k, ROW)
     for i in range(k):
         _tame(s, c, m, i)
         if linear[i]:
@@ -460,7 +461,8 @@ def _learn_all(s, c, t, m, y_power):
         _normalise(e_re, e_im, den)
         if s.choice:
             h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
-            choice.listen(h, i, far_re[m % HISTORY], far_im[m % HISTORY], y_power[m % HISTORY], e_re, e_im, den)
+            choice.listen(h, m, i, far_re, far_im, y_power, e_re, e_im, den,
+                          carray(samples(s.w_re), tracked), carray(samples(s.w_im), tracked))
         for p in range(s.tracked):
             slot = (m - p) % HISTORY
             noise = drifts[i] * prior[p]

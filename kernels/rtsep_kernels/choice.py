@@ -1,13 +1,18 @@
 """Choose the pairs of mics that are cleaned of each other, where the machine cannot hold them all.
 
 *What a pair is worth*: the power that mic j brings into mic i, beside the power of mic i. Of a pair that is held it is
-what the Kalman filter's path subtracts. Of another one it is estimated from the first 512 taps of its path,
+what its path b = W_ij Y_j subtracts, times what of it is bleed and not noise of learning: with E_i what is left,
+
+    1 + 2 Re<E_i, b> / <b, b>,   bins counted by 1 / den_i,
+
+is 1 where the path is right, and -1 where there was nothing to subtract. Of another pair it is estimated from the
+first 512 taps of its path,
 
     W = causal part of  sum conj(Y_j) E_i / den_i  /  (sum |Y_j|^2 / den_i + 1 / DOUBT),
 
 less what independent sounds would give: least squares on what is left in mic i, with the Kalman filter's own weights
 1 / den_i. So the blocks count in which mic i's own sound rests, bleed of i into j comes before its time and is cut off,
-and what is cleaned already has nothing more to say.
+and what is cleaned already has nothing more to say. It finds a small part of the path only, `FOUND`.
 
 *How it goes.* Pairs are measured in turn, a few in every job. After each round the best come in where there is
 room, from zero filters; the least of those that are held leaves where one outside is worth much more: its filters
@@ -17,7 +22,7 @@ shrink to zero over `FADE` jobs, then both versions of all of them are handed ov
 import numpy as np
 from numba import carray, from_dtype
 
-from .canceller import BINS, BLOCK, GROUPS, ROW, join, split
+from .canceller import BINS, BLOCK, GROUPS, HISTORY, ROW, join, split
 from .jit import kernel
 from .memory import call_fft, fma, pointer, samples
 
@@ -26,13 +31,16 @@ FIRST_ROUND = 2           # rounds before the first choice
 FADE = 48               # jobs in which a path shrinks to nothing
 FLUSH = 2 * GROUPS        # more, one after the other, until both versions of it are zero
 SETTLED = 280             # jobs, three seconds, before a pair that came in is judged by what it subtracts
-REST = 470                # jobs, five seconds, before a pair that left is looked at again
+REST = 940                # jobs, ten seconds, before a pair that left may come back
 BETTER = 2.0               # times as much must a pair be worth that takes another one's place
-DOUBT = np.float32(0.25)  # of a path that is looked for: large, so that a few seconds are enough to find it
-SWAPS = 16                # a sixteenth of the pairs that are held may leave after each round
+LEAST = 1e-3              # and so much at least: else the weakest would only change places
+FOUND = 0.1               # of a path's power, by the estimate of a pair that is not held
+DOUBT = np.float32(0.05)  # of a path that is looked for
+SWAPS = 16                # one in so many of the pairs that are held may leave after each round
 AT_ONCE = 4               # mics that are listened to in each job, once the first pairs are chosen
 LOWEST, HIGHEST = 2, 336  # bins: below are offsets and rumble; see `instant`
 HANN = 0.375              # power that the window of the mics' spectra leaves
+HALF = 0.5                # of a spectrum's power is in the half that is new
 
 CHOICE = np.dtype([
     ("channels", np.int64), ("budget", np.int64),
@@ -43,6 +51,7 @@ CHOICE = np.dtype([
     ("worth", np.int64),                               # float64[k, k]
     ("cross_re", np.int64), ("cross_im", np.int64),    # float32[k, k, ROW]: sum conj(Y_j) E_i / den_i
     ("power", np.int64),                               # float32[k, k, ROW]: sum |Y_j|^2 / den_i
+    ("agree", np.int64), ("own", np.int64),            # float64[k, k]: of pairs that are held, <E_i, b> and <b, b>
     ("surprise", np.int64),                            # float32[k, ROW]: mean |E_i|^2 / den_i
     ("level", np.int64),                               # float32[k, ROW]: mean |Y_j|^2
     ("loudness", np.int64),                            # float64[k]: mean power of a mic, as it came
@@ -69,17 +78,42 @@ def _add(re, im, power, y_re, y_im, y_power, g_re, g_im, inverse, kept):
 
 
 @kernel
-def listen(h, i, y_re, y_im, y_power, g_re, g_im, inverse):
-    """Take a block into what is known of the paths to mic i that are not held.
+def _compare(h, m, i, j, y_re, y_im, g_re, g_im, inverse, w_re, w_im, kept):
+    """Compare what a path subtracts with what is left."""
+    k = h.channels
+    work = carray(samples(h.work), (2, ROW))
+    for b in range(ROW):
+        work[0, b] = np.float32(0)
+        work[1, b] = np.float32(0)
+    for p in range(w_re.shape[0]):
+        slot = (m - p) % HISTORY
+        for b in range(ROW):
+            work[0, b] = fma(w_re[p, i, j, b], y_re[slot, j, b], fma(-w_im[p, i, j, b], y_im[slot, j, b], work[0, b]))
+            work[1, b] = fma(w_re[p, i, j, b], y_im[slot, j, b], fma(w_im[p, i, j, b], y_re[slot, j, b], work[1, b]))
+    both = alone = 0.0
+    for b in range(LOWEST, HIGHEST):
+        both += g_re[b] * work[0, b] + g_im[b] * work[1, b]
+        alone += inverse[b] * (work[0, b] * work[0, b] + work[1, b] * work[1, b])
+    agree = carray(pointer(h.agree), (k, k), np.float64)
+    own = carray(pointer(h.own), (k, k), np.float64)
+    agree[i, j] = kept * agree[i, j] + both
+    own[i, j] = kept * own[i, j] + HALF * alone
+
+
+@kernel
+def listen(h, m, i, y_re, y_im, y_power, g_re, g_im, inverse, w_re, w_im):
+    """Take block m into what is known of the paths to mic i.
 
     Parameters
     ----------
     h : CHOICE
-    i : int64
-    y_re, y_im, y_power : float32[k, ROW]
+    m, i : int64
+    y_re, y_im, y_power : float32[HISTORY, k, ROW]
         Spectra of the cleaned mics.
     g_re, g_im, inverse : float32[ROW]
         E_i / den_i, and 1 / den_i.
+    w_re, w_im : float32[tracked, k, k, ROW]
+        The Kalman filter's paths, which have not learnt from this block yet.
     """
     k = h.channels
     turns = _turns(h)
@@ -90,9 +124,13 @@ def listen(h, i, y_re, y_im, y_power, g_re, g_im, inverse):
     cross_im = carray(samples(h.cross_im), (k, k, ROW))
     power = carray(samples(h.power), (k, k, ROW))
     kept = np.float32(h.path_kept ** turns)
+    slot = m % HISTORY
     for j in range(k):
-        if j != i and chosen[i, j] == 0:
-            _add(cross_re[i, j], cross_im[i, j], power[i, j], y_re[j], y_im[j], y_power[j], g_re, g_im, inverse, kept)
+        if chosen[i, j]:
+            _compare(h, m, i, j, y_re, y_im, g_re, g_im, inverse, w_re, w_im, h.path_kept ** turns)
+        elif j != i:
+            _add(cross_re[i, j], cross_im[i, j], power[i, j], y_re[slot, j], y_im[slot, j], y_power[slot, j],
+                 g_re, g_im, inverse, kept)
     surprise = carray(samples(h.surprise), (k, ROW))[i]
     share = np.float32(max(1.0 - h.path_kept ** turns, 1.0 / (h.jobs + 1)))
     for b in range(BINS):
@@ -118,8 +156,11 @@ def _take_levels(h, y_power, x_re, x_im):
 
 @kernel
 def _held(h, i, j, w_re, w_im):
-    """Return the power that the path of a pair subtracts."""
+    """Return the power of the bleed that the path of a pair subtracts."""
     k = h.channels
+    agree = carray(pointer(h.agree), (k, k), np.float64)[i, j]
+    own = carray(pointer(h.own), (k, k), np.float64)[i, j]
+    right = min(max(1.0 + 2.0 * agree / (own + 1e-30), 0.0), 1.0)
     level = carray(samples(h.level), (k, ROW))[j]
     total = 0.0
     for p in range(w_re.shape[0]):
@@ -127,7 +168,7 @@ def _held(h, i, j, w_re, w_im):
             re = w_re[p, i, j, b]
             im = w_im[p, i, j, b]
             total += level[b] * (re * re + im * im)
-    return total
+    return right * total
 
 
 @kernel
@@ -161,7 +202,7 @@ def _estimated(h, c, i, j):
         doubtful = power[b] + np.float32(1) / DOUBT
         found = work[0, b] * work[0, b] + work[1, b] * work[1, b]
         total += level[b] * (found - chance * surprise[b] * power[b] / (doubtful * doubtful))
-    return max(total, 0.0)
+    return max(total, 0.0) / FOUND
 
 
 @kernel
@@ -186,6 +227,8 @@ def _come_in(h, m, i, j):
     carray(pointer(h.chosen), (k, k), np.int64)[i, j] = 1
     carray(pointer(h.active), (k, k), np.int64)[i, j] = 1
     carray(pointer(h.since), (k, k), np.int64)[i, j] = m
+    carray(pointer(h.agree), (k, k), np.float64)[i, j] = 0.0
+    carray(pointer(h.own), (k, k), np.float64)[i, j] = 0.0
     re = carray(samples(h.cross_re), (k, k, ROW))[i, j]
     im = carray(samples(h.cross_im), (k, k, ROW))[i, j]
     power = carray(samples(h.power), (k, k, ROW))[i, j]
@@ -254,7 +297,7 @@ def _choose(h, m, linear):
     for _ in range(max(1, h.budget // SWAPS)):
         outside, i, j = _best_outside(h, m, outside, linear)
         inside, i, j = _least_inside(h, m, inside)
-        if outside <= BETTER * inside:
+        if outside <= max(BETTER * inside, LEAST):
             break
         chosen[i, j] = 0
         leaving[i, j] = FADE + FLUSH

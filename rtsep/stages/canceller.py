@@ -38,7 +38,7 @@ _ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic t
 _GUARD_MEMORY = {"slow": 4.0, "fast": 0.5, "coherence_kept": 6.0, "level_kept": 2.0}
 _COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
 # Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
-_CHOICE_MEMORY = {"path_kept": 6.0, "level_kept": 20.0}
+_CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _TRUSTED = 10.0                         # what speaks for a soundcheck's paths: about a second of loud bleed
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
@@ -242,7 +242,8 @@ class Canceller(Stage):
         self._weighed = {
             **{name: aligned((k, k, row)) for name in ("cross_re", "cross_im", "power")},
             **{name: aligned((k, row)) for name in ("level", "surprise")}, "work": aligned((2, row)),
-            "since": np.zeros((k, k), np.int64), "worth": aligned((k, k), np.float64),
+            "since": np.zeros((k, k), np.int64),
+            **{name: aligned((k, k), np.float64) for name in ("worth", "agree", "own")},
             "loudness": aligned(k, np.float64),
         }
         shared = {name: self._filters[name] for name in ("chosen", "leaving", "time", "spectrum")}
