@@ -28,7 +28,7 @@ from .memory import call_fft, fma, pointer, samples
 
 ROUND = 32               # jobs in which every pair is measured once, a third of a second
 FIRST_ROUND = 2           # rounds before the first choice
-FADE = 48               # jobs in which a path shrinks to nothing
+FADE = 96               # jobs, one second, in which a path shrinks to nothing
 FLUSH = 2 * GROUPS        # more, one after the other, until both versions of it are zero
 SETTLED = 190             # jobs, two seconds, before a pair that came in is judged by what it subtracts
 REST = 940                # jobs, ten seconds, before a pair that left may come back
