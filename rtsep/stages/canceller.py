@@ -434,6 +434,8 @@ class Canceller(Stage):
         for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "unanchored"):
             self._refinement[name] = 0
         self._refined["doubt"][:] = 1
+        self._refined["taken"][:] = self._filters["chosen"]
+        self._refined["pairs"][:] = self._filters["chosen"].sum(axis=1)
         if first_paths is None or self._confidence is None:
             return
         trusted = self._trusted()
