@@ -40,6 +40,7 @@ CASES = {
     "4 canceller": (4, lambda: [Canceller("canceller")]),
     "8 canceller": (8, lambda: [Canceller("canceller")]),
     "16 canceller": (16, lambda: [Canceller("canceller")]),
+    "32 canceller": (32, lambda: [Canceller("canceller")]),   # 240 of 992 pairs
     "8 matrix + canceller + spectral": (
         8, lambda: [matrix(8), Canceller("canceller"), Spectral("spectral", 1024, 512, 128)]
     ),

@@ -256,6 +256,8 @@ def _render(args: argparse.Namespace) -> int:
             file.write((json.dumps(report, indent=2) + "\n").encode())
     for mic, count in report["bad_inputs"].items():
         print(f"rtsep: {args.input}: {count} samples of {mic} were NaN or infinite; they became 0", file=sys.stderr)
+    for note in report["notes"]:
+        print(f"rtsep: {note}", file=sys.stderr)
     if args.json:
         return _print_json(report)
     print(

@@ -198,6 +198,16 @@ def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
     return [*groups, ("output", OUTPUT_PARAMS)]
 
 
+def notes(preset: Preset, mics: int) -> list[str]:
+    """Return what should be said before a preset runs with so many microphones: which stages cannot do all of it."""
+    possible = mics * (mics - 1)
+    return [
+        f"{config.name}: of {possible} pairs of microphones, {config.options['pairs']} at a time are cleaned of each "
+        "other, those that bleed most (option `pairs`)"
+        for config in preset.chain if config.stage == "canceller" and config.options["pairs"] < possible
+    ]
+
+
 def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, create: bool = True) -> Board:
     """Lay out a board for a preset, alike in every process; the output's parameters come first, wherever a chain goes.
 

@@ -81,9 +81,16 @@ def test_a_good_preset_is_read_whole() -> None:
     default = {option.name: option.default for option in STAGES["canceller"].options}
     assert preset.chain[2].options == {**default, "taps": 4096}
     assert preset.chain[3].options == default
-    assert set(default) == {"taps", "refine"}
+    assert set(default) == {"taps", "refine", "pairs"}
     assert preset.params["spectral.range_db.vox 1"] == -6
     assert preset.params["drums.amount"] == 0.5
+
+
+def test_more_microphones_than_pairs_can_be_held_are_told_of() -> None:
+    preset = presets.load("live")
+    assert presets.notes(preset, 16) == []
+    (note,) = presets.notes(preset, 17)
+    assert all(word in note for word in ("canceller", "272", "240"))
 
 
 def test_without_quotes_a_path_means_the_same() -> None:
@@ -211,6 +218,7 @@ def test_the_most_disruptive_change_wins() -> None:
         ('name = "drums"', 'name = "input"', "input name"),
         ("taps = 4096", "tabs = 4096", "tabs taps"),
         ("taps = 4096", "refine = -1", "refine -1 0 100000"),
+        ("taps = 4096", "pairs = 0", "pairs 0 1 4032"),
         ("taps = 4096", "taps = 4097", "taps 4097 1024 24576 512"),
         ("taps = 4096", "taps = 4096.0", "taps 4096.0 integer"),
         ("taps = 4096", "taps = 99999999", "taps 24576"),

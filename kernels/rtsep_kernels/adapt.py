@@ -9,12 +9,15 @@ path is the *cleaned* neighbour y_j and the wanted sound itself is the observati
 
 One job learns from one partition and hands over a quarter of the filter: only those partitions whose turn it is
 are made causal again (inverse transform, second half cleared) and exported to the idle version.
+
+Where there are too many mics for all pairs, `choice` says which ones learn. Of the others the filters are zero, but for
+tap 0 to a mic in instantaneous mode, which is applied for all pairs at once.
 """
 
 import numpy as np
 from numba import carray, from_dtype, types
 
-from . import guard, instant, refine
+from . import choice, guard, instant, refine
 from .canceller import (
     APPLIED,
     BINS,
@@ -69,6 +72,9 @@ ADAPT = np.dtype([
     ("renew", np.int64),                                    # jobs that must still export although nothing is learnt
     ("instant", np.int64),                                  # address of the INSTANT record
     ("guard", np.int64),                                    # address of the GUARD record
+    ("choice", np.int64),                                   # address of the CHOICE record, or 0: all pairs are held
+    ("chosen", np.int64),                                   # int64[k, k]: 1: mic i learns from mic j
+    ("leaving", np.int64),                                  # int64[k, k]: jobs until a pair that leaves is out
 ], align=True)
 _ADAPT = from_dtype(ADAPT)
 _CANCELLER = from_dtype(CANCELLER)
@@ -194,6 +200,40 @@ def _export_near(s, c, p, i, j, v, time):
 
 
 @kernel
+def _export_tap(s, c, p, i, j, v):
+    """Lay zeros into version `v` of a pair that is not held; of its path only tap 0 may be there."""
+    k = c.channels
+    if p < 2:
+        near_re = carray(samples(c.near_filter_re), (2, k, k, NEAR - 1, NEAR_ROW))[v, i, j]
+        near_im = carray(samples(c.near_filter_im), (2, k, k, NEAR - 1, NEAR_ROW))[v, i, j]
+        for q in range(0 if p == 0 else 7, 7 if p == 0 else NEAR - 1):
+            for b in range(NEAR_ROW):
+                near_re[q, b] = np.float32(0)
+                near_im[q, b] = np.float32(0)
+        if p == 0:
+            w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
+            carray(pointer(s.tap0), (k, 2 * k), np.float64)[i, j] = w_re[0, i, j, 0]
+            head = carray(samples(c.head), (2, k, k, 64))[v, i, j]
+            for n in range(64):
+                head[n] = np.float32(0)
+        return
+    far_re = carray(samples(c.far_filter_re), (2, c.partitions, k, k, ROW))[v, p, i, j]
+    far_im = carray(samples(c.far_filter_im), (2, c.partitions, k, k, ROW))[v, p, i, j]
+    for b in range(ROW):
+        far_re[b] = np.float32(0)
+        far_im[b] = np.float32(0)
+
+
+@kernel
+def _forget_tap0(s, k):
+    """Make tap 0 of every path nothing: the inverse was computed in its place."""
+    a = carray(pointer(s.tap0), (k, 2 * k), np.float64)
+    for i in range(k):
+        for j in range(k):
+            a[i, j] = 0.0
+
+
+@kernel
 def _invert_tap0(s, c, v):
     """Gauss-Jordan elimination of I + A0, in float64 with pivoting; the identity where it is singular."""
     k = c.channels
@@ -239,25 +279,42 @@ def _copy(source, target):
 
 
 @kernel
+def _fill(values, i, j, value):
+    for p in range(values.shape[0]):
+        for b in range(ROW):
+            values[p, i, j, b] = value
+
+
+@kernel
 def _restore(s, c, m):
     """Go back to the last good filters; after two explosions within ten seconds, to none at all."""
     k = c.channels
-    size = c.partitions * k * k * ROW
-    w_re = carray(samples(s.w_re), (size,))
-    w_im = carray(samples(s.w_im), (size,))
-    good_re = carray(samples(s.good_re), (size,))
-    good_im = carray(samples(s.good_im), (size,))
-    if s.restores > 0 and m - s.restored < 1000:
-        p = carray(samples(s.p), (c.partitions, k * k * ROW))
-        prior = carray(samples(s.prior), (c.partitions,))
-        for q in range(c.partitions):
-            for n in range(k * k * ROW):
-                p[q, n] = prior[q]
-        for n in range(size):
-            good_re[n] = np.float32(0)
-            good_im[n] = np.float32(0)
-    _copy(good_re, w_re)
-    _copy(good_im, w_im)
+    shape = (c.partitions, k, k, ROW)
+    w_re = carray(samples(s.w_re), shape)
+    w_im = carray(samples(s.w_im), shape)
+    good_re = carray(samples(s.good_re), shape)
+    good_im = carray(samples(s.good_im), shape)
+    p = carray(samples(s.p), shape)
+    prior = carray(samples(s.prior), (c.partitions,))
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    leaving = carray(pointer(s.leaving), (k, k), np.int64)
+    again = s.restores > 0 and m - s.restored < 1000
+    for i in range(k):
+        for j in range(k):
+            if chosen[i, j] == 0 and (leaving[i, j] or w_re[0, i, j, 0] != np.float32(0)):
+                leaving[i, j] = choice.FLUSH
+                _fill(w_re, i, j, np.float32(0))
+                _fill(w_im, i, j, np.float32(0))
+            if chosen[i, j] == 0:
+                continue
+            for q in range(c.partitions if again else 0):
+                for b in range(ROW):
+                    p[q, i, j, b] = prior[q]
+                    good_re[q, i, j, b] = np.float32(0)
+                    good_im[q, i, j, b] = np.float32(0)
+            for q in range(c.partitions):
+                _copy(good_re[q, i, j], w_re[q, i, j])
+                _copy(good_im[q, i, j], w_im[q, i, j])
     s.restored = m
     s.restores += 1
     s.renew = GROUPS
@@ -270,10 +327,18 @@ def _keep_good(s, c, m):
     p = (m - s.restored) % 256
     if p >= c.partitions:
         return
-    size = c.channels * c.channels * ROW
-    shape = (c.partitions, size)
-    _copy(carray(samples(s.w_re), shape)[p], carray(samples(s.good_re), shape)[p])
-    _copy(carray(samples(s.w_im), shape)[p], carray(samples(s.good_im), shape)[p])
+    k = c.channels
+    shape = (c.partitions, k, k, ROW)
+    w_re = carray(samples(s.w_re), shape)[p]
+    w_im = carray(samples(s.w_im), shape)[p]
+    good_re = carray(samples(s.good_re), shape)[p]
+    good_im = carray(samples(s.good_im), shape)[p]
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    for i in range(k):
+        for j in range(k):
+            if chosen[i, j]:
+                _copy(w_re[i, j], good_re[i, j])
+                _copy(w_im[i, j], good_im[i, j])
 
 
 @kernel
@@ -348,8 +413,9 @@ def _let_go(s, c, g, i):
     w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
     w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
     twin = carray(pointer(g.twin), (k, k), np.int64)[i]
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)[i]
     for j in range(k):
-        if twin[j]:
+        if twin[j] and chosen[j]:
             s.renew_far = 2 * GROUPS
             for p in range(c.partitions):
                 for b in range(ROW):
@@ -377,6 +443,8 @@ def _learn_all(s, c, t, m, y_power):
     drifts = carray(samples(s.drifts), (k,))
     g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
     freed = carray(pointer(g.freed), (k, k), np.int64)
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    tracked = (s.tracked, k, k, ROW)
     for i in range(k):
         _tame(s, c, m, i)
         if linear[i]:
@@ -388,17 +456,83 @@ def _learn_all(s, c, t, m, y_power):
         for p in range(s.tracked):
             slot = (m - p) % HISTORY
             for j in range(k):
-                if j != i and freed[i, j]:
+                if chosen[i, j] and freed[i, j]:
                     _add_expected(den, p_all[p, i, j], y_power[slot, j])
         _normalise(e_re, e_im, den)
+        if s.choice:
+            h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+            choice.listen(h, m, i, far_re, far_im, y_power, e_re, e_im, den,
+                          carray(samples(s.w_re), tracked), carray(samples(s.w_im), tracked))
         for p in range(s.tracked):
             slot = (m - p) % HISTORY
             noise = drifts[i] * prior[p]
             most = np.float32(10) * prior[p]
             for j in range(k):
-                if j != i and freed[i, j]:
+                if chosen[i, j] and freed[i, j]:
                     _learn(w_re[p, i, j], w_im[p, i, j], p_all[p, i, j], far_re[slot, j], far_im[slot, j],
                            e_re, e_im, den, remembered[i], noise, most)
+
+
+@kernel
+def _choose(s, c, t, m, y_power):
+    """Measure and choose pairs, and take those that leave a step further to zero."""
+    k = c.channels
+    h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    linear = carray(pointer(t.linear), (k,), np.int64)
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    leaving = carray(pointer(s.leaving), (k, k), np.int64)
+    w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
+    w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
+    tracked = (s.tracked, k, k, ROW)
+    choice.work(h, c, m, y_power, carray(samples(t.x_re), (k, ROW)), carray(samples(t.x_im), (k, ROW)),
+                carray(samples(s.w_re), tracked), carray(samples(s.w_im), tracked),
+                carray(pointer(g.freed), (k, k), np.int64), linear)
+    for i in range(k):
+        for j in range(k):
+            # A tap that is left behind when its mic leaves the instantaneous mode fades out as a whole path does.
+            if chosen[i, j] == 0 and leaving[i, j] == 0 and linear[i] == 0 and w_re[0, i, j, 0] != np.float32(0):
+                leaving[i, j] = choice.FADE + choice.FLUSH
+            left = leaving[i, j] - choice.FLUSH
+            if left <= 0:
+                continue
+            share = np.float32(left - 1) / np.float32(left)
+            for p in range(1 if linear[i] else 0, c.partitions):
+                for b in range(ROW):
+                    w_re[p, i, j, b] *= share
+                    w_im[p, i, j, b] *= share
+
+
+@kernel
+def _count_down(s, c, m):
+    """After a hand-over, let those pairs go of which both versions are zero and in use."""
+    k = c.channels
+    h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+    leaving = carray(pointer(s.leaving), (k, k), np.int64)
+    active = carray(pointer(c.active), (k, k), np.int64)
+    since = carray(pointer(h.since), (k, k), np.int64)
+    prior = carray(samples(s.prior), (c.partitions,))
+    p_all = carray(samples(s.p), (c.partitions, k, k, ROW))
+    good_re = carray(samples(s.good_re), (c.partitions, k, k, ROW))
+    good_im = carray(samples(s.good_im), (c.partitions, k, k, ROW))
+    for i in range(k):
+        for j in range(k):
+            if leaving[i, j] == 0:
+                continue
+            # Only jobs in a row hand over every group twice, and wait until the first of them is in use.
+            if leaving[i, j] <= choice.FLUSH and m != h.last + 1:
+                leaving[i, j] = choice.FLUSH
+            leaving[i, j] -= 1
+            if leaving[i, j]:
+                continue
+            active[i, j] = 0
+            since[i, j] = m
+            for p in range(c.partitions):
+                for b in range(ROW):
+                    p_all[p, i, j, b] = prior[p]
+            _fill(good_re, i, j, np.float32(0))
+            _fill(good_im, i, j, np.float32(0))
+    h.last = m
 
 
 @kernel
@@ -410,12 +544,25 @@ def _hand_over(s, c, m):
     sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
     versions = carray(pointer(s.versions), (GROUPS,), np.int64)
     v = 1 - versions[group]
-    # Both versions of what is not tracked are alike, until it changes.
-    for p in range(group, c.partitions if s.renew_far else s.tracked, GROUPS):
+    t = carray(record_at(s.instant, _INSTANT), (1,))[0]
+    linear = carray(pointer(t.linear), (k,), np.int64)
+    chosen = carray(pointer(s.chosen), (k, k), np.int64)
+    leaving = carray(pointer(s.leaving), (k, k), np.int64)
+    active = carray(pointer(c.active), (k, k), np.int64)
+    if group == 0:
+        _forget_tap0(s, k)
+    for p in range(group, c.partitions, GROUPS):
+        # Both versions of what is not tracked are alike, until it changes.
+        renewed = p < s.tracked or s.renew_far > 0
         for i in range(k):
             for j in range(k):
-                if j != i:
+                if chosen[i, j]:
+                    if renewed:
+                        _export(s, c, p, i, j, v)
+                elif leaving[i, j] > choice.FLUSH and active[i, j]:
                     _export(s, c, p, i, j, v)
+                elif j != i and (leaving[i, j] or (p == 0 and linear[i])):
+                    _export_tap(s, c, p, i, j, v)
     if group == 0:
         _invert_tap0(s, c, v)
     versions[group] = v
@@ -450,8 +597,12 @@ def _adapt(s, c, m):
         instant.learn(t, c, m, s.time, s.spectrum)
         guard.observe(g, c, m, carray(samples(t.x_re), (k, ROW)), carray(samples(t.x_im), (k, ROW)))
         _learn_all(s, c, t, m, y_power)
+        if s.choice:
+            _choose(s, c, t, m, y_power[m % HISTORY])
     s.renew = max(0, s.renew - 1)
     _hand_over(s, c, m)
+    if s.choice:
+        _count_down(s, c, m)
     _keep_good(s, c, m)
     s.jobs += 1
     _finish(s, c, m, 1)
@@ -496,11 +647,15 @@ def adapt_export(state, v):
     """Export every partition to version `v`: before the start, and never while audio runs."""
     s = carray(state, (1,))[0]
     c = carray(record_at(s.canceller, _CANCELLER), (1,))[0]
+    chosen = carray(pointer(s.chosen), (c.channels, c.channels), np.int64)
+    _forget_tap0(s, c.channels)
     for p in range(c.partitions):
         for i in range(c.channels):
             for j in range(c.channels):
-                if j != i:
+                if chosen[i, j]:
                     _export(s, c, p, i, j, v)
+                elif j != i:
+                    _export_tap(s, c, p, i, j, v)
     _invert_tap0(s, c, v)
     return 0
 

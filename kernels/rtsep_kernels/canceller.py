@@ -14,6 +14,9 @@ would look for negative indices in every turn of the inner loops, which then do 
 
 Filters exist in two versions per group of partitions; `adapt` writes the idle one, and this file flips them at the
 sample where they are due (see `_apply_due`).
+
+Where there are too many mics for all pairs (see `choice`), only those in `active` are summed. The filters of the
+others are zero in both versions, so that it changes no bit in which block a pair is taken off the list or put on it.
 """
 
 import numpy as np
@@ -49,6 +52,8 @@ CANCELLER = np.dtype([
     ("near_filter_re", np.int64), ("near_filter_im", np.int64),  # float32[2, k, k, 15, NEAR_ROW]
     ("far_filter_re", np.int64), ("far_filter_im", np.int64),  # float32[2, partitions, k, k, ROW]
     ("versions", np.int64),                                    # int64[GROUPS]
+    ("active", np.int64),                                      # int64[k, k]: 0 where filters are zero in both versions
+    ("first", np.int64), ("heard_from", np.int64),             # int64[k + 1], [k, k]: see `_list_pairs`
     ("near_tail", np.int64),                                   # float32[k, 64]
     ("far_tail", np.int64),                                    # float32[2, k, 512]
     ("near_sum_re", np.int64), ("near_sum_im", np.int64),      # float32[NEAR_ROW]
@@ -169,6 +174,29 @@ def _apply_due(s, block):
 
 
 @kernel
+def _list_pairs(s):
+    """List, for the block that begins, the mics j whose paths to mic i are summed: from first[i] to first[i + 1].
+
+    A mic with none has itself in the list, so that its sums are finished, too; nobody is summed into himself.
+    """
+    k = s.channels
+    active = carray(pointer(s.active), (k, k), np.int64)
+    first = carray(pointer(s.first), (k + 1,), np.int64)
+    heard_from = carray(pointer(s.heard_from), (k * k,), np.int64)
+    place = 0
+    for i in range(k):
+        first[i] = place
+        for j in range(k):
+            if j != i and active[i, j]:
+                heard_from[place] = j
+                place += 1
+        if place == first[i]:
+            heard_from[place] = i
+            place += 1
+    first[k] = place
+
+
+@kernel
 def _start_block(s, block):
     """Every 512 samples: spectra of what was heard, new filters, the next adaptation job."""
     k = s.channels
@@ -204,22 +232,23 @@ def _far_share(s, block, share):
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
     time = carray(samples(s.time), (1024,))
     tail = carray(samples(s.far_tail), (2, k, BLOCK))
-    pairs = k * (k - 1)
+    first = carray(pointer(s.first), (k + 1,), np.int64)
+    heard_from = carray(pointer(s.heard_from), (k * k,), np.int64)
+    pairs = first[k]
+    i = 0
     for unit in range(pairs * share // 7, pairs * (share + 1) // 7):
-        i = unit // (k - 1)
-        j = unit % (k - 1)
-        last = j == k - 2
-        if j == 0:
+        while unit >= first[i + 1]:
+            i += 1
+        j = heard_from[unit]
+        if unit == first[i]:
             _zero(sum_re)
             _zero(sum_im)
-        if j >= i:
-            j += 1
-        for p in range(2, partitions):
+        for p in range(2, partitions if j != i else 2):
             v = versions[p % GROUPS]
             slot = (block + 1 - p) % HISTORY
             _multiply_add(sum_re, sum_im, far_re[slot, j], far_im[slot, j],
                           filter_re[v, p, i, j], filter_im[v, p, i, j], ROW)
-        if last:
+        if unit == first[i + 1] - 1:
             join(sum_re, sum_im, spectrum, BINS)
             call_fft(s.backward, s.inverse1024, s.spectrum, s.time)
             for n in range(BLOCK):
@@ -253,11 +282,14 @@ def _near(s, segment):
         split(spectrum, near_re[(segment - 1) % NEAR, j], near_im[(segment - 1) % NEAR, j], 65)
     v0 = versions[0]
     v1 = versions[1]
+    first = carray(pointer(s.first), (k + 1,), np.int64)
+    heard_from = carray(pointer(s.heard_from), (k * k,), np.int64)
     for i in range(k):
         for b in range(NEAR_BINS):
             sum_re[b] = np.float32(0)
             sum_im[b] = np.float32(0)
-        for j in range(k):
+        for unit in range(first[i], first[i + 1]):
+            j = heard_from[unit]
             if j == i:
                 continue
             for q in range(1, NEAR):
@@ -281,6 +313,8 @@ def _start_segment(s):
     within = segment % 8
     if within == 0 and segment > 0:
         _start_block(s, segment // 8)
+    if within == 0:
+        _list_pairs(s)
     if within > 0:
         # The sums of the next block use the spectra that `_start_block` has just made, and may take all of this one.
         _far_share(s, segment // 8, within - 1)
@@ -298,16 +332,17 @@ def _start_segment(s):
 
 
 @kernel
-def _push(pending, taps, k, y, start):
+def _push(pending, taps, k, y, start, first, heard_from):
     """Add taps 1..63 of a sample just computed to the samples to come."""
-    first = start & 127
+    place = start & 127
     for i in range(k):
-        for j in range(k):
+        for unit in range(first[i], first[i + 1]):
+            j = heard_from[unit]
             if i == j:
                 continue
             v = y[j]
             for n in range(64):
-                pending[i, first + n] = fma(taps[i, j, n], v, pending[i, first + n])
+                pending[i, place + n] = fma(taps[i, j, n], v, pending[i, place + n])
 
 
 @kernel
@@ -350,6 +385,8 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
     inverse = carray(samples(s.inverse), (2, k, k))[version]
     pending = carray(samples(s.pending), (k, 128))
     y = carray(samples(s.row), (k,))
+    first = carray(pointer(s.first), (k + 1,), np.int64)
+    heard_from = carray(pointer(s.heard_from), (k * k,), np.int64)
     for n in range(frames):
         for i in range(k):
             y[i] = np.float32(0)
@@ -366,7 +403,7 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
             _fall_back(s, given, y, n)
         for i in range(k):
             cleaned[i, n] = y[i]
-        _push(pending, taps, k, y, offset + n + 1)
+        _push(pending, taps, k, y, offset + n + 1, first, heard_from)
 
 
 @stage_entry(CANCELLER)

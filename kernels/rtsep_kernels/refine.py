@@ -20,6 +20,7 @@ from .refine_adopt import (
     drop_anchor,
     forget_older_half,
     has_moved,
+    is_refined,
     judge,
     lower,
     set_mask,
@@ -133,6 +134,9 @@ def _begin(s):
     if s.chunks < LEAST:
         return 1 << 40
     s.mic = 0
+    pairs = carray(pointer(s.pairs), (s.channels,), np.int64)
+    for i in range(s.channels):
+        pairs[i] = 0
     return _enter(s, _LOWER)
 
 
@@ -146,10 +150,22 @@ def _pair(s):
 
 
 @kernel
-def _begin_mic(s):
-    """Go on with the next mic that is not in instantaneous mode; after the last, wait for fresh sound."""
+def _has_paths(s):
+    """Tell whether the mic is cleaned of any other one, and not in instantaneous mode."""
     linear = carray(pointer(s.linear), (s.channels,), np.int64)
-    while s.mic < s.channels and linear[s.mic]:
+    return linear[s.mic] == 0 and carray(pointer(s.pairs), (s.channels,), np.int64)[s.mic] > 0
+
+
+@kernel
+def _products(s):
+    """Return the cost of one chunk's products with all paths to the mic."""
+    return (carray(pointer(s.pairs), (s.channels,), np.int64)[s.mic] + 1) * PRODUCT
+
+
+@kernel
+def _begin_mic(s):
+    """Go on with the next mic that has paths to refine; after the last, wait for fresh sound."""
+    while s.mic < s.channels and not _has_paths(s):
         mask = carray(samples(s.mask), (s.channels, ROW))[s.mic]
         for b in range(mask.shape[0]):
             mask[b] = np.float32(0)
@@ -159,9 +175,10 @@ def _begin_mic(s):
 
 
 @kernel
-def _skip_self(s):
-    """Move `other` past the mic itself; False at the end."""
-    if s.other == s.mic:
+def _skip_others(s):
+    """Move `other` past mics from which no path is refined; False at the end."""
+    taken = carray(pointer(s.taken), (s.channels, s.channels), np.int64)[s.mic]
+    while s.other < s.channels and taken[s.other] == 0:
         s.other += 1
     return s.other < s.channels
 
@@ -172,12 +189,13 @@ def _weights_step(s):
     frames = s.chunks * FRAMES_PER_CHUNK - 1
     if s.phase == _WEIGH:
         weigh(s, frames)
+        taken = carray(pointer(s.taken), (s.channels, s.channels), np.int64)[s.mic]
         for j in range(s.channels):
-            if j != s.mic:
+            if taken[j]:
                 expect(s, j)
         _enter(s, _PREPARE)
         return frames * 10
-    if not _skip_self(s):
+    if not _skip_others(s):
         return _enter(s, _FILTERS)
     weigh_neighbour(s, frames, s.other)
     prepare_preconditioner(s, s.other)
@@ -191,7 +209,7 @@ def _project_step(s):
     k = s.channels
     if s.phase == _FILTERS:
         new = carray(samples(s.new), (k, k, TAPS))[s.mic]
-        if not _skip_self(s):
+        if not _skip_others(s):
             return _enter(s, _ERROR)
         transform_filters(s, new[s.other], s.other)
         s.other += 1
@@ -201,7 +219,7 @@ def _project_step(s):
         s.index += 1
         if s.index >= s.chunks:
             _enter(s, _WEIGHT)
-        return FFT + k * PRODUCT
+        return FFT + _products(s)
     if s.phase == _WEIGHT:
         frames = s.chunks * FRAMES_PER_CHUNK - 1
         count = min(FRAMES_AT_ONCE, frames - s.index)
@@ -215,13 +233,13 @@ def _project_step(s):
         s.index += 1
         if s.index >= s.chunks:
             _enter(s, _GATHER)
-        return FFT + k * PRODUCT
+        return FFT + _products(s)
     # _IMAGE
     image_chunk(s, s.index)
     s.index += 1
     if s.index >= s.chunks:
         _enter(s, _WEIGHT)
-    return FFT + k * PRODUCT
+    return FFT + _products(s)
 
 
 @kernel
@@ -247,7 +265,7 @@ def _descent_step(s):
     """Do one piece of the conjugate gradients' own arithmetic."""
     k = s.channels
     if s.phase == _GATHER:
-        if not _skip_self(s):
+        if not _skip_others(s):
             return _after_gather(s) + k * _SIMPLE
         target = samples(s.residual) if s.step == 0 else samples(s.product)
         gather_taps(s, s.other, carray(target, (k, TAPS))[s.other])
@@ -256,7 +274,7 @@ def _descent_step(s):
         s.other += 1
         return FFT + _SIMPLE
     if s.phase == _SOLVE:
-        if not _skip_self(s):
+        if not _skip_others(s):
             if s.step == 0:
                 first_direction(s)
             else:
@@ -267,7 +285,7 @@ def _descent_step(s):
         s.other += 1
         return 6 * FFT
     # _DIRECTION
-    if not _skip_self(s):
+    if not _skip_others(s):
         return _enter(s, _IMAGE)
     transform_filters(s, carray(samples(s.direction), (k, TAPS))[s.other], s.other)
     s.other += 1
@@ -295,13 +313,12 @@ def _judge_step(s):
             _enter(s, _TRY_FILTERS)
         return k * FFT
     if s.phase == _TRY_FILTERS:
-        linear = carray(pointer(s.linear), (k,), np.int64)
-        while s.mic < k and linear[s.mic]:
+        while s.mic < k and not _has_paths(s):
             s.mic += 1
         if s.mic >= k:
             s.step = 0
             return _enter(s, _CHANGE)
-        if not _skip_self(s):
+        if not _skip_others(s):
             return _enter(s, _TRY)
         transform_filters(s, carray(samples(s.new), (k, k, TAPS))[s.mic, s.other], s.other)
         s.other += 1
@@ -311,7 +328,7 @@ def _judge_step(s):
         s.index += 1
         if s.index >= s.step:
             _enter(s, _JUDGE)
-        return FFT + k * PRODUCT
+        return FFT + _products(s)
     better = carray(pointer(s.better), (BANDS,), np.int64)
     compare(s, s.step, BAND_EDGES)
     won = judge(s, s.step, BAND_EDGES, better)
@@ -335,11 +352,16 @@ def _adopt_step(s):
     k = s.channels
     if s.phase == _LOWER:
         i, j = _pair(s)
-        lower(s, i, j)
+        # The round is about the pairs that are held now.
+        held = carray(pointer(s.chosen), (k, k), np.int64)[i, j]
+        carray(pointer(s.taken), (k, k), np.int64)[i, j] = held
+        carray(pointer(s.pairs), (k,), np.int64)[i] += held
+        if held:
+            lower(s, i, j)
         s.other += 1
         if s.other >= k * (k - 1):
             _enter(s, _SPECTRA)
-        return _WIDE + _PARTS + FFT
+        return _WIDE + _PARTS + FFT if held else 1
     if s.phase == _SPECTRA:
         transform_chunk(s, s.first + s.index, s.index)
         s.index += 1
@@ -360,12 +382,14 @@ def _adopt_step(s):
         return count * FFT_FRAME
     if s.phase == _CHANGE:
         i, j = _pair(s)
-        compare_paths(s, i, j)
+        refined = is_refined(s, i, j)
+        if refined:
+            compare_paths(s, i, j)
         s.other += 1
         if s.other >= k * (k - 1):
             s.due = s.have
             _enter(s, _BLEND)
-        return 2 * (_WIDE + _PARTS) + FFT
+        return 2 * (_WIDE + _PARTS) + FFT if refined else 1
     if s.phase == _BLEND:
         if s.have < s.due:
             return 1 << 40

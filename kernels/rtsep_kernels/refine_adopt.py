@@ -304,19 +304,29 @@ def compare_paths(s, i, j):
 
 
 @kernel
-def blend(s, i, share):
-    """Move the Kalman filter's paths of mic i by `share` of the change."""
+def is_refined(s, i, j):
+    """Tell whether a pair was held when the round began, and has been since."""
     k = s.channels
-    shape = (s.partitions, k, k * PART_ROW)
-    _add(carray(samples(s.kalman_re), shape), carray(samples(s.change_re), shape), i, share)
-    _add(carray(samples(s.kalman_im), shape), carray(samples(s.change_im), shape), i, share)
+    taken = carray(pointer(s.taken), (k, k), np.int64)
+    return taken[i, j] != 0 and carray(pointer(s.chosen), (k, k), np.int64)[i, j] != 0
 
 
 @kernel
-def _add(paths, change, i, share):
+def blend(s, i, share):
+    """Move the Kalman filter's paths of mic i by `share` of the change."""
+    k = s.channels
+    shape = (s.partitions, k, k, PART_ROW)
+    for j in range(k):
+        if is_refined(s, i, j):
+            _add(carray(samples(s.kalman_re), shape), carray(samples(s.change_re), shape), i, j, share)
+            _add(carray(samples(s.kalman_im), shape), carray(samples(s.change_im), shape), i, j, share)
+
+
+@kernel
+def _add(paths, change, i, j, share):
     for p in range(paths.shape[0]):
-        for n in range(paths.shape[2]):
-            paths[p, i, n] = fma(share, change[p, i, n], paths[p, i, n])
+        for n in range(PART_ROW):
+            paths[p, i, j, n] = fma(share, change[p, i, j, n], paths[p, i, j, n])
 
 
 @kernel
@@ -335,6 +345,8 @@ def believe(s, i):
         if anchored == 0:
             memory[b] = s.blind_memory + (s.slow - s.blind_memory) * taken
         for j in range(k):
+            if not is_refined(s, i, j):
+                continue
             left = np.float32(1) - taken * (np.float32(1) - max(unknown[j, b], s.left_doubt))
             for p in range(s.partitions):
                 doubts[p, i, j, b] = min(doubts[p, i, j, b], left * prior[p])

@@ -412,8 +412,9 @@ def predict_chunk(s, slot):
     filter_im = carray(samples(s.filter_im), (k, ROW))
     _clear(sum_re)
     _clear(sum_im)
+    taken = carray(pointer(s.taken), (k, k), np.int64)[s.mic]
     for j in range(k):
-        if j != s.mic:
+        if taken[j]:
             _add_product(sum_re, sum_im, y_re[slot, j], y_im[slot, j], filter_re[j], filter_im[j])
     put_together(sum_re, sum_im, spectrum)
     call_fft(s.backward, s.inverse, s.spectrum, s.time)
@@ -465,8 +466,9 @@ def back_project_chunk(s, slot):
         time[CHUNK + n] = weighted[slot * CHUNK + n]
     call_fft(s.forward, s.plan, s.time, s.spectrum)
     take_apart(spectrum, sum_re, sum_im)
+    taken = carray(pointer(s.taken), (k, k), np.int64)[s.mic]
     for j in range(k):
-        if j == s.mic:
+        if taken[j] == 0:
             continue
         if slot == 0:
             _clear(filter_re[j])
@@ -509,9 +511,10 @@ def _energy(s):
     """Return the inner product of the residual and its preconditioned form, over all paths to the mic."""
     residual = carray(samples(s.residual), (s.channels, TAPS))
     solved = carray(samples(s.solved), (s.channels, TAPS))
+    taken = carray(pointer(s.taken), (s.channels, s.channels), np.int64)[s.mic]
     energy = 0.0
     for j in range(s.channels):
-        if j != s.mic:
+        if taken[j]:
             energy += _dot(residual[j], solved[j])
     return energy
 
@@ -522,8 +525,9 @@ def first_direction(s):
     k = s.channels
     direction = carray(samples(s.direction), (k, TAPS))
     solved = carray(samples(s.solved), (k, TAPS))
+    taken = carray(pointer(s.taken), (k, k), np.int64)[s.mic]
     for j in range(k):
-        if j != s.mic:
+        if taken[j]:
             for n in range(TAPS):
                 direction[j, n] = solved[j, n]
     s.energy = _energy(s)
@@ -538,9 +542,10 @@ def descend(s):
     product = carray(samples(s.product), (k, TAPS))
     new = carray(samples(s.new), (k, k, TAPS))[s.mic]
     variance = carray(samples(s.variance), (k, TAPS))
+    taken = carray(pointer(s.taken), (k, k), np.int64)[s.mic]
     curvature = 0.0
     for j in range(k):
-        if j != s.mic:
+        if taken[j]:
             for n in range(s.reach):
                 product[j, n] += direction[j, n] / variance[j, n]
             curvature += _dot(direction[j], product[j])
@@ -550,7 +555,7 @@ def descend(s):
     if not np.isfinite(step):
         return False
     for j in range(k):
-        if j != s.mic:
+        if taken[j]:
             for n in range(TAPS):
                 new[j, n] = fma(step, direction[j, n], new[j, n])
                 residual[j, n] = fma(-step, product[j, n], residual[j, n])
@@ -570,8 +575,9 @@ def next_direction(s):
     energy = _energy(s)
     share = np.float32(energy / s.energy) if s.energy > 0.0 else np.float32(0)
     s.energy = energy
+    taken = carray(pointer(s.taken), (k, k), np.int64)[s.mic]
     for j in range(k):
-        if j != s.mic:
+        if taken[j]:
             for n in range(TAPS):
                 direction[j, n] = fma(share, direction[j, n], solved[j, n])
 

@@ -62,6 +62,8 @@ REFINE = np.dtype([
     ("advantage", np.int64),                                    # float64[k]: mean log power saved by the new filters
     ("window", np.int64),                                       # float32[FRAME]
     ("linear", np.int64),                                       # int64[k]: mics in instantaneous mode
+    ("chosen", np.int64),                                       # int64[k, k]: pairs that are held, see `choice`
+    ("taken", np.int64), ("pairs", np.int64),                   # int64[k, k], [k]: those of this round; by mic
     ("freed", np.int64),                                        # int64[k, k]: the guard's; 0: a pair learns nothing
     ("kalman_re", np.int64), ("kalman_im", np.int64), ("kalman_p", np.int64),   # adapt's filters and doubts
     ("kalman_memory", np.int64), ("prior", np.int64),           # float32[k, adapt's ROW], float32[partitions]

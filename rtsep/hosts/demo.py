@@ -77,6 +77,8 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
         f"playing it through preset {preset.name} in real time: latency {late} samples "
         f"({late / scene.rate * 1000:.1f} ms), block {preset.host.block}"
     )
+    for note in presets.notes(preset, len(scene.names)):
+        say(note)
     runner = Runner(engine)
     # The clock runs on behind the last sample, so that it too leaves the chain.
     x = np.pad(scene.mics, ((0, 0), (0, late)))

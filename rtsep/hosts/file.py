@@ -158,6 +158,7 @@ def _stream(engine: Engine, source: audiofile.Input, options: RenderOptions, blo
         "bad_inputs": {
             name: int(count) for name, count in zip(source.names, runner.bad_inputs, strict=True) if count
         },
+        "notes": presets.notes(engine.preset, channels),
         **engine.status(),
     }
 

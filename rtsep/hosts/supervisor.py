@@ -26,7 +26,7 @@ from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import devices, soundcard
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import layout, load, make_board
+from rtsep.presets import layout, load, make_board, notes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -311,8 +311,11 @@ class Supervisor:
             f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
             f"+ device {_milliseconds(info['device_latency_s'])}"
         )
-        if info["priority_fix"] and self._sound_began is None:
-            self._say(info["priority_fix"])
+        if self._sound_began is None:
+            for note in notes(self._request.preset, info["channels"]):
+                self._say(note)
+            if info["priority_fix"]:
+                self._say(info["priority_fix"])
         if self._sound_began is None:
             self._sound_began, self._first_sound = now, now - self._began
         else:

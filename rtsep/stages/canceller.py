@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from typing import Any
 
@@ -14,7 +15,7 @@ from rtsep.errors import WorkerError
 from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, evidence, guard, instant, ramp, refine_adopt, refine_state
+from rtsep_kernels import adapt, choice, evidence, guard, instant, ramp, refine_adopt, refine_state
 from rtsep_kernels import canceller as kernels
 from rtsep_kernels.memory import aligned
 
@@ -42,6 +43,8 @@ _EVIDENCE_BAND = (60.0, 6000.0)         # Hz
 _COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
 # What speaks for a soundcheck's paths: the evidence of about a second of bleed, at -20 dB of a mic at -30 dBFS.
 _TRUSTED = np.array([2500.0, 2500.0])
+# Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
+_CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -59,6 +62,10 @@ class Canceller(Stage):
     refine : int
         Thousands of operations per 512 samples that go to refining the paths by least squares over the last ten
         seconds (see `rtsep_kernels.refine`); 0: none.
+    pairs : int
+        Most pairs of mics whose bleed is subtracted at a time: beyond them the cost of more mics would grow with the
+        square of their number. Where there are more, those that take most bleed away are chosen, and chosen anew
+        while it runs (see `rtsep_kernels.choice`). Mics in instantaneous mode are cleaned of all others anyway.
     start : float32[k, k, n], optional
         Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces. Where
         together they would make the loop unstable, they are turned down (see `rtsep.estimators.stability`).
@@ -73,12 +80,13 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 35000,
+    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 35000, pairs: int = 240,
                  start: NDArray[np.float32] | None = None,
                  confidence: NDArray[np.float32] | None = None) -> None:
         super().__init__(name)
         self._taps = taps
         self._refine = refine
+        self._pairs = pairs
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
         self._master: Canceller | None = None
@@ -97,6 +105,10 @@ class Canceller(Stage):
         spectra = (self._filters["w_re"] + 1j * self._filters["w_im"])[..., : kernels.BINS]
         taps = np.fft.irfft(spectra, 1024)[..., : kernels.BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
+
+    def held(self, k: int) -> int:
+        """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
+        return min(k * (k - 1), self._pairs)
 
     def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
         k, parts = fmt.channels, self._taps // kernels.BLOCK
@@ -117,6 +129,8 @@ class Canceller(Stage):
             "power": (history, 2, k),
         }.items():
             self._hold(name, aligned(shape))
+        self._hold("first", np.zeros(k + 1, np.int64))
+        self._hold("heard_from", np.zeros((k, k), np.int64))
         for name in ("wanted", "wrote"):
             self._hold(name, np.zeros(history, np.int64))
         self._hold("exact", np.zeros((history, k), np.int64))
@@ -134,12 +148,13 @@ class Canceller(Stage):
             "far_filter_re": (2, parts, k, k, row), "far_filter_im": (2, parts, k, k, row),
         }
         if self._master is not None:
-            for name in (*applied, "versions", "share"):
+            for name in (*applied, "active", "versions", "share"):
                 self._hold(name, self._master._keep[name])
             record["follows"] = 1
             return kernels.canceller, record, 0
         for name, shape in applied.items():
             self._hold(name, aligned(shape))
+        self._hold("active", np.zeros((k, k), np.int64))
         self._hold("versions", np.zeros(kernels.GROUPS, np.int64))
         self._hold("shares", aligned((history, k)))
         self._hold("share", aligned(k))
@@ -155,6 +170,7 @@ class Canceller(Stage):
             "time": aligned(1024), "spectrum": aligned(2 * row), "prior": aligned(parts),
             "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
             "remembered": aligned((k, row)), "drifts": aligned(k),
+            **{name: np.zeros((k, k), np.int64) for name in ("chosen", "leaving")},
         }
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
@@ -162,12 +178,15 @@ class Canceller(Stage):
         others = ~np.eye(k, dtype=bool)
         known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
         record["memory"], record["drift"] = _CALIBRATED if known else _BLIND
-        # Beyond eight mics the work is kept in bounds: it grows with the square of their number.
-        record["tracked"] = min(parts, _TRACKED, max(2, _TRACKED * 8 // k))
+        # Beyond the pairs of eight mics the work is kept in bounds.
+        as_many = math.ceil(math.sqrt(self.held(k)))   # mics that have so many pairs
+        record["tracked"] = min(parts, _TRACKED, max(2, _TRACKED * 8 // max(1, as_many)))
         record["caution"] = 1.5
         record["smoothing"] = 0.6
         self._build_instant(k)
         self._build_guard(k)
+        if self.held(k) < k * (k - 1):
+            self._build_choice(k)
         if self._refine and k > 1:
             self._build_refinement(k, parts)
         self._record["job"] = adapt.adapt_job.address
@@ -245,6 +264,24 @@ class Canceller(Stage):
         record["plan"], record["forward"] = fftw.plan(size, True), self._record["forward"]
         return record
 
+    def _build_choice(self, k: int) -> None:
+        row = kernels.ROW
+        record = self._choice = np.zeros(1, choice.CHOICE)
+        self._weighed = {
+            **{name: aligned((k, k, row)) for name in ("cross_re", "cross_im", "power")},
+            **{name: aligned((k, row)) for name in ("level", "surprise")}, "work": aligned((2, row)),
+            "since": np.zeros((k, k), np.int64),
+            **{name: aligned((k, k), np.float64) for name in ("worth", "agree", "own")},
+            "loudness": aligned(k, np.float64),
+        }
+        shared = {name: self._filters[name] for name in ("chosen", "leaving", "time", "spectrum")}
+        for name, array in {**self._weighed, **shared, "active": self._keep["active"]}.items():
+            record[name] = array.ctypes.data
+        record["channels"], record["budget"] = k, self._pairs
+        for name, seconds in _CHOICE_MEMORY.items():
+            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+        self._adapt["choice"] = record.ctypes.data
+
     def _build_refinement(self, k: int, parts: int) -> None:
         from scipy import signal
 
@@ -272,6 +309,7 @@ class Canceller(Stage):
             "levinson": aligned((3, r.ORDER), np.float64), "mask": aligned((k, r.ROW)),
             "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
             "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
+            "taken": np.zeros((k, k), np.int64), "pairs": np.zeros(k, np.int64),
             "advantage": aligned(k, np.float64),
             "consistency": aligned((k, r.BANDS), np.float64),
         }
@@ -291,7 +329,7 @@ class Canceller(Stage):
         record["freed"] = self._guarded["freed"].ctypes.data
         record["anchored"] = self._guarded["anchored"].ctypes.data
         for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
-                            "kalman_drift": "drifts", "prior": "prior"}.items():
+                            "kalman_drift": "drifts", "prior": "prior", "chosen": "chosen"}.items():
             record[name] = self._filters[array].ctypes.data
         record["forward"], record["backward"] = self._record["forward"], self._record["backward"]
         for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * kernels.BLOCK}.items():
@@ -334,12 +372,14 @@ class Canceller(Stage):
         self._filters["prior"][:] = prior
         self._filters["p"][:] = prior[:, None, None, None]
         self._keep["versions"][:] = 0
-        if self._first_paths is not None:
+        known = self._start_pairs(k)
+        self._keep["active"][:] = self._filters["chosen"]
+        if known is not None:
             if self._confidence is not None:
-                doubt = _CALIBRATED_DOUBT ** self._trusted()
+                doubt = np.where(self._filters["chosen"], _CALIBRATED_DOUBT ** self._trusted(), 1)
                 self._filters["p"] *= doubt[None, :, :, None].astype(np.float32)
             paths = np.zeros((k, k, self._taps), np.float32)
-            known = self._first_paths[..., : self._taps]
+            known = known[..., : self._taps]
             paths[..., : known.shape[-1]] = known
             partitions = paths.reshape(k, k, parts, kernels.BLOCK).transpose(2, 0, 1, 3)
             spectra = np.fft.rfft(partitions, 1024)
@@ -347,10 +387,32 @@ class Canceller(Stage):
                 self._filters["w_" + name][..., : kernels.BINS] = part
                 self._filters["good_" + name][..., : kernels.BINS] = part
         if self._adapt["refine"]:
-            self._start_refinement()
+            self._start_refinement(known)
         export = _JOB(adapt.adapt_export.address)
         for version in (0, 1):
             export(self._adapt.ctypes.data, version)
+
+    def _start_pairs(self, k: int) -> NDArray[np.float32] | None:
+        """Choose the first pairs, and return their first paths: all, the strongest, or none until more is known."""
+        others = ~np.eye(k, dtype=bool)
+        chosen = self._filters["chosen"]
+        if not self._adapt["choice"]:
+            chosen[:] = others
+            return self._first_paths
+        for array in self._weighed.values():
+            array[:] = 0
+        for name in ("jobs", "last"):
+            self._choice[name] = 0
+        if self._first_paths is None:
+            return None
+        energy = np.sum(self._first_paths.astype(float) ** 2, axis=-1, where=others[..., None])
+        strongest = np.argsort(energy, axis=None)[::-1][: self._pairs]
+        chosen.reshape(-1)[strongest] = energy.reshape(-1)[strongest] > 0
+        left_out = chosen == 0
+        known = self._first_paths.copy()
+        known[left_out, 1:] = 0
+        known[left_out & (self._estimates["linear"] == 0)[:, None], 0] = 0
+        return stable(known)
 
     def _start_instant(self, k: int) -> None:
         """Know nothing, or what the first paths say where nearly all of them is one tap."""
@@ -396,18 +458,20 @@ class Canceller(Stage):
             trusted = self._trusted()
             self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
 
-    def _start_refinement(self) -> None:
+    def _start_refinement(self, first_paths: NDArray[np.float32] | None) -> None:
         for name, array in self._refined.items():
             if name not in ("lowpass", "window", "prior_variance"):
                 array[:] = 0
         for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "unanchored"):
             self._refinement[name] = 0
         self._refined["doubt"][:] = 1
-        if self._first_paths is None or self._confidence is None:
+        self._refined["taken"][:] = self._filters["chosen"]
+        self._refined["pairs"][:] = self._filters["chosen"].sum(axis=1)
+        if first_paths is None or self._confidence is None:
             return
         trusted = self._trusted()
-        self._refined["doubt"][:] = _REFINED_DOUBT**trusted
-        self._refined["anchor"][:] = self._refined["new"][:] = self._low_rate(self._first_paths)
+        self._refined["doubt"][:] = np.where(self._filters["chosen"], _REFINED_DOUBT**trusted, 1)
+        self._refined["anchor"][:] = self._refined["new"][:] = self._low_rate(first_paths)
 
     def _trusted(self) -> NDArray[np.float64]:
         """Return, from 0 to 1, how far each first path is believed in.
@@ -431,7 +495,7 @@ class Canceller(Stage):
 
     def shadow(self) -> Canceller:
         """Return a canceller that applies this one's filters, at the same samples, to another signal."""
-        twin = Canceller(self.name, self._taps)
+        twin = Canceller(self.name, self._taps, pairs=self._pairs)
         twin._master = self
         twin.prepare(self.fmt, self.board)
         return twin
@@ -461,10 +525,10 @@ class Canceller(Stage):
         self._record["inline"] = 1
 
     def status(self) -> dict[str, int]:
-        """Return late and skipped updates, explosions caught, filters restored, mics by mode and state.
+        """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
 
-        Of the mics: `linear`, in instantaneous mode; `duplicates`, that share a source with another one; `silent`,
-        dead or unplugged; `clipped`, of late.
+        `pairs` of `possible_pairs` are held now. Of the mics: `linear`, in instantaneous mode; `duplicates`, that share
+        a source with another one; `silent`, dead or unplugged; `clipped`, of late.
         """
         if self._master is not None:
             return {}
@@ -475,6 +539,8 @@ class Canceller(Stage):
             "restores": int(self._adapt["restores"][0]),
             "updates": int(self._adapt["jobs"][0]),
             "refinements": int(self._refinement["rounds"][0]) if self._adapt["refine"][0] else 0,
+            "pairs": int(np.count_nonzero(self._keep["active"])),
+            "possible_pairs": self.fmt.channels * (self.fmt.channels - 1),
             "linear": int(np.count_nonzero(self._estimates["linear"])),
             "duplicates": int(np.count_nonzero(self._guarded["twin"].any(axis=1) & (self._estimates["linear"] == 0))),
             "silent": int(np.count_nonzero(self._guarded["silent"])),

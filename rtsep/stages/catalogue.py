@@ -84,6 +84,8 @@ STAGES = {
                 Option("taps", int, 16384, "Length of each path, samples.", 1024, 24576, 512),
                 Option("refine", int, 35000, "Thousands of operations per 512 samples for refining paths; 0 = none.",
                        0, 100000),
+                Option("pairs", int, 240, "Most pairs of mics at a time; of more, those that bleed most are chosen.",
+                       1, 4032),
             ),
             (
                 Param("adapt", "on", 0.0, 1.0, 1.0, False, "Learn while running; 0 freezes what is known."),
