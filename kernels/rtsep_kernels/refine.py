@@ -15,11 +15,8 @@ from .memory import pointer, samples
 from .refine_adopt import (
     believe,
     blend,
-    compare,
     compare_paths,
-    drop_anchor,
     forget_older_half,
-    has_moved,
     is_refined,
     judge,
     lower,
@@ -64,6 +61,7 @@ from .refine_state import (
     STEPS,
     TAPS,
 )
+from .refine_watch import begin, is_due, watch
 
 # Phases of a round, in order; those from _WEIGH to _IMAGE for each mic.
 (_IDLE, _LOWER, _SPECTRA, _POWERS, _WEIGH, _PREPARE, _FILTERS, _ERROR, _WEIGHT, _BACK, _GATHER, _SOLVE, _DIRECTION,
@@ -78,6 +76,7 @@ def forget(s):
     """Drop the round and everything heard so far."""
     s.phase = _IDLE
     s.base = s.have
+    begin(s)
     since = carray(pointer(s.since), (s.channels,), np.int64)
     for i in range(s.channels):
         since[i] = s.have
@@ -330,13 +329,9 @@ def _judge_step(s):
             _enter(s, _JUDGE)
         return FFT + _products(s)
     better = carray(pointer(s.better), (BANDS,), np.int64)
-    compare(s, s.step, BAND_EDGES)
     won = judge(s, s.step, BAND_EDGES, better)
     set_mask(s, BAND_EDGES, better)
-    if carray(pointer(s.anchored), (k,), np.int64)[s.mic] and has_moved(s):
-        drop_anchor(s)
-        s.unanchored += 1
-    elif 2 * won < BANDS:
+    if 2 * won < BANDS:
         forget_older_half(s)
         s.dropped += 1
     else:
@@ -399,7 +394,10 @@ def _adopt_step(s):
             s.index = 0
             s.step += 1
             s.due = s.have + GROUPS * BLOCK // s.factor
-            if s.step >= BLENDS:
+            if s.step >= BLENDS and s.mending:
+                s.mending = 0
+                _enter(s, _IDLE)
+            elif s.step >= BLENDS:
                 for mic in range(k):
                     believe(s, mic)
                 _enter(s, _COMMIT)
@@ -434,6 +432,25 @@ def _do(s):
 
 
 @kernel
+def _watch(s):
+    """Watch for what has moved; if something has, blend that in at once: what the round has learnt is of before."""
+    moves = s.moves
+    cost = watch(s)
+    if s.moves != moves:
+        size = s.channels * s.channels
+        taken = carray(pointer(s.taken), (size,), np.int64)
+        chosen = carray(pointer(s.chosen), (size,), np.int64)
+        for n in range(size):
+            taken[n] = chosen[n]
+        s.mending = 1
+        s.first = s.have // CHUNK
+        s.step = 0
+        s.due = s.have
+        _enter(s, _BLEND)
+    return cost
+
+
+@kernel
 def is_blending(s):
     """Tell whether new filters are just coming in."""
     return s.phase == _BLEND or s.phase == _COMMIT
@@ -448,7 +465,7 @@ def work(s):
     changed = False
     while s.debt < 0:
         changed = changed or (s.phase == _BLEND and s.have >= s.due)
-        cost = _do(s)
+        cost = _watch(s) if is_due(s) and not is_blending(s) else _do(s)
         if cost >= 1 << 40:   # nothing to do before more is heard
             s.debt = 0
             break

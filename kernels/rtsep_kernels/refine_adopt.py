@@ -34,9 +34,6 @@ _TOP = (np.float32(0.77), np.float32(0.87))   # of the low rate's Nyquist freque
 _EDGE_HZ = 60.0
 FADE_BINS = 400              # that the spectrum of a path loses at the low rate's top
 _FLOOR = np.float32(1e-4)
-_MOVED = 0.12                 # right paths stay below 0.06, and a step of 4 dB in one of several mics exceeds 0.2
-_MOVED_TOO = 0.05
-_NEWS = 1.5                   # seconds that a mic keeps when something has moved
 _FORGET_AT_LEAST = 3.0        # seconds that a mic keeps when it forgets
 
 
@@ -116,7 +113,7 @@ def try_chunk(s, slot):
 
 
 @kernel
-def _is_in_band(s, b, band, edges):
+def is_in_band(s, b, band, edges):
     """Tell whether bin b of a frame's spectrum is in the band; the last one ends below the low-pass filter's edge."""
     hz = b * s.rate / FRAME
     if band > 0 and hz < edges[band - 1]:
@@ -150,7 +147,7 @@ def judge(s, chunks, edges, better):
     for band in range(BANDS):
         total = 0.0
         for b in range(FRAME // 2 + 1):
-            if _is_in_band(s, b, band, edges):
+            if is_in_band(s, b, band, edges):
                 total += gain[b]
                 cells += frames - 2
         saved -= total
@@ -158,74 +155,6 @@ def judge(s, chunks, edges, better):
         won += better[band]
     carray(pointer(s.advantage), (s.channels,), np.float64)[s.mic] = saved / cells
     return won
-
-
-@kernel
-def compare(s, chunks, edges):
-    """Tell whether what is subtracted from the mic now is what is there to be subtracted.
-
-    With y the cleaned mic and b what was taken away, the mean of Re(y conj(b)) over that of |b|^2, every cell
-    counting alike, is 0 where the paths are right. Where a fader went to g times what it was it is g - 1, and
-    where somebody moved it goes to -1: b has nothing to do with what is heard any more.
-    """
-    window = carray(samples(s.window), (FRAME,))
-    time = carray(samples(s.time), (SIZE,))
-    spectrum = carray(samples(s.spectrum), (2 * ROW,))
-    y = carray(samples(s.image), (MEMORY * CHUNK,))
-    b = carray(samples(s.weighted), (MEMORY * CHUNK,))
-    y_re = carray(samples(s.sum_re), (ROW,))
-    y_im = carray(samples(s.sum_im), (ROW,))
-    both = carray(samples(s.sum2_re), (ROW,))
-    alone = carray(samples(s.sum2_im), (ROW,))
-    for n in range(FRAME // 2 + 1):
-        both[n] = np.float32(0)
-        alone[n] = np.float32(0)
-    for f in range(chunks * FRAMES_PER_CHUNK - 1):
-        for n in range(FRAME):
-            time[n] = window[n] * y[f * (FRAME // 2) + n]
-        call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
-        for n in range(FRAME // 2 + 1):
-            y_re[n] = spectrum[2 * n]
-            y_im[n] = spectrum[2 * n + 1]
-        for n in range(FRAME):
-            time[n] = window[n] * b[f * (FRAME // 2) + n]
-        call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
-        for n in range(FRAME // 2 + 1):
-            power = spectrum[2 * n] * spectrum[2 * n] + spectrum[2 * n + 1] * spectrum[2 * n + 1]
-            level = np.float32(1) / (power + y_re[n] * y_re[n] + y_im[n] * y_im[n] + np.float32(1e-7))
-            both[n] += (y_re[n] * spectrum[2 * n] + y_im[n] * spectrum[2 * n + 1]) * level
-            alone[n] += power * level
-    result = carray(pointer(s.consistency), (s.channels, BANDS), np.float64)[s.mic]
-    for band in range(BANDS):
-        upper = 0.0
-        lower_ = 1e-9
-        for n in range(FRAME // 2 + 1):
-            if _is_in_band(s, n, band, edges):
-                upper += both[n]
-                lower_ += alone[n]
-        result[band] += np.float64(0.5) * (upper / lower_ - result[band])
-
-
-@kernel
-def _inconsistency(s, mic):
-    result = carray(pointer(s.consistency), (s.channels, BANDS), np.float64)[mic]
-    total = 0.0
-    for band in range(BANDS):
-        total += abs(result[band])
-    return total / BANDS
-
-
-@kernel
-def has_moved(s):
-    """Tell whether the mic's paths are wrong in a way that learning slowly cannot mend.
-
-    Whatever moves, or is turned up, changes the paths to several mics: one alone has met notes in unison.
-    """
-    others = 0.0
-    for mic in range(s.channels):
-        if mic != s.mic:
-            others = max(others, _inconsistency(s, mic))
-    return _inconsistency(s, s.mic) > _MOVED and (others > _MOVED_TOO or s.channels == 2)
 
 
 @kernel
@@ -250,24 +179,6 @@ def forget_older_half(s):
     begin = max(since[s.mic], s.have - MEMORY * CHUNK)
     kept = max(np.int64(_FORGET_AT_LEAST * s.rate), (s.have - begin) // 2)
     since[s.mic] = max(since[s.mic], s.have - kept)
-
-
-@kernel
-def drop_anchor(s):
-    """Let go of the mic's anchor, and of what was heard before: something has moved."""
-    k = s.channels
-    since = carray(pointer(s.since), (k,), np.int64)
-    since[s.mic] = max(since[s.mic], s.have - np.int64(_NEWS * s.rate))
-    carray(pointer(s.anchored), (k,), np.int64)[s.mic] = 0
-    memory = carray(samples(s.kalman_memory), (k, PART_ROW))[s.mic]
-    doubts = carray(samples(s.kalman_p), (s.partitions, k, k * PART_ROW))
-    prior = carray(samples(s.prior), (s.partitions,))
-    carray(samples(s.kalman_drift), (k,))[s.mic] = s.blind_drift
-    for b in range(PART_ROW):
-        memory[b] = s.blind_memory
-    for p in range(s.partitions):
-        for n in range(k * PART_ROW):
-            doubts[p, s.mic, n] = prior[p]
 
 
 @kernel

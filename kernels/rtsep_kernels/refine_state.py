@@ -25,6 +25,7 @@ ORDER = 256             # of the linear prediction in the preconditioner
 STEPS = 6               # of conjugate gradients per mic and round
 BAND_EDGES = (400.0, 1200.0, 2600.0)   # Hz; old or new is chosen in each band between them
 BANDS = 4
+WATCHED = 3             # chunks, the last ones, over which a soundcheck's paths are held against what is heard
 BLENDS = 4              # a new filter comes in so many parts, each when the last has been handed over
 
 REFINE = np.dtype([
@@ -58,7 +59,19 @@ REFINE = np.dtype([
     ("change_re", np.int64), ("change_im", np.int64),           # float32[partitions, k, k, adapt's ROW]: new less old
     ("mask", np.int64),                                         # float32[k, ROW]: how much of the new is taken
     ("better", np.int64),                                       # int64[BANDS]: scratch
-    ("consistency", np.int64),                                  # float64[k, BANDS]: see `refine_adopt.compare`
+    # See `refine_watch`.
+    ("chunk_re", np.int64), ("chunk_im", np.int64),             # float32[k, ROW]: of y
+    ("rests", np.int64),                                        # int64[k]: its player does, in this chunk
+    ("parts", np.int64),                                        # float32[k, CHUNK]: of one mic's bleed
+    ("frame_re", np.int64), ("frame_im", np.int64),             # float32[k + 2, FRAME_ROW]: of parts, x and y
+    ("normal", np.int64),                                       # float64[WATCHED, k, BANDS, k, k + 1]: equations
+    ("gauss", np.int64),                                        # float64[k, k + 1]: scratch
+    ("gain", np.int64), ("cells", np.int64),                    # float64[k, k, BANDS]: their solution; cells heard
+    ("moved", np.int64),                                        # int64[2, k]: paths to a mic, paths from it
+    ("turned", np.int64),                                       # float64[k]: what a mic's level was multiplied by
+    ("settling", np.int64),                                     # int64[k]: its fader has just moved
+    ("watched", np.int64), ("watching", np.int64), ("age", np.int64),   # next chunk, step in it, chunks in a row
+    ("moves", np.int64), ("mending", np.int64),                 # count; what is blended in comes from there
     ("advantage", np.int64),                                    # float64[k]: mean log power saved by the new filters
     ("window", np.int64),                                       # float32[FRAME]
     ("linear", np.int64),                                       # int64[k]: mics in instantaneous mode
@@ -79,6 +92,6 @@ REFINE = np.dtype([
     ("first", np.int64), ("chunks", np.int64), ("last", np.int64),   # first chunk of the round, their number; fresh end
     ("due", np.int64),                                          # samples to be heard before the next part comes in
     ("energy", np.float64),                                     # residual . solved
-    ("rounds", np.int64), ("adopted", np.int64), ("dropped", np.int64), ("unanchored", np.int64),
+    ("rounds", np.int64), ("adopted", np.int64), ("dropped", np.int64),
 ], align=True)
 REFINE_TYPE = from_dtype(REFINE)

@@ -311,7 +311,13 @@ class Canceller(Stage):
             "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
             "taken": np.zeros((k, k), np.int64), "pairs": np.zeros(k, np.int64),
             "advantage": aligned(k, np.float64),
-            "consistency": aligned((k, r.BANDS), np.float64),
+            **{name: aligned((k, r.ROW)) for name in ("chunk_re", "chunk_im")}, "parts": aligned((k, r.CHUNK)),
+            **{name: aligned((k + 2, r.FRAME_ROW)) for name in ("frame_re", "frame_im")},
+            "normal": aligned((r.WATCHED, k, r.BANDS, k, k + 1), np.float64),
+            "gauss": aligned((k, k + 1), np.float64),
+            **{name: aligned((k, k, r.BANDS), np.float64) for name in ("gain", "cells")},
+            "moved": np.zeros((2, k), np.int64), "turned": aligned(k, np.float64),
+            **{name: np.zeros(k, np.int64) for name in ("rests", "settling")},
         }
         for name, array in self._refined.items():
             record[name] = array.ctypes.data
@@ -462,7 +468,8 @@ class Canceller(Stage):
         for name, array in self._refined.items():
             if name not in ("lowpass", "window", "prior_variance"):
                 array[:] = 0
-        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "unanchored"):
+        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "watched", "watching", "age",
+                     "moves", "mending"):
             self._refinement[name] = 0
         self._refined["doubt"][:] = 1
         self._refined["taken"][:] = self._filters["chosen"]
