@@ -781,7 +781,7 @@ def test_a_fader_is_followed_by_scaling() -> None:
     x[2, cut:] *= gain
     stage = soundchecked(paths)
     heard = process(stage, x)
-    assert (stage._refined["doubt"] < 1e-3).all()
+    assert (stage._refined["doubt"][~np.eye(k, dtype=bool)] < 1e-3).all()
     part = slice(cut + 3 * RATE, None)
     wanted = s.copy()
     wanted[2] *= gain
