@@ -41,8 +41,8 @@ _EVIDENCE_MEMORY = {"kept": 0.25, "memory": 6.0}
 _EVIDENCE_HOP = 1024 / 48000            # seconds, nearly
 _EVIDENCE_BAND = (60.0, 6000.0)         # Hz
 _COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
-# What speaks for a soundcheck's paths: the evidence of about a second of bleed, at -20 dB of a mic at -30 dBFS.
-_TRUSTED = np.array([2500.0, 2500.0])
+# What speaks for a soundcheck's paths: both sums of five seconds of bleed, 20 dB below a mic at -30 dBFS.
+_TRUSTED = 1e4
 # Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
 _CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
@@ -459,7 +459,7 @@ class Canceller(Stage):
                 array[:] = 0
         if known:
             for name in ("agree", "own"):
-                self._regressed[name][:] = _TRUSTED[:, None]
+                self._regressed[name][:] = _TRUSTED
         if self._first_paths is not None and self._confidence is not None:
             trusted = self._trusted()
             self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
