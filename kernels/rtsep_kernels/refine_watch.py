@@ -37,7 +37,7 @@ from .refine_state import (
 )
 
 _KNOWN = np.float32(0.1)     # a path whose doubt is less is expected to hold
-_LEAST = 260.0               # cells in which a part must be the loudest: fewer say nothing of its path
+_LEAST = 400.0               # cells in which a part must be the loudest: fewer say nothing of its path
 _PLAYS = np.float32(0.3)     # of a mic's power is left when it is cleaned: its own player does not rest
 _CERTAIN = 0.5               # as many cells speak for a gain of 1 before any is heard
 _MOVED = 0.25                 # off 1: right paths stay below 0.11, a walk of 1.5 m reaches 0.5
