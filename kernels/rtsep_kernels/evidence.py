@@ -67,7 +67,7 @@ def _transform(e, source, m, re, im):
 
 
 @kernel
-def _compare(e, i, x, y, old_x, old_y, has_past):
+def _compare(e, i, x, y, old_x, old_y):
     """Take a frame of mic i into the sums."""
     k = e.channels
     agree = carray(pointer(e.agree), (2, k), np.float64)
@@ -87,7 +87,7 @@ def _compare(e, i, x, y, old_x, old_y, has_past):
         weight = np.float32(1) / (x_power + y_power + _FLOOR * mean[b] + _TINY)
         alike += weight * (x[0, b] * b_re + x[1, b] * b_im)
         alike_own += weight * (b_re * b_re + b_im * b_im)
-        if has_past:
+        if frames >= LAG:
             # At most 1: where a note begins, what was before it says nothing.
             c_re = along[0, b]
             c_im = along[1, b]
@@ -136,7 +136,7 @@ def gather(e, c, m):
         _transform(e, heard[i], m, x[0], x[1])
         _transform(e, cleaned[i], m, y[0], y[1])
         slot = frames[i] % LAG
-        _compare(e, i, x, y, old_x[i, slot], old_y[i, slot], frames[i] >= LAG)
+        _compare(e, i, x, y, old_x[i, slot], old_y[i, slot])
         for part in range(2):
             for b in range(e.lines):
                 old_x[i, slot, part, b] = x[part, b]

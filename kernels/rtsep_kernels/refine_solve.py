@@ -129,7 +129,8 @@ def transform_chunk(s, chunk, slot):
 
 
 @kernel
-def _window_into(time, window, source, place, mask):
+def window_into(time, window, source, place, mask):
+    """Lay a windowed frame of a ring into `time`; `mask` is the ring's length less 1, or -1: no ring."""
     for n in range(FRAME):
         time[n] = window[n] * source[(place + n) & mask]
 
@@ -143,7 +144,7 @@ def take_powers(s, first_frame, count, j):
     window = carray(samples(s.window), (FRAME,))
     y = carray(samples(s.y), (s.channels, RING * CHUNK))[j]
     for f in range(first_frame, first_frame + count):
-        _window_into(time, window, y, s.first * CHUNK + f * (FRAME // 2), RING * CHUNK - 1)
+        window_into(time, window, y, s.first * CHUNK + f * (FRAME // 2), RING * CHUNK - 1)
         call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
         for b in range(FRAME // 2 + 1):
             powers[f, b] = spectrum[2 * b] * spectrum[2 * b] + spectrum[2 * b + 1] * spectrum[2 * b + 1]

@@ -19,7 +19,7 @@ from numba import carray
 from .jit import kernel
 from .memory import call_fft, fma, pointer, samples
 from .refine_adopt import is_in_band
-from .refine_solve import FFT, FFT_FRAME, PRODUCT, put_together, take_apart
+from .refine_solve import FFT, FFT_FRAME, PRODUCT, put_together, take_apart, window_into
 from .refine_state import (
     BAND_EDGES,
     BANDS,
@@ -172,11 +172,8 @@ def make_part(s, i, j):
 @kernel
 def _frame(s, source, first, re, im):
     """Transform one windowed frame."""
-    window = carray(samples(s.window), (FRAME,))
-    time = carray(samples(s.time), (SIZE,))
     spectrum = carray(samples(s.spectrum), (2 * ROW,))
-    for n in range(FRAME):
-        time[n] = window[n] * source[first + n]
+    window_into(carray(samples(s.time), (SIZE,)), carray(samples(s.window), (FRAME,)), source, first, -1)
     call_fft(s.forward, s.plan_frame, s.time, s.spectrum)
     for b in range(FRAME // 2 + 1):
         re[b] = spectrum[2 * b]
