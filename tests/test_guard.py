@@ -55,7 +55,8 @@ def test_the_lesser_regression_decides_what_a_mic_is_given(alike: float, innovat
     stage._regressed["own"][:] = 1e6
     stage._regressed["agree"][:] = 1e6 * np.array([[alike], [innovations]])
     stage._guarded["level"][:] = 1e-3
-    guard._decide_shares(stage._guard[0], 0)
+    none = np.zeros(2, np.int64)
+    guard._decide_shares(stage._guard[0], 0, none, none, none)
     np.testing.assert_allclose(stage._keep["shares"][0], share, atol=1e-6)
 
 
@@ -152,6 +153,38 @@ def test_coherence_is_that_of_the_mixing() -> None:
     stage, _ = run(np.stack((s[0] + own * s[1], s[0] + own * s[2])))
     found = guard.coherence(stage._guard[0], 0, 1)
     assert found == pytest.approx((1 + own**2) ** -2, abs=0.06)
+
+
+@pytest.mark.parametrize(("late", "freed"), [(40, 0), (-70, 0), (200, 1), (-400, 1)])
+def test_a_source_that_comes_to_two_mics_at_once_bars_them(late: int, freed: int) -> None:
+    """Bleed, as loud as the source, hides it from the coherence, but not from the correlation at small lags."""
+    s = noise(4, 4, 10)
+    common = s[:1], delayed(s[0], abs(late), 0.9)[None]
+    x = np.concatenate((*common[:: 1 if late > 0 else -1], s[1:2]))
+    x[0] += 0.6 * delayed(s[2], 500, 1.0) + 0.4 * delayed(s[3], 700, 1.0)
+    x[1] += 0.4 * delayed(s[2], 900, 1.0) + 0.6 * delayed(s[3], 300, 1.0)
+    stage, _ = run(x)
+    record = stage._guard[0]
+    assert guard.coherence(record, 0, 1) < guard.INCOHERENT
+    assert stage._guarded["freed"][0, 1] == freed
+    assert stage.status()["duplicates"] == 2 * (1 - freed)
+    assert (guard.closeness(record, 0, 1) > guard.TOGETHER) == (not freed)
+
+
+def test_closeness_is_its_naive_twin() -> None:
+    rng = np.random.default_rng(11)
+    stage, _ = run(0.01 * rng.standard_normal((3, RATE // 4)))
+    lines = int(stage._guard["lines"][0])
+    cross = rng.standard_normal((2, lines))
+    auto = rng.uniform(0.1, 1, (2, lines))
+    stage._guarded["cross_re"][0, 2, :lines], stage._guarded["cross_im"][0, 2, :lines] = cross
+    stage._guarded["auto"][0, 2, :lines], stage._guarded["auto"][2, 0, :lines] = auto
+    hertz = stage._guarded["line"][:lines] * RATE / 1024
+    root = (auto[0] * auto[1]) ** 0.25
+    lags = np.linspace(-1.75e-3, 1.75e-3, 57)
+    sums = [np.sum((cross[0] + 1j * cross[1]) / root * np.exp(2j * np.pi * hertz * lag)).real for lag in lags]
+    expected = np.abs(sums).max() / root.sum()
+    assert guard.closeness(stage._guard[0], 0, 2) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_source_alone_passes_unchanged() -> None:

@@ -92,7 +92,7 @@ def naive_estimates(x: Block, blocks: int) -> tuple[Float, Float]:
                 others = np.arange(k) != i
                 r = inverse @ moments[e, i] @ inverse.T
                 normal = r[np.ix_(others, others)]
-                normal = normal + np.diag(1e-5 * np.diag(normal) + instant.RIDGE)
+                normal = normal + np.diag(instant.DAMPING * np.diag(normal) + instant.RIDGE)
                 centre = mixing[0, i, others] if e else 0
                 right = r[others, i] - instant.RIDGE * (mixing[e, i, others] - centre)
                 moved = mixing[e, i, others] + np.linalg.solve(normal, right)
@@ -107,8 +107,8 @@ def test_the_estimator_is_its_naive_twin(k: int, blocks: int) -> None:
     stage = prepared(k)
     process(stage, np.ascontiguousarray(x[:, : 512 * blocks + 64]))   # the job runs as the next block begins
     mixing, costs = naive_estimates(x, blocks)
-    np.testing.assert_allclose(stage._estimates["mixing"], mixing, atol=2e-3)
-    np.testing.assert_allclose(stage._estimates["cost"], costs, rtol=1e-3)
+    np.testing.assert_allclose(stage._estimates["mixing"][:2], mixing, atol=2e-3)
+    np.testing.assert_allclose(stage._estimates["cost"][:2], costs, rtol=1e-3)
     np.testing.assert_allclose(stage._estimates["unmixing"], np.linalg.inv(stage._estimates["mixing"]), atol=1e-9)
 
 
@@ -177,6 +177,39 @@ def test_a_change_of_the_mixture_is_followed() -> None:
     assert stage.status()["linear"] == k
 
 
+def test_a_change_while_a_player_rests() -> None:
+    """His mic is then a mixture of the others: what the rows of the others say of him must not run away."""
+    k = 5
+    s = sources(k, 7.5)
+    s[3, round(2.5 * RATE) : round(5.5 * RATE)] = 0
+    x = mixture(crosstalk(k, 0), s)
+    x[:, 3 * RATE :] = mixture(crosstalk(k, 3), s)[:, 3 * RATE :]
+    stage = prepared(k)
+    y = process(stage, x)
+    assert stage.status()["restores"] == 0
+    playing = np.arange(k) != 3
+    assert gains(s[playing], x[playing], y[playing], 4, 5.5).min() > 15
+    assert gains(s, x, y, 6.5, 7.5).min() > 20
+    assert stage.status()["linear"] == k
+
+
+def test_after_a_unison_the_mixture_is_what_it_was() -> None:
+    """While two play the very same, a mixture with more of the one in the other explains them better."""
+    s = sources(3, 6.5)
+    unison = slice(3 * RATE, round(3.8 * RATE))
+    s[1, unison] = s[0, unison] + 0.02 * s[1, unison]
+    x = mixture(crosstalk(3), s)
+    stage, twin = prepared(3), prepared(3)
+    got = gains(s, x, process(stage, x), 4.4, 5.4).min()
+    assert stage.status()["linear"] == 3
+    assert got > 30
+    y = np.empty_like(x)
+    for first in range(0, x.shape[1], RATE // 2):
+        twin._instant["settled"] = 0      # so that it never keeps an estimate
+        y[:, first : first + RATE // 2] = process(twin, np.ascontiguousarray(x[:, first : first + RATE // 2]))
+    assert gains(s, x, y, 4.4, 5.4).min() < got - 6
+
+
 def delayed(k: int, samples: tuple[int, int], seed: int) -> tuple[Float, Block]:
     """Mix with one late copy of each source in each mic: close mics in a dry room."""
     rng = np.random.default_rng(seed)
@@ -213,6 +246,8 @@ def no_mixture(kind: str) -> Block:
         return np.zeros(s.shape, np.float32)
     if kind == "identical":
         return np.repeat(s[:1], 3, axis=0).astype(np.float32)
+    if kind == "split":
+        return (s[[0, 0, 1]] * np.array([[1], [0.9], [1]]) + 4e-5 * rng.standard_normal(s.shape)).astype(np.float32)
     if kind == "turned":
         return (s[[0, 0, 1]] * np.array([[1], [-1], [1]])).astype(np.float32)
     if kind == "one source in a room":
@@ -241,7 +276,7 @@ def test_a_room_never_switches(seed: int) -> None:
     assert stage.status()["linear"] == 0
 
 
-@pytest.mark.parametrize("kind", ["noise", "silence", "identical", "turned", "one source in a room", "no bleed"])
+@pytest.mark.parametrize("kind", ["noise", "silence", "identical", "split", "turned", "one source in a room", "no bleed"])
 def test_what_is_no_mixture_never_switches(kind: str) -> None:
     x = no_mixture(kind)
     stage = prepared(3)

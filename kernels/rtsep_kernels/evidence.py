@@ -150,3 +150,13 @@ def regressions(e, i):
     agree = carray(pointer(e.agree), (2, e.channels), np.float64)
     own = carray(pointer(e.own), (2, e.channels), np.float64)
     return agree[0, i] / (own[0, i] + 1e-3), agree[1, i] / (own[1, i] + 1e-6)
+
+
+@kernel
+def clear(e, i):
+    """Know nothing of mic i."""
+    agree = carray(pointer(e.agree), (2, e.channels), np.float64)
+    own = carray(pointer(e.own), (2, e.channels), np.float64)
+    for kind in range(2):
+        agree[kind, i] = 0.0
+        own[kind, i] = 0.0

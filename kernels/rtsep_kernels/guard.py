@@ -5,12 +5,14 @@ canceller that the mic is given rises from 0 at LEAST to 1 at ENOUGH, of the les
 of is left alone.
 
 *Which pairs.* Two mics on one source have nothing to tell each other: what the one predicts in the other is the wanted
-sound. They are coherent in all bands at about one level, and so no pair learns before it has been seen incoherent.
-Nor does a louder mic learn from a softer one while only its own source plays.
+sound. It reaches both at nearly the same time, and so no pair learns whose cross-correlation has a peak there; bleed
+comes later by the way between the players, in the one mic or in the other. Nor does a pair that is coherent in all
+bands at about one level, or a louder mic from a softer one while only its own source plays.
 
 References
 ----------
 Carter 1987, doi:10.1109/PROC.1987.13723 (magnitude-squared coherence).
+Knapp & Carter 1976, doi:10.1109/TASSP.1976.1162830 (cross-correlation of two microphones by their spectra).
 """
 
 import math
@@ -20,15 +22,19 @@ from numba import carray, from_dtype
 
 from . import evidence
 from .canceller import BLOCK, HISTORY
+from .instant import MOVE_BLOCKS
 from .jit import kernel
 from .memory import pointer, record_at, samples
 
 LINES = 96               # most bins of a spectrum that are compared
 BANDS = 12
 LEAST, ENOUGH = (0.47, 0.44), (0.67, 0.84)   # all cells alike, and innovations
-INCOHERENT, COHERENT = 0.4, 0.55   # a pair is freed below, barred above: of two sources below 0.3, once both play
+LAGS = 57                # at which a source reaches two mics that stand at it
+INCOHERENT, COHERENT = 0.6, 0.7    # a pair is freed below, barred above: of two sources below 0.45, once both play
+ELSEWHERE, TOGETHER = 0.33, 0.4    # the same, of correlation at those lags: of two sources below 0.33
 FIRST_BLOCKS = 8        # blocks in which both sound, before a pair is judged
-APART = 32.0             # in power: a mic so much softer than the other one may learn from it, however coherent
+TURNS = 8               # blocks in which each pair is judged once
+APART = 32.0             # in power: a mic so much softer than the other one may learn from it, however alike
 ACTIVE = 1e-4            # of a mic's loudest power of late: below is silence
 RISEN = 100.0            # times louder than ever: what was seen before was not this mic's source
 SILENT = 1e-7            # mean square of a mic that is dead or unplugged: -70 dBFS
@@ -40,12 +46,15 @@ _TINY = 1e-30
 GUARD = np.dtype([
     ("channels", np.int64), ("lines", np.int64),
     ("line", np.int64), ("band", np.int64),          # int64[LINES]: bin, and band of it
+    ("lag_re", np.int64), ("lag_im", np.int64),      # float32[LAGS, LINES]: exp(2 pi i f lag)
+    ("weighted", np.int64),                          # scratch: float32[2, LINES]
     ("cross_re", np.int64), ("cross_im", np.int64),  # float32[k, k, LINES]: i < j
     ("auto", np.int64),                              # float32[k, k, LINES]: of mic i while j sounds, too
     ("seen", np.int64),                              # int64[k, k]: blocks in which both sounded
     ("balance", np.int64),                           # float64[k, k]: mean of log(power i / power j) of those
     ("freed", np.int64),                             # int64[k, k]: 1: mic i may learn from mic j
     ("twin", np.int64),                              # int64[k, k]: 1: two mics on one source
+    ("same", np.int64),                              # int64[k, k]: 1: they hear hardly anything else
     ("power", np.int64), ("loud", np.int64),         # float64[k]: of the lines, now, and of late at most
     ("evidence", np.int64),                          # address of the EVIDENCE record
     ("level", np.int64),                             # float64[k]: power of x, smoothed
@@ -55,6 +64,7 @@ GUARD = np.dtype([
     ("coherence_kept", np.float64), ("level_kept", np.float64),
     ("known", np.int64),                             # 1: paths came from a soundcheck; their prior is not touched
     ("anchored", np.int64),                          # int64[k]: 1 while a soundcheck's paths to the mic are right
+    ("linear", np.int64),                            # int64[k]: mode of the mic in the block before
     ("blocks", np.int64),
 ], align=True)
 GUARD_TYPE = from_dtype(GUARD)
@@ -98,21 +108,27 @@ def _measure(g, c, m):
 
 
 @kernel
-def _decide_shares(g, m):
-    """Write the share of the canceller that each mic is given."""
+def _decide_shares(g, m, linear, moving, doubted):
+    """Write the share of the canceller that each mic is given; a mode that is not in doubt has its own proof."""
     k = g.channels
     e = carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0]
     level = carray(pointer(g.level), (k,), np.float64)
     silent = carray(pointer(g.silent), (k,), np.int64)
+    before = carray(pointer(g.linear), (k,), np.int64)
     anchored = carray(pointer(g.anchored), (k,), np.int64)
     share = carray(samples(g.share), (HISTORY, k))[m % HISTORY]
     for i in range(k):
         silent[i] = 1 if level[i] < SILENT else 0
+        if linear[i] != before[i]:
+            evidence.clear(e, i)    # it was of other paths
+            before[i] = linear[i]
         alike, innovations = evidence.regressions(e, i)
         given = min((alike - LEAST[0]) / (ENOUGH[0] - LEAST[0]), (innovations - LEAST[1]) / (ENOUGH[1] - LEAST[1]))
         given = min(max(given, 0.0), 1.0)
         if anchored[i]:
             given = 1.0     # a soundcheck says so, and nothing has moved: players in unison do not change that
+        elif linear[i] and doubted[i] == 0:
+            given = max(given, 1.0 - moving[i] / MOVE_BLOCKS)
         share[i] = np.float32(0) if silent[i] else np.float32(given)
 
 
@@ -215,6 +231,33 @@ def _band_coherence(lines, band, one, re, im, auto_i, auto_j):
 
 
 @kernel
+def closeness(g, i, j):
+    """Return the largest correlation of mics i < j at lags at which they would stand at one source; 0 to 1."""
+    k = g.channels
+    shape = (k, k, LINES)
+    re = carray(samples(g.cross_re), shape)[i, j]
+    im = carray(samples(g.cross_im), shape)[i, j]
+    auto = carray(samples(g.auto), shape)
+    lag_re = carray(samples(g.lag_re), (LAGS, LINES))
+    lag_im = carray(samples(g.lag_im), (LAGS, LINES))
+    weighted = carray(samples(g.weighted), (2, LINES))
+    both = _TINY
+    for n in range(g.lines):
+        # Between all lines alike and each as its power: a bass is no less together with itself than a cymbal.
+        root = math.sqrt(math.sqrt(auto[i, j, n] * auto[j, i, n]))
+        both += root
+        weighted[0, n] = re[n] / (root + _TINY)
+        weighted[1, n] = im[n] / (root + _TINY)
+    largest = np.float32(0)
+    for lag in range(LAGS):
+        total = np.float32(0)
+        for n in range(g.lines):
+            total += weighted[0, n] * lag_re[lag, n] - weighted[1, n] * lag_im[lag, n]
+        largest = max(largest, abs(total))
+    return largest / both
+
+
+@kernel
 def _judge_pair(g, i, j):
     """Free a pair that is seen incoherent, and bar one that is not any more."""
     k = g.channels
@@ -226,23 +269,26 @@ def _judge_pair(g, i, j):
     loud = carray(pointer(g.loud), (k,), np.float64)
     if seen[i, j] < FIRST_BLOCKS or power[i] < ACTIVE * loud[i] or power[j] < ACTIVE * loud[j]:
         return
-    together = coherence(g, i, j)
+    alike = coherence(g, i, j)
+    close = closeness(g, i, j)
     near = abs(balance) < math.log(APART)
+    same = carray(pointer(g.same), (k, k), np.int64)
+    same[i, j] = same[j, i] = 1 if near and alike > COHERENT else 0
     anchored = carray(pointer(g.anchored), (k,), np.int64)
     for a, b in ((i, j), (j, i)):
         if anchored[a]:
             continue
         difference = balance if a == i else -balance     # of the mic that learns, above its reference
-        if together < INCOHERENT or difference < -math.log(APART):
+        if (alike < INCOHERENT and close < ELSEWHERE) or difference < -math.log(APART):
             freed[a, b] = 1
             twin[a, b] = 0
-        elif together > COHERENT:
+        elif alike > COHERENT or close > TOGETHER:
             freed[a, b] = 0
             twin[a, b] = 1 if near else 0
 
 
 @kernel
-def observe(g, c, m, x_re, x_im):
+def observe(g, c, m, x_re, x_im, linear, moving, doubted):
     """Take block `m` in: decide shares, and which pairs may learn.
 
     Parameters
@@ -252,12 +298,15 @@ def observe(g, c, m, x_re, x_im):
     m : int64
     x_re, x_im : float32[k, ROW]
         Spectra of the last two blocks of the mics, windowed.
+    linear, moving, doubted : int64[k]
+        Of `instant`: 1: the mic is in instantaneous mode; blocks until it is wholly there, and for which that has
+        looked wrong.
     """
     k = g.channels
     g.blocks += 1
     _measure(g, c, m)
     evidence.gather(carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0], c, m)
-    _decide_shares(g, m)
+    _decide_shares(g, m, linear, moving, doubted)
     _sound(g, x_re, x_im)
     power = carray(pointer(g.power), (k,), np.float64)
     loud = carray(pointer(g.loud), (k,), np.float64)
@@ -274,11 +323,9 @@ def observe(g, c, m, x_re, x_im):
             seen[i, j] += 1
             share = max(1.0 - g.coherence_kept, 1.0 / seen[i, j])
             balance[i, j] += share * (math.log(power[i] / power[j]) - balance[i, j])
-    # In turn, so that many mics cost no more.
-    turns = max(1, k // 8)
     for i in range(k):
-        if i % turns == m % turns:
-            for j in range(i + 1, k):
+        for j in range(i + 1, k):
+            if (i + j) % TURNS == m % TURNS:
                 _judge_pair(g, i, j)
 
 

@@ -9,7 +9,9 @@ They are kept as moments of x, sum of x x^T / Psi_i, which stay true when Lambda
 
 Two estimates run beside each other, a slow one and a fast one that leans on it. Before either learns from a block,
 both are judged on it by their likelihood, sum of log Psi_i + 2 log |det Lambda|; while the fast one is better it is
-used, and after some time the slow one restarts from it.
+used, and after some time the slow one restarts from it. That may be wrong: two players in unison look like a
+mixture that has changed. So the slow estimate as it was is kept, judged along with the others, and taken back as
+soon as it is the best again.
 
 The same block tells, mic by mic, whether the mixture is instantaneous at all. `expected` is how much the mean of
 log |x_i|^2 should fall by taking away this much independent bleed, `explained` how much it does. Bleed through air
@@ -31,17 +33,21 @@ LOWEST = 2              # bins below hold offsets and rumble that reach every mi
 FLOOR = np.float32(1e-4)         # of a mic's mean power: what counts as silence of the wanted sound
 COMMON_FLOOR = np.float32(1e-7)  # of the loudest mic's: a muted mic must not outweigh all that follows
 RIDGE = 300.0           # as many bins of equal level speak for the value that an estimate leans on
+DAMPING = 0.15           # of a step: while a player rests his mic is a mixture of the others, until its row is right
 LARGEST = 1.5           # of one entry of Lambda
-PLAUSIBLE = 1.0         # of an entry of a row that may enter the mode: at the limit is what has found no place
+PLAUSIBLE = 0.995       # of an entry of a row in the mode: at the limit is what has found no place
+TWIN = 0.8              # of an entry for another mic that hears hardly anything else
 RENEWAL = 0.005         # least share of a block in the mean levels
 ADVANTAGE_KEPT = 0.9    # a block: smooths the comparison of the two estimates
 BETTER = 0.003          # nepers of power a bin and mic by which the fast estimate must be better
-PATIENCE = 20           # blocks after which the slow estimate restarts from a better fast one
+PATIENCE = 20           # blocks after which the slow estimate restarts from a better one
+SETTLED = 150           # blocks without a restart after which the slow estimate is worth keeping
 START_BLOCKS = 140      # no decision before: the canceller, too, deserves time to show what it can
 ENOUGH_BLEED, BELIEVED, DISBELIEVED = 0.1, 0.6, 0.3
 BEATEN = 0.05           # nepers by which the mixture must explain more than the canceller's long paths
 QUIET_BLEED = 0.01      # a linear mic without bleed in this block learns nothing about being linear
 WEAKEST = 1e-3          # power of a row of Lambda that is worth a mode
+DOUBTED_BLOCKS = 100    # a mic leaves after so many bad ones in a row: a change of gains is followed sooner
 BARRED_BLOCKS = 500     # a mic that has left waits: what is nearly instantaneous would come and go
 COUPLED = 0.35          # Lambda_ij Lambda_ji of two mics on one source
 MOVE_BLOCKS = 48        # to move from long paths to one tap
@@ -55,11 +61,11 @@ INSTANT = np.dtype([
     ("weight", np.int64),                                   # float32[k, ROW]: 1 / Psi
     ("work", np.int64),                                     # float32[4, ROW]
     ("lanes", np.int64),                                    # float32[LANES]
-    ("moments", np.int64),                                  # float64[2, k, k, k]: slow and fast; lower triangles
-    ("mixing", np.int64), ("unmixing", np.int64),           # float64[2, k, k]: Lambda and its inverse
-    ("determinant", np.int64),                              # float64[2]: log |det Lambda|
-    ("explained", np.int64), ("expected", np.int64),        # float64[2, k, BANDS]: of this block
-    ("cost", np.int64),                                     # float64[2]: of this block
+    ("moments", np.int64),                                  # float64[3, k, k, k]: slow, fast, kept; lower triangles
+    ("mixing", np.int64), ("unmixing", np.int64),           # float64[3, k, k]: Lambda and its inverse
+    ("determinant", np.int64),                              # float64[3]: log |det Lambda|
+    ("explained", np.int64), ("expected", np.int64),        # float64[3, k, BANDS]: of this block
+    ("cost", np.int64),                                     # float64[3]: of this block
     ("level", np.int64),                                    # float64[k]: mean power of a bin of x
     ("rival", np.int64),                                    # float64[k]: `explained` of the canceller, of this block
     ("score", np.int64),                                    # float64[2, k, BANDS]: both, smoothed
@@ -67,10 +73,14 @@ INSTANT = np.dtype([
     ("scratch", np.int64),                                  # float64[2, k, 2 * k]
     ("linear", np.int64),                                   # int64[k]: the mic is in instantaneous mode
     ("moving", np.int64),                                   # int64[k]: blocks until it is wholly there
+    ("doubted", np.int64),                                  # int64[k]: bad blocks in a row
     ("barred", np.int64),                                   # int64[k]: blocks before which it does not come back
     ("slow", np.float64), ("fast", np.float64), ("kept", np.float64),   # memories: what a block leaves of the past
-    ("advantage", np.float64),
-    ("patience", np.int64), ("chosen", np.int64), ("blocks", np.int64),
+    ("same", np.int64),                                     # int64[k, k]: 1: two mics hear one source alone
+    ("advantage", np.float64), ("regret", np.float64),      # of the fast and of the kept estimate, nepers
+    ("patience", np.int64), ("regretted", np.int64),        # blocks for which they have been better
+    ("settled", np.int64), ("holds", np.int64),             # blocks since the last restart; 1: an estimate is kept
+    ("chosen", np.int64), ("blocks", np.int64),
 ], align=True)
 
 
@@ -159,13 +169,13 @@ def _powers(x_re, x_im, y_re, y_im, weight, raw, both, floor):
 def _judge(t, e, x_re, x_im, loudest):
     """Judge estimate `e` on a block that it does not know; leave the weights of that block."""
     k = t.channels
-    unmixing = carray(pointer(t.unmixing), (2, k, k), np.float64)[e]
+    unmixing = carray(pointer(t.unmixing), (3, k, k), np.float64)[e]
     level = carray(pointer(t.level), (k,), np.float64)
-    explained = carray(pointer(t.explained), (2, k, BANDS), np.float64)[e]
-    expected = carray(pointer(t.expected), (2, k, BANDS), np.float64)[e]
+    explained = carray(pointer(t.explained), (3, k, BANDS), np.float64)[e]
+    expected = carray(pointer(t.expected), (3, k, BANDS), np.float64)[e]
     weight = carray(samples(t.weight), (k, ROW))
     work = carray(samples(t.work), (4, ROW))
-    cost = 2.0 * carray(pointer(t.determinant), (2,), np.float64)[e]
+    cost = 2.0 * carray(pointer(t.determinant), (3,), np.float64)[e]
     for i in range(k):
         floor = FLOOR * np.float32(level[i]) + COMMON_FLOOR * np.float32(loudest) + np.float32(1e-12)
         _unmix(work[0], work[1], unmixing[i], x_re, x_im, k)
@@ -177,7 +187,7 @@ def _judge(t, e, x_re, x_im, loudest):
             explained[i, band] = (_log_sum(work[2], first, last) - own) / SPAN
             expected[i, band] = (_log_sum(work[3], first, last) - own) / SPAN
             cost += own / SPAN
-    carray(pointer(t.cost), (2,), np.float64)[e] = cost
+    carray(pointer(t.cost), (3,), np.float64)[e] = cost
 
 
 @kernel
@@ -198,7 +208,7 @@ def _weighted_sum(weight, product, lanes, phase, step):
 def _gather(t, e, x_re, x_im, memory, phase, step):
     """Add this block to the moments of estimate `e`."""
     k = t.channels
-    moments = carray(pointer(t.moments), (2, k, k, k), np.float64)[e]
+    moments = carray(pointer(t.moments), (3, k, k, k), np.float64)[e]
     weight = carray(samples(t.weight), (k, ROW))
     product = carray(samples(t.work), (4, ROW))[0]
     lanes = carray(samples(t.lanes), (LANES,))
@@ -245,7 +255,7 @@ def cholesky_solve(a, b, n):
 
 
 @kernel
-def _solve_row(i, moments, unmixing, row, centre, lean, scratch, k):
+def _solve_row(i, moments, unmixing, row, centre, lean, largest, scratch, k):
     """Move one row of Lambda to where its weighted residual is uncorrelated with all other sources.
 
     With R = B V_i B^T, B the inverse of Lambda: (R_jj' + ridge) step_j' = R_ji - ridge (Lambda_ij - lean centre_j).
@@ -272,7 +282,7 @@ def _solve_row(i, moments, unmixing, row, centre, lean, scratch, k):
                 total += half[a, p] * unmixing[b, p]
             normal[r, q] = total
             q += 1
-        normal[r, r] += 1e-5 * normal[r, r] + RIDGE
+        normal[r, r] += DAMPING * normal[r, r] + RIDGE
         total = 0.0
         for p in range(k):
             total += half[a, p] * unmixing[i, p]
@@ -283,7 +293,7 @@ def _solve_row(i, moments, unmixing, row, centre, lean, scratch, k):
     r = 0
     for a in range(k):
         if a != i:
-            row[a] = min(max(row[a] + right[r], -LARGEST), LARGEST)
+            row[a] = min(max(row[a] + right[r], -largest), largest)
             r += 1
 
 
@@ -324,14 +334,15 @@ def _invert(mixing, unmixing, scratch, k):
 def _solve(t, e, phase, step):
     """Renew the rows of estimate `e` whose turn it is. The slow one leans on nothing until it is believed."""
     k = t.channels
-    moments = carray(pointer(t.moments), (2, k, k, k), np.float64)[e]
-    mixing = carray(pointer(t.mixing), (2, k, k), np.float64)
-    unmixing = carray(pointer(t.unmixing), (2, k, k), np.float64)[e]
+    moments = carray(pointer(t.moments), (3, k, k, k), np.float64)[e]
+    mixing = carray(pointer(t.mixing), (3, k, k), np.float64)
+    unmixing = carray(pointer(t.unmixing), (3, k, k), np.float64)[e]
     scratch = carray(pointer(t.scratch), (2, k, 2 * k), np.float64)
     linear = carray(pointer(t.linear), (k,), np.int64)
     for i in range(phase, k, step):
         lean = 1.0 if e == 1 or linear[i] else 0.0
-        _solve_row(i, moments[i], unmixing, mixing[e, i], mixing[0, i], lean, scratch, k)
+        largest = PLAUSIBLE if linear[i] else LARGEST
+        _solve_row(i, moments[i], unmixing, mixing[e, i], mixing[0, i], lean, largest, scratch, k)
     logarithm = _invert(mixing[e], unmixing, scratch[0], k)
     if logarithm == np.inf:
         # Two mics that are nearly one: half of it can be inverted, sooner or later.
@@ -340,34 +351,7 @@ def _solve(t, e, phase, step):
                 if i != j:
                     mixing[e, i, j] *= 0.5
         return
-    carray(pointer(t.determinant), (2,), np.float64)[e] = logarithm
-
-
-@kernel
-def _choose(t):
-    """Use the estimate that was better on fresh audio; restart the slow one from a lastingly better fast one."""
-    k = t.channels
-    cost = carray(pointer(t.cost), (2,), np.float64)
-    t.advantage = ADVANTAGE_KEPT * t.advantage + (1.0 - ADVANTAGE_KEPT) * (cost[0] - cost[1]) / k
-    t.chosen = 1 if t.advantage > BETTER else 0
-    t.patience = t.patience + 1 if t.chosen else 0
-    if t.patience <= PATIENCE:
-        return
-    for address, size in ((t.moments, k * k * k), (t.mixing, k * k), (t.unmixing, k * k), (t.determinant, 1)):
-        both = carray(pointer(address), (2, size), np.float64)
-        for n in range(size):
-            both[0, n] = both[1, n]
-    t.patience = 0
-    t.advantage = 0.0
-
-
-@kernel
-def _coupled(row, mixing, i, k):
-    """Tell whether mic i and another one hear the same source as loudly: they must not cancel each other."""
-    found = False
-    for j in range(k):
-        found |= j != i and abs(row[j] * mixing[j, i]) > COUPLED
-    return found
+    carray(pointer(t.determinant), (3,), np.float64)[e] = logarithm
 
 
 @kernel
@@ -376,6 +360,65 @@ def _largest(row, i):
     for j in range(row.shape[0]):
         if j != i:
             found = max(found, abs(row[j]))
+    return found
+
+
+@kernel
+def _copy_estimate(t, source, target):
+    k = t.channels
+    for address, size in ((t.moments, k * k * k), (t.mixing, k * k), (t.unmixing, k * k), (t.determinant, 1),
+                          (t.explained, k * BANDS), (t.expected, k * BANDS)):
+        values = carray(pointer(address), (3, size), np.float64)
+        for n in range(size):
+            values[target, n] = values[source, n]
+
+
+@kernel
+def _choose(t):
+    """Use the estimate that was better on fresh audio; restart the slow one from a lastingly better one."""
+    k = t.channels
+    cost = carray(pointer(t.cost), (3,), np.float64)
+    t.advantage = ADVANTAGE_KEPT * t.advantage + (1.0 - ADVANTAGE_KEPT) * (cost[0] - cost[1]) / k
+    t.chosen = 1 if t.advantage > BETTER else 0
+    t.patience = t.patience + 1 if t.chosen else 0
+    t.settled += 1
+    if t.holds:
+        t.regret = ADVANTAGE_KEPT * t.regret + (1.0 - ADVANTAGE_KEPT) * (cost[t.chosen] - cost[2]) / k
+        t.regretted = t.regretted + 1 if t.regret > BETTER else 0
+        if t.regretted > PATIENCE:
+            _copy_estimate(t, 2, 0)
+            t.holds = 0
+            t.chosen = 0
+            t.patience = 0
+            t.advantage = 0.0
+    if t.patience <= PATIENCE:
+        return
+    if t.settled > SETTLED:
+        _copy_estimate(t, 0, 2)
+        t.holds = 1
+        t.regret = 0.0
+        t.regretted = 0
+    _copy_estimate(t, 1, 0)
+    t.settled = 0
+    t.patience = 0
+    t.advantage = 0.0
+
+
+@kernel
+def _coupled(mixing, i, k):
+    """Tell whether mic i and another one hear the same source as loudly: they must not cancel each other."""
+    found = False
+    for j in range(k):
+        found |= j != i and abs(mixing[i, j] * mixing[j, i]) > COUPLED
+    return found
+
+
+@kernel
+def _is_twin(row, same, k):
+    """Tell whether a row would cancel its mic by another one that hears the same."""
+    found = False
+    for j in range(k):
+        found |= same[j] != 0 and abs(row[j]) > TWIN
     return found
 
 
@@ -422,9 +465,9 @@ def _update_scores(t):
     The determinant of Lambda belongs to the likelihood of all mics together; it is shared by those with bleed.
     """
     k = t.channels
-    explained = carray(pointer(t.explained), (2, k, BANDS), np.float64)[t.chosen]
-    expected = carray(pointer(t.expected), (2, k, BANDS), np.float64)[t.chosen]
-    determinant = carray(pointer(t.determinant), (2,), np.float64)[t.chosen]
+    explained = carray(pointer(t.explained), (3, k, BANDS), np.float64)[t.chosen]
+    expected = carray(pointer(t.expected), (3, k, BANDS), np.float64)[t.chosen]
+    determinant = carray(pointer(t.determinant), (3,), np.float64)[t.chosen]
     rival = carray(pointer(t.rival), (k,), np.float64)
     score = carray(pointer(t.score), (2, k, BANDS), np.float64)
     merit = carray(pointer(t.merit), (2, k), np.float64)
@@ -465,30 +508,36 @@ def _holds(score, i, merit, least):
 def _decide(t):
     """Let mics enter or leave the instantaneous mode."""
     k = t.channels
-    mixing = carray(pointer(t.mixing), (2, k, k), np.float64)[t.chosen]
+    mixing = carray(pointer(t.mixing), (3, k, k), np.float64)[t.chosen]
     score = carray(pointer(t.score), (2, k, BANDS), np.float64)
     merit = carray(pointer(t.merit), (2, k), np.float64)
     linear = carray(pointer(t.linear), (k,), np.int64)
     moving = carray(pointer(t.moving), (k,), np.int64)
     barred = carray(pointer(t.barred), (k,), np.int64)
+    doubted = carray(pointer(t.doubted), (k,), np.int64)
+    same = carray(pointer(t.same), (k, k), np.int64)
     better = _update_scores(t) and t.blocks >= START_BLOCKS
     for i in range(k):
-        coupled = _coupled(mixing[i], mixing, i, k)
+        coupled = _coupled(mixing, i, k)
         if linear[i]:
             strength = 0.0
             for j in range(k):
                 if j != i:
                     strength += mixing[i, j] * mixing[i, j]
-            if coupled or strength < WEAKEST or not _holds(score, i, merit[0, i], DISBELIEVED):
+            bad = coupled or strength < WEAKEST or not _holds(score, i, merit[0, i], DISBELIEVED)
+            doubted[i] = doubted[i] + 1 if bad else 0
+            if doubted[i] > DOUBTED_BLOCKS:
                 linear[i] = 0
+                doubted[i] = 0
                 barred[i] = t.blocks + BARRED_BLOCKS
                 merit[0, i] = 0.0
                 merit[1, i] = 0.0
                 for band in range(BANDS):
                     score[0, i, band] = 0.0
                     score[1, i, band] = 0.0
-        elif (better and not coupled and _largest(mixing[i], i) < PLAUSIBLE and t.blocks >= barred[i]
-                and _total(score[1, i]) > ENOUGH_BLEED and _holds(score, i, merit[0, i], BELIEVED)):
+        elif (better and not coupled and not _is_twin(mixing[i], same[i], k) and _largest(mixing[i], i) < PLAUSIBLE
+                and t.blocks >= barred[i] and _total(score[1, i]) > ENOUGH_BLEED
+                and _holds(score, i, merit[0, i], BELIEVED)):
             linear[i] = 1
             moving[i] = MOVE_BLOCKS
 
@@ -516,6 +565,8 @@ def learn(t, c, m, time, spectrum):
     _gather(t, 0, x_re, x_im, t.slow, phase, step)
     _judge(t, 1, x_re, x_im, loudest)
     _gather(t, 1, x_re, x_im, t.fast, phase, step)
+    if t.holds:
+        _judge(t, 2, x_re, x_im, loudest)
     _rival(t, c, m, x_re, x_im, loudest)
     _choose(t)
     _decide(t)
@@ -527,30 +578,34 @@ def learn(t, c, m, time, spectrum):
 def target(t, i, j):
     """Return the path from source j to mic i, one number."""
     k = t.channels
-    return np.float32(carray(pointer(t.mixing), (2, k, k), np.float64)[t.chosen, i, j])
+    return np.float32(carray(pointer(t.mixing), (3, k, k), np.float64)[t.chosen, i, j])
 
 
 @kernel
 def forget(t):
     """Know nothing, as before the start."""
     k = t.channels
-    mixing = carray(pointer(t.mixing), (2, k, k), np.float64)
-    unmixing = carray(pointer(t.unmixing), (2, k, k), np.float64)
+    mixing = carray(pointer(t.mixing), (3, k, k), np.float64)
+    unmixing = carray(pointer(t.unmixing), (3, k, k), np.float64)
     for e in range(2):
         for i in range(k):
             for j in range(k):
                 mixing[e, i, j] = 1.0 if i == j else 0.0
                 unmixing[e, i, j] = 1.0 if i == j else 0.0
-    for address, size in ((t.moments, 2 * k * k * k), (t.level, k), (t.score, 2 * k * BANDS), (t.merit, 2 * k),
-                          (t.determinant, 2)):
+    for address, size in ((t.moments, 3 * k * k * k), (t.level, k), (t.score, 2 * k * BANDS), (t.merit, 2 * k),
+                          (t.determinant, 3)):
         values = carray(pointer(address), (size,), np.float64)
         for n in range(size):
             values[n] = 0.0
     linear = carray(pointer(t.linear), (k,), np.int64)
     barred = carray(pointer(t.barred), (k,), np.int64)
+    doubted = carray(pointer(t.doubted), (k,), np.int64)
     for i in range(k):
         linear[i] = 0
         barred[i] = 0
+        doubted[i] = 0
+    t.holds = 0
+    t.settled = 0
     t.advantage = 0.0
     t.patience = 0
     t.chosen = 0

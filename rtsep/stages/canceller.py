@@ -31,7 +31,7 @@ _REFINED_DOUBT = 1e-4                   # variance of a soundcheck's paths, besi
 _CONFIDENT = 0.25                       # confidence from which a soundcheck's path is believed in
 _CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unknown
 # Memories of the instantaneous estimates, and of what is said of them, seconds.
-_INSTANT_MEMORY = {"slow": 2.0, "fast": 0.15, "kept": 1.0}
+_INSTANT_MEMORY = {"slow": 2.0, "fast": 0.12, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
 _ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic that makes them an instantaneous mixture
 # Memories of the guard, seconds: of coherence, of levels.
@@ -41,6 +41,7 @@ _EVIDENCE_MEMORY = {"kept": 0.25, "memory": 6.0}
 _EVIDENCE_HOP = 1024 / 48000            # seconds, nearly
 _EVIDENCE_BAND = (60.0, 6000.0)         # Hz
 _COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
+_CLOSE = 1.75e-3                       # seconds: two mics on one source are not farther apart
 # What speaks for a soundcheck's paths: both sums of five seconds of bleed, 20 dB below a mic at -30 dBFS.
 _TRUSTED = 1e4
 # Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
@@ -198,13 +199,14 @@ class Canceller(Stage):
         self._estimates = {
             **{name: aligned((k, row)) for name in ("x_re", "x_im", "weight")}, "window": aligned(2 * kernels.BLOCK),
             "work": aligned((4, row)), "lanes": aligned(instant.LANES),
-            **{name: aligned((2, k, k), np.float64) for name in ("mixing", "unmixing")},
-            **{name: aligned((2, k, instant.BANDS), np.float64) for name in ("explained", "expected", "score")},
+            **{name: aligned((3, k, k), np.float64) for name in ("mixing", "unmixing")},
+            **{name: aligned((3, k, instant.BANDS), np.float64) for name in ("explained", "expected")},
+            "score": aligned((2, k, instant.BANDS), np.float64),
             "rival": aligned(k, np.float64), "merit": aligned((2, k), np.float64),
-            "moments": aligned((2, k, k, k), np.float64), "determinant": aligned(2, np.float64),
-            "cost": aligned(2, np.float64), "level": aligned(k, np.float64),
+            "moments": aligned((3, k, k, k), np.float64), "determinant": aligned(3, np.float64),
+            "cost": aligned(3, np.float64), "level": aligned(k, np.float64),
             "scratch": aligned((2, k, 2 * k), np.float64),
-            **{name: np.zeros(k, np.int64) for name in ("linear", "moving", "barred")},
+            **{name: np.zeros(k, np.int64) for name in ("linear", "moving", "doubted", "barred")},
         }
         for name, array in self._estimates.items():
             record[name] = array.ctypes.data
@@ -219,10 +221,11 @@ class Canceller(Stage):
         self._guarded = {
             "line": np.zeros(g.LINES, np.int64), "band": np.zeros(g.LINES, np.int64),
             **{name: aligned((k, k, g.LINES)) for name in ("cross_re", "cross_im", "auto")},
-            **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin")},
+            **{name: aligned((g.LAGS, g.LINES)) for name in ("lag_re", "lag_im")}, "weighted": aligned((2, g.LINES)),
+            **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin", "same")},
             "balance": aligned((k, k), np.float64),
             **{name: aligned(k, np.float64) for name in ("power", "loud", "level", "peak")},
-            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored")},
+            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored", "linear")},
         }
         for name, array in self._guarded.items():
             record[name] = array.ctypes.data
@@ -235,11 +238,14 @@ class Canceller(Stage):
         bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
         self._guarded["line"][: len(lines)] = lines
         self._guarded["band"][: len(lines)] = bands
+        turned = np.exp(2j * np.pi * hertz * lines * np.linspace(-_CLOSE, _CLOSE, g.LAGS)[:, None])
+        self._guarded["lag_re"][:, : len(lines)], self._guarded["lag_im"][:, : len(lines)] = turned.real, turned.imag
         record["channels"], record["lines"] = k, len(lines)
         for name, seconds in _GUARD_MEMORY.items():
             record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
         self._adapt["guard"] = record.ctypes.data
         record["evidence"] = self._build_evidence(k).ctypes.data
+        self._instant["same"] = record["same"]
 
     def _build_evidence(self, k: int) -> NDArray[Any]:
         e = evidence
@@ -424,7 +430,7 @@ class Canceller(Stage):
         """Know nothing, or what the first paths say where nearly all of them is one tap."""
         for array in self._estimates.values():
             array[:] = 0
-        for name in ("advantage", "patience", "chosen", "blocks"):
+        for name in ("advantage", "regret", "patience", "regretted", "settled", "holds", "chosen", "blocks"):
             self._instant[name] = 0
         self._estimates["window"][:] = np.hanning(2 * kernels.BLOCK + 1)[:-1]
         mixing = np.eye(k)
@@ -438,7 +444,7 @@ class Canceller(Stage):
             if abs(np.linalg.det(mixing)) > instant.PIVOT and np.abs(tap[one]).max(initial=0) < instant.LARGEST:
                 self._estimates["linear"][:] = one
                 self._estimates["moving"][:] = np.where(one, instant.MOVE_BLOCKS, 0)
-                self._estimates["moments"][:, one] = _CALIBRATED_BINS * mixing @ mixing.T
+                self._estimates["moments"][:2, one] = _CALIBRATED_BINS * mixing @ mixing.T
             else:
                 mixing = np.eye(k)
         self._estimates["mixing"][:] = mixing
@@ -449,11 +455,12 @@ class Canceller(Stage):
         """Trust nobody, or all that the first paths say."""
         known = self._first_paths is not None
         for name, array in self._guarded.items():
-            if name not in ("line", "band"):
+            if name not in ("line", "band", "lag_re", "lag_im"):
                 array[:] = 0
         self._guard["blocks"] = 0
         self._guard["known"] = known
         self._guarded["freed"][:] = 1
+        self._guarded["linear"][:] = self._estimates["linear"]
         for name, array in self._regressed.items():
             if name != "window":
                 array[:] = 0
