@@ -276,7 +276,9 @@ def test_a_room_never_switches(seed: int) -> None:
     assert stage.status()["linear"] == 0
 
 
-@pytest.mark.parametrize("kind", ["noise", "silence", "identical", "split", "turned", "one source in a room", "no bleed"])
+@pytest.mark.parametrize(
+    "kind", ["noise", "silence", "identical", "split", "turned", "one source in a room", "no bleed"]
+)
 def test_what_is_no_mixture_never_switches(kind: str) -> None:
     x = no_mixture(kind)
     stage = prepared(3)

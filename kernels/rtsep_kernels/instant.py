@@ -414,11 +414,11 @@ def _coupled(mixing, i, k):
 
 
 @kernel
-def _is_twin(row, same, k):
-    """Tell whether a row would cancel its mic by another one that hears the same."""
+def _is_twin(mixing, same, i, k):
+    """Tell whether a mic and another one that hears the same would cancel each other."""
     found = False
     for j in range(k):
-        found |= same[j] != 0 and abs(row[j]) > TWIN
+        found |= same[i, j] != 0 and max(abs(mixing[i, j]), abs(mixing[j, i])) > TWIN
     return found
 
 
@@ -535,7 +535,7 @@ def _decide(t):
                 for band in range(BANDS):
                     score[0, i, band] = 0.0
                     score[1, i, band] = 0.0
-        elif (better and not coupled and not _is_twin(mixing[i], same[i], k) and _largest(mixing[i], i) < PLAUSIBLE
+        elif (better and not coupled and not _is_twin(mixing, same, i, k) and _largest(mixing[i], i) < PLAUSIBLE
                 and t.blocks >= barred[i] and _total(score[1, i]) > ENOUGH_BLEED
                 and _holds(score, i, merit[0, i], BELIEVED)):
             linear[i] = 1
