@@ -355,15 +355,6 @@ def _solve(t, e, phase, step):
 
 
 @kernel
-def _largest(row, i):
-    found = 0.0
-    for j in range(row.shape[0]):
-        if j != i:
-            found = max(found, abs(row[j]))
-    return found
-
-
-@kernel
 def _copy_estimate(t, source, target):
     k = t.channels
     for address, size in ((t.moments, k * k * k), (t.mixing, k * k), (t.unmixing, k * k), (t.determinant, 1),
@@ -419,6 +410,15 @@ def _is_twin(mixing, same, i, k):
     found = False
     for j in range(k):
         found |= same[i, j] != 0 and max(abs(mixing[i, j]), abs(mixing[j, i])) > TWIN
+    return found
+
+
+@kernel
+def _largest(row, i):
+    found = 0.0
+    for j in range(row.shape[0]):
+        if j != i:
+            found = max(found, abs(row[j]))
     return found
 
 

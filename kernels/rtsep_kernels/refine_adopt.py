@@ -142,18 +142,13 @@ def judge(s, chunks, edges, better):
             total += math.log((new + floor) / (old + floor))
         gain[b] = np.float32(total)
     won = 0
-    cells = 0
-    saved = 0.0
     for band in range(BANDS):
         total = 0.0
         for b in range(FRAME // 2 + 1):
             if is_in_band(s, b, band, edges):
                 total += gain[b]
-                cells += frames - 2
-        saved -= total
         better[band] = 1 if total < 0.0 else 0
         won += better[band]
-    carray(pointer(s.advantage), (s.channels,), np.float64)[s.mic] = saved / cells
     return won
 
 

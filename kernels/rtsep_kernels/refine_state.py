@@ -72,7 +72,6 @@ REFINE = np.dtype([
     ("settling", np.int64),                                     # int64[k]: its fader has just moved
     ("watched", np.int64), ("watching", np.int64), ("age", np.int64),   # next chunk, step in it, chunks in a row
     ("moves", np.int64), ("mending", np.int64),                 # count; what is blended in comes from there
-    ("advantage", np.int64),                                    # float64[k]: mean log power saved by the new filters
     ("window", np.int64),                                       # float32[FRAME]
     ("linear", np.int64),                                       # int64[k]: mics in instantaneous mode
     ("chosen", np.int64),                                       # int64[k, k]: pairs that are held, see `choice`

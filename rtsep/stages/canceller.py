@@ -316,7 +316,6 @@ class Canceller(Stage):
             "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
             "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
             "taken": np.zeros((k, k), np.int64), "pairs": np.zeros(k, np.int64),
-            "advantage": aligned(k, np.float64),
             **{name: aligned((k, r.ROW)) for name in ("chunk_re", "chunk_im")}, "parts": aligned((k, r.CHUNK)),
             **{name: aligned((k + 2, r.FRAME_ROW)) for name in ("frame_re", "frame_im")},
             "normal": aligned((r.WATCHED, k, r.BANDS, k, k + 1), np.float64),
