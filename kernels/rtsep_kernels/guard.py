@@ -133,21 +133,23 @@ def _decide_shares(g, m, linear, moving, doubted):
 
 
 @kernel
+def _spectra(g, i, j):
+    """Return the cross-spectrum of mics i < j, real and imaginary, and the power of each while both sound."""
+    shape = (g.channels, g.channels, LINES)
+    auto = carray(samples(g.auto), shape)
+    return carray(samples(g.cross_re), shape)[i, j], carray(samples(g.cross_im), shape)[i, j], auto[i, j], auto[j, i]
+
+
+@kernel
 def _clear_pair(g, i, j):
     """Bar a pair until it is seen incoherent again."""
     k = g.channels
-    shape = (k, k, LINES)
     carray(pointer(g.seen), (k, k), np.int64)[i, j] = 0
     carray(pointer(g.balance), (k, k), np.float64)[i, j] = 0.0
     carray(pointer(g.freed), (k, k), np.int64)[i, j] = 0
-    re = carray(samples(g.cross_re), shape)[i, j]
-    im = carray(samples(g.cross_im), shape)[i, j]
-    auto = carray(samples(g.auto), shape)
-    for n in range(LINES):
-        re[n] = np.float32(0)
-        im[n] = np.float32(0)
-        auto[i, j, n] = np.float32(0)
-        auto[j, i, n] = np.float32(0)
+    for values in _spectra(g, i, j):
+        for n in range(LINES):
+            values[n] = np.float32(0)
 
 
 @kernel
@@ -174,11 +176,8 @@ def _sound(g, x_re, x_im):
 def _correlate(g, x_re, x_im, i, j):
     """Take a block into the pair's spectra; the loudest count most, as a source may play seldom."""
     k = g.channels
-    shape = (k, k, LINES)
     line = carray(pointer(g.line), (LINES,), np.int64)
-    re = carray(samples(g.cross_re), shape)[i, j]
-    im = carray(samples(g.cross_im), shape)[i, j]
-    auto = carray(samples(g.auto), shape)
+    re, im, auto_i, auto_j = _spectra(g, i, j)
     loud = carray(pointer(g.loud), (k,), np.float64)
     kept = np.float32(g.coherence_kept)
     of_i = np.float32(1.0 / loud[i])
@@ -188,18 +187,14 @@ def _correlate(g, x_re, x_im, i, j):
         b = line[n]
         re[n] = kept * re[n] + both * (x_re[i, b] * x_re[j, b] + x_im[i, b] * x_im[j, b])
         im[n] = kept * im[n] + both * (x_re[i, b] * x_im[j, b] - x_im[i, b] * x_re[j, b])
-        auto[i, j, n] = kept * auto[i, j, n] + of_i * (x_re[i, b] * x_re[i, b] + x_im[i, b] * x_im[i, b])
-        auto[j, i, n] = kept * auto[j, i, n] + of_j * (x_re[j, b] * x_re[j, b] + x_im[j, b] * x_im[j, b])
+        auto_i[n] = kept * auto_i[n] + of_i * (x_re[i, b] * x_re[i, b] + x_im[i, b] * x_im[i, b])
+        auto_j[n] = kept * auto_j[n] + of_j * (x_re[j, b] * x_re[j, b] + x_im[j, b] * x_im[j, b])
 
 
 @kernel
 def coherence(g, i, j):
     """Return the median over bands of the magnitude-squared coherence of mics i < j."""
-    k = g.channels
-    shape = (k, k, LINES)
-    re = carray(samples(g.cross_re), shape)[i, j]
-    im = carray(samples(g.cross_im), shape)[i, j]
-    auto = carray(samples(g.auto), shape)
+    re, im, auto_i, auto_j = _spectra(g, i, j)
     band = carray(pointer(g.band), (LINES,), np.int64)
     # Order statistics of a dozen numbers, without a place to sort them in: the one with half of them below.
     total = 0
@@ -207,12 +202,10 @@ def coherence(g, i, j):
         total = max(total, band[n] + 1)
     best = 0.0
     for one in range(total):
-        value = _band_coherence(g.lines, band, one, re, im, auto[i, j], auto[j, i])
+        value = _band_coherence(g.lines, band, one, re, im, auto_i, auto_j)
         below = 0
         for other in range(total):
-            if other != one and (
-                _band_coherence(g.lines, band, other, re, im, auto[i, j], auto[j, i]) < value
-            ):
+            if other != one and _band_coherence(g.lines, band, other, re, im, auto_i, auto_j) < value:
                 below += 1
         if below == total // 2:
             best = value
@@ -233,18 +226,14 @@ def _band_coherence(lines, band, one, re, im, auto_i, auto_j):
 @kernel
 def closeness(g, i, j):
     """Return the largest correlation of mics i < j at lags at which they would stand at one source; 0 to 1."""
-    k = g.channels
-    shape = (k, k, LINES)
-    re = carray(samples(g.cross_re), shape)[i, j]
-    im = carray(samples(g.cross_im), shape)[i, j]
-    auto = carray(samples(g.auto), shape)
+    re, im, auto_i, auto_j = _spectra(g, i, j)
     lag_re = carray(samples(g.lag_re), (LAGS, LINES))
     lag_im = carray(samples(g.lag_im), (LAGS, LINES))
     weighted = carray(samples(g.weighted), (2, LINES))
     both = _TINY
     for n in range(g.lines):
         # Between all lines alike and each as its power: a bass is no less together with itself than a cymbal.
-        root = math.sqrt(math.sqrt(auto[i, j, n] * auto[j, i, n]))
+        root = math.sqrt(math.sqrt(auto_i[n] * auto_j[n]))
         both += root
         weighted[0, n] = re[n] / (root + _TINY)
         weighted[1, n] = im[n] / (root + _TINY)
