@@ -55,8 +55,7 @@ def test_the_lesser_regression_decides_what_a_mic_is_given(alike: float, innovat
     stage._regressed["own"][:] = 1e6
     stage._regressed["agree"][:] = 1e6 * np.array([[alike], [innovations]])
     stage._guarded["level"][:] = 1e-3
-    none = np.zeros(2, np.int64)
-    guard._decide_shares(stage._guard[0], 0, none, none, none)
+    guard._decide_shares(stage._guard[0], stage._instant[0], 0)
     np.testing.assert_allclose(stage._keep["shares"][0], share, atol=1e-6)
 
 

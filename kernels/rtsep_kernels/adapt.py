@@ -595,9 +595,7 @@ def _adapt(s, c, m):
         guard.hold(g, m)
     else:
         instant.learn(t, c, m, s.time, s.spectrum)
-        guard.observe(g, c, m, carray(samples(t.x_re), (k, ROW)), carray(samples(t.x_im), (k, ROW)),
-                      carray(pointer(t.linear), (k,), np.int64), carray(pointer(t.moving), (k,), np.int64),
-                      carray(pointer(t.doubted), (k,), np.int64))
+        guard.observe(g, c, t, m)
         _learn_all(s, c, t, m, y_power)
         if s.choice:
             _choose(s, c, t, m, y_power[m % HISTORY])

@@ -20,9 +20,8 @@ import math
 import numpy as np
 from numba import carray, from_dtype
 
-from . import evidence
-from .canceller import BLOCK, HISTORY
-from .instant import MOVE_BLOCKS
+from . import evidence, instant
+from .canceller import BLOCK, HISTORY, ROW
 from .jit import kernel
 from .memory import pointer, record_at, samples
 
@@ -108,12 +107,13 @@ def _measure(g, c, m):
 
 
 @kernel
-def _decide_shares(g, m, linear, moving, doubted):
+def _decide_shares(g, t, m):
     """Write the share of the canceller that each mic is given; a mode that is not in doubt has its own proof."""
     k = g.channels
     e = carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0]
     level = carray(pointer(g.level), (k,), np.float64)
     silent = carray(pointer(g.silent), (k,), np.int64)
+    linear = carray(pointer(t.linear), (k,), np.int64)
     before = carray(pointer(g.linear), (k,), np.int64)
     anchored = carray(pointer(g.anchored), (k,), np.int64)
     share = carray(samples(g.share), (HISTORY, k))[m % HISTORY]
@@ -127,8 +127,8 @@ def _decide_shares(g, m, linear, moving, doubted):
         given = min(max(given, 0.0), 1.0)
         if anchored[i]:
             given = 1.0     # a soundcheck says so, and nothing has moved: players in unison do not change that
-        elif linear[i] and doubted[i] == 0:
-            given = max(given, 1.0 - moving[i] / MOVE_BLOCKS)
+        else:
+            given = max(given, instant.proven(t, i))
         share[i] = np.float32(0) if silent[i] else np.float32(given)
 
 
@@ -277,25 +277,24 @@ def _judge_pair(g, i, j):
 
 
 @kernel
-def observe(g, c, m, x_re, x_im, linear, moving, doubted):
+def observe(g, c, t, m):
     """Take block `m` in: decide shares, and which pairs may learn.
 
     Parameters
     ----------
     g : GUARD
     c : CANCELLER
+    t : INSTANT
+        Which has learnt from the block, and so holds the spectra of the mics.
     m : int64
-    x_re, x_im : float32[k, ROW]
-        Spectra of the last two blocks of the mics, windowed.
-    linear, moving, doubted : int64[k]
-        Of `instant`: 1: the mic is in instantaneous mode; blocks until it is wholly there, and for which that has
-        looked wrong.
     """
     k = g.channels
+    x_re = carray(samples(t.x_re), (k, ROW))
+    x_im = carray(samples(t.x_im), (k, ROW))
     g.blocks += 1
     _measure(g, c, m)
     evidence.gather(carray(record_at(g.evidence, evidence.EVIDENCE_TYPE), (1,))[0], c, m)
-    _decide_shares(g, m, linear, moving, doubted)
+    _decide_shares(g, t, m)
     _sound(g, x_re, x_im)
     power = carray(pointer(g.power), (k,), np.float64)
     loud = carray(pointer(g.loud), (k,), np.float64)

@@ -575,6 +575,16 @@ def learn(t, c, m, time, spectrum):
 
 
 @kernel
+def proven(t, i):
+    """Return the share of its paths that mic i deserves for the mode alone: none while that is in doubt."""
+    if carray(pointer(t.linear), (t.channels,), np.int64)[i] == 0:
+        return 0.0
+    if carray(pointer(t.doubted), (t.channels,), np.int64)[i] > 0:
+        return 0.0
+    return 1.0 - carray(pointer(t.moving), (t.channels,), np.int64)[i] / MOVE_BLOCKS
+
+
+@kernel
 def target(t, i, j):
     """Return the path from source j to mic i, one number."""
     k = t.channels
