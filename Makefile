@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow bench clean
+.PHONY: demo test slow bench frozen clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rtsep demo --seconds 20 --out demo-out
@@ -14,6 +14,10 @@ test: $(VENV)/test.stamp
 # Proofs that take minutes: soak, long renders.
 slow: $(VENV)/slow.stamp
 	$(BIN)/python -m pytest -m slow
+
+# Hashes of what every chain makes of fixed material, on this machine; `python tests/frozen.py check` compares.
+frozen: $(VENV)/test.stamp
+	$(BIN)/python tests/frozen.py write
 
 # The figures of the README; see bench/ for each one's own command.
 bench: $(VENV)/test.stamp
