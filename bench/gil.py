@@ -74,7 +74,7 @@ def worker(seconds: float, rounds: int) -> list[dict[str, Any]]:
     from rtsep.engine import Engine
     from rtsep.stage import Chain, Format, Runner
     from rtsep.stages.mix import Input
-    from rtsep_kernels import grid
+    from rtsep_kernels.plane import grid
 
     engine = Engine(presets.loads(PRESET, "gil"))
     engine.prepare(Format(RATE, CHANNELS))

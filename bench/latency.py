@@ -25,8 +25,8 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
 
 from rtsep import metrics, presets
+from rtsep.demo import delay
 from rtsep.engine import process
-from rtsep.hosts.demo import delay
 from rtsep.hosts.file import make_engine
 from rtsep.stage import Block
 

@@ -201,7 +201,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from rtsep.hosts.demo import DemoOptions, demo
+    from rtsep.demo import DemoOptions, demo
 
     options = DemoOptions(args.seconds, args.out, args.preset, args.mics, args.kind, args.seed)
     report = demo(options, (lambda _line: None) if args.json else print)
@@ -271,9 +271,9 @@ def _render(args: argparse.Namespace) -> int:
 
 def _learn(args: argparse.Namespace) -> int:
     from rtsep import calibration
-    from rtsep.estimators import soundcheck
-    from rtsep.hosts.audiofile import open_input
+    from rtsep.audiofile import open_input
     from rtsep.hosts.file import progress
+    from rtsep.systems import soundcheck
 
     with open_input(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names
@@ -311,7 +311,7 @@ def _separate(args: argparse.Namespace) -> int:
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
     from rtsep.hosts.file import progress
-    from rtsep.hosts.separate import SeparateOptions, separate
+    from rtsep.separate import SeparateOptions, separate
 
     with progress(1.0, "separating") as advance:
         report = separate(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)
@@ -323,7 +323,7 @@ def _separate(args: argparse.Namespace) -> int:
 
 
 def _list_systems(args: argparse.Namespace) -> int:
-    from rtsep.estimators.catalogue import SYSTEMS, latency_ms
+    from rtsep.systems.catalogue import SYSTEMS, latency_ms
 
     if args.method and args.method not in SYSTEMS:
         raise InputError("--method", f"there is no {args.method}", "known: " + ", ".join(SYSTEMS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 
-from rtsep_kernels.grid import now
+from rtsep_kernels.plane.grid import now
 
 
 @functools.cache

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rtsep import audiofile
 from rtsep.errors import InputError
-from rtsep.hosts import audiofile
 from rtsep.metrics import LIMIT_DB
 from rtsep.scenes import Audio, Scene, Signal
 

@@ -17,10 +17,10 @@ from rtsep.presets import Preset, StageConfig, diff, layout, make_board
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
-from rtsep_kernels import engine as kernels
-from rtsep_kernels import ramp
-from rtsep_kernels.grid import store
-from rtsep_kernels.memory import aligned
+from rtsep_kernels.plane import engine as kernels
+from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane.grid import store
+from rtsep_kernels.plane.memory import aligned
 
 if TYPE_CHECKING:
     from rtsep.calibration import Calibration

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from rtsep import metrics
+from rtsep import audiofile, metrics
 from rtsep.engine import Engine
 from rtsep.errors import InputError
-from rtsep.hosts import audiofile
 from rtsep.scenes import Scene
 from rtsep.stage import Block
 

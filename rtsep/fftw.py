@@ -15,7 +15,7 @@ import pathlib
 import numpy as np
 
 from rtsep.errors import RtsepError
-from rtsep_kernels.memory import aligned
+from rtsep_kernels.plane.memory import aligned
 
 _ESTIMATE = 1 << 6
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rtsep.clock import ticks_per_second
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
-from rtsep_kernels import chain as chain_kernel
-from rtsep_kernels import grid
-from rtsep_kernels.memory import aligned
+from rtsep_kernels.plane import chain as chain_kernel
+from rtsep_kernels.plane import grid
+from rtsep_kernels.plane.memory import aligned
 
 Block = NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtsep.estimators.separator import Separator
 from rtsep.stage import Stage
+from rtsep.systems.separator import Separator
 
 
 @dataclass(frozen=True)

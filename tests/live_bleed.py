@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.estimators.fastmira import FastMira, FastMiraLive
-from rtsep.estimators.kamir import Kamir, KamirLive
-from rtsep.estimators.mira import Mira, MiraLive
-from rtsep.estimators.postfilter import PostFilter, PostFilterLive
+from rtsep.systems.fastmira import FastMira, FastMiraLive
+from rtsep.systems.kamir import Kamir, KamirLive
+from rtsep.systems.mira import Mira, MiraLive
+from rtsep.systems.postfilter import PostFilter, PostFilterLive
 
 LIVE: dict[str, Live] = {
     "mira": Live(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from live import Live
 
-from rtsep.estimators.dictionary import Dictionary, scaled
-from rtsep.estimators.nmf import Nmf, NmfLive
+from rtsep.systems.dictionary import Dictionary, scaled
+from rtsep.systems.nmf import Nmf, NmfLive
 
 _FILES: list[tempfile.TemporaryDirectory[str]] = []   # removed when the process ends
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.estimators.hpss import Hpss, HpssLive
-from rtsep.estimators.kam import Kam, KamLive
-from rtsep.estimators.masks import Masks, MasksLive
-from rtsep.estimators.repet_sim import RepetSim, RepetSimLive
-from rtsep.estimators.yin import Yin, YinLive
+from rtsep.systems.hpss import Hpss, HpssLive
+from rtsep.systems.kam import Kam, KamLive
+from rtsep.systems.masks import Masks, MasksLive
+from rtsep.systems.repet_sim import RepetSim, RepetSimLive
+from rtsep.systems.yin import Yin, YinLive
 
 _SIMILAR = {"similar": 3, "apart_s": 0.1, "threshold": 0.2, "buffer_s": 1.0, "background_hz": 120.0}
 _PITCH = {"fmin": 200.0, "fmax": 900.0, "threshold": 0.2, "voiced": 1.5, "width_hz": 40.0}

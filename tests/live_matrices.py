@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.estimators.altmin import Altmin, AltminLive
-from rtsep.estimators.auxiva import Auxiva, AuxivaLive
-from rtsep.estimators.demix import Demix
-from rtsep.estimators.fastica import Fastica, FasticaLive
 from rtsep.stages.mix import Matrix
+from rtsep.systems.altmin import Altmin, AltminLive
+from rtsep.systems.auxiva import Auxiva, AuxivaLive
+from rtsep.systems.demix import Demix
+from rtsep.systems.fastica import Fastica, FasticaLive
 
 MIXING = [[1.0, 0.2, 0.1], [0.3, 1.0, 0.2], [0.1, 0.1, 1.0]]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.estimators.adress import Adress, AdressLive
-from rtsep.estimators.duet import Duet, DuetLive
-from rtsep.estimators.projet import Projet, ProjetLive
+from rtsep.systems.adress import Adress, AdressLive
+from rtsep.systems.duet import Duet, DuetLive
+from rtsep.systems.projet import Projet, ProjetLive
 
 _LEFT_TO_RIGHT = ("source1", "source2", "source3")
 

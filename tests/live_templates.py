@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.estimators import drums
-from rtsep.estimators.drums import Drums, DrumsLive
-from rtsep.estimators.nae import Nae, NaeLive
+from rtsep.systems import drums
+from rtsep.systems.drums import Drums, DrumsLive
+from rtsep.systems.nae import Nae, NaeLive
 
 LIVE: dict[str, Live] = {
     "drums": Live(

@@ -8,7 +8,7 @@ import numpy as np
 
 from rtsep.stage import Block
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels import canceller as canceller_kernels
+from rtsep_kernels.canceller import apply as canceller_kernels
 
 _TRIES = 5
 _WAITS = 20000   # of half a millisecond, at most, for one job

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.audiofile import open_input, open_output, refuse_same
 from rtsep.errors import InputError
-from rtsep.hosts.audiofile import open_input, open_output, refuse_same
 
 RATE = 48000
 
@@ -159,7 +159,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: pathlib.Path) -> None
     with open(path, "rb+") as raw:
         raw.write(data)
     code = (
-        "import resource, sys; from rtsep.hosts.audiofile import open_input\n"
+        "import resource, sys; from rtsep.audiofile import open_input\n"
         "with open_input(sys.argv[1]) as source:\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "    assert (source.channels, source.frames) == (32, 345600000), source.frames\n"
@@ -228,7 +228,7 @@ def test_what_may_not_be_read_is_refused(nobody: pathlib.Path) -> None:
 
 def test_a_pipe_is_refused_at_once(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
-    code = "import sys; from rtsep.hosts.audiofile import open_input; open_input(sys.argv[1])"
+    code = "import sys; from rtsep.audiofile import open_input; open_input(sys.argv[1])"
     command = [sys.executable, "-c", code, str(tmp_path / "pipe.wav")]
     done = subprocess.run(command, capture_output=True, timeout=10, check=False)
     assert b"InputError" in done.stderr
@@ -431,7 +431,7 @@ def test_a_disk_too_small_is_refused_at_once(tmp_path: pathlib.Path, monkeypatch
 def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path: pathlib.Path, name: str) -> None:
     """A limit on the size of files fails as a full disk does, in the middle of a write."""
     code = (
-        "import resource, sys; import numpy as np; from rtsep.hosts.audiofile import open_output\n"
+        "import resource, sys; import numpy as np; from rtsep.audiofile import open_output\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "x = np.random.default_rng(0).uniform(-1, 1, (2, 4096)).astype('f4')\n"
         "subtype = 'PCM_24' if sys.argv[1].endswith('flac') else 'FLOAT'\n"
@@ -558,5 +558,5 @@ def test_the_output_may_not_hold_the_input(tmp_path: pathlib.Path) -> None:
 
 
 def test_audio_files_are_light_to_import() -> None:
-    code = "import sys, rtsep.hosts.audiofile; sys.exit(bool({'numba', 'soundfile'} & set(sys.modules)))"
+    code = "import sys, rtsep.audiofile; sys.exit(bool({'numba', 'soundfile'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

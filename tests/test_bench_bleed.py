@@ -16,10 +16,10 @@ from rtsep import cli, metrics, synth
 from rtsep.bench import bleed, cases, oracles, robust
 from rtsep.bench.cases import Case
 from rtsep.bench.stages import SILENT, Stage, make_stage
-from rtsep.estimators import gate, ica, nlms, powermodel
-from rtsep.estimators.auxiva import Auxiva
-from rtsep.estimators.separator import Passage
 from rtsep.stage import Block
+from rtsep.systems import gate, ica, nlms, powermodel
+from rtsep.systems.auxiva import Auxiva
+from rtsep.systems.separator import Passage
 
 RATE = 48000
 

@@ -14,15 +14,15 @@ from scipy.stats import gmean
 from rtsep.bench import sts
 from rtsep.bench.checks import bleed
 from rtsep.errors import InputError
-from rtsep.estimators import powermodel
-from rtsep.estimators.fastmira import FastMira
-from rtsep.estimators.kamir import Kamir, close_mics
-from rtsep.estimators.mira import Mira
-from rtsep.estimators.postfilter import PostFilter
-from rtsep.estimators.powermodel import Causal, Fit, Follower, Tracking, own_mics
-from rtsep.estimators.separator import Audio, Passage, Separator
-from rtsep.estimators.spectrum import Spectrum
 from rtsep.stages.spectral import windows
+from rtsep.systems import powermodel
+from rtsep.systems.fastmira import FastMira
+from rtsep.systems.kamir import Kamir, close_mics
+from rtsep.systems.mira import Mira
+from rtsep.systems.postfilter import PostFilter
+from rtsep.systems.powermodel import Causal, Fit, Follower, Tracking, own_mics
+from rtsep.systems.separator import Audio, Passage, Separator
+from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import powerlive, powers
 
 Float = NDArray[np.float64]

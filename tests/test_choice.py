@@ -12,8 +12,8 @@ from rtsep.bench.clicks import loudest
 from rtsep.engine import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels import choice
-from rtsep_kernels.canceller import BLOCK
+from rtsep_kernels.canceller import choice
+from rtsep_kernels.canceller.apply import BLOCK
 
 RATE = 48000
 STRONG = [(0, 1), (1, 3), (3, 2), (4, 0), (5, 4)]   # mic that bleed comes into, and where from

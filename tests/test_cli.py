@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from rtsep import presets
+from rtsep.audiofile import open_input
 from rtsep.engine import process
-from rtsep.hosts.audiofile import open_input
 from rtsep.hosts.file import make_engine
 from rtsep.stage import Block
 

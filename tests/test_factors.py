@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.errors import InputError
-from rtsep.estimators import dictionary, nmf
-from rtsep.estimators.dictionary import DIVERGENCES, Dictionary, scaled
-from rtsep.estimators.nmf import Nmf, NmfLive, factorise
-from rtsep.estimators.separator import Audio, Passage
 from rtsep.stage import Format
+from rtsep.systems import dictionary, nmf
+from rtsep.systems.dictionary import DIVERGENCES, Dictionary, scaled
+from rtsep.systems.nmf import Nmf, NmfLive, factorise
+from rtsep.systems.separator import Audio, Passage
 from rtsep_kernels import nmf as kernels
 
 Matrix = NDArray[np.floating[Any]]

@@ -13,15 +13,15 @@ import pytest
 from rtsep.bench import sts
 from rtsep.bench.checks import factors
 from rtsep.errors import InputError
-from rtsep.estimators import dictionary
-from rtsep.estimators import score as scores
-from rtsep.estimators.hands import Hands
-from rtsep.estimators.midi import Note
-from rtsep.estimators.nmf import Nmf, factorise
-from rtsep.estimators.nmf_score import Informed, NmfScore
-from rtsep.estimators.separator import Audio, Passage
-from rtsep.estimators.spectrum import Spectrum
-from rtsep.hosts.separate import make
+from rtsep.separate import make
+from rtsep.systems import dictionary
+from rtsep.systems import score as scores
+from rtsep.systems.hands import Hands
+from rtsep.systems.midi import Note
+from rtsep.systems.nmf import Nmf, factorise
+from rtsep.systems.nmf_score import Informed, NmfScore
+from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.spectrum import Spectrum
 
 SECONDS = 8.0
 PIECE = factors.two_hands(SECONDS)
@@ -177,7 +177,7 @@ def test_zeros_are_where_the_score_puts_them_and_stay(constrain: str, onsets: bo
 
 def test_the_factorisation_is_libfmps(monkeypatch: pytest.MonkeyPatch) -> None:
     c8 = pytest.importorskip("libfmp.c8")
-    monkeypatch.setattr("rtsep.estimators.nmf._REPEATS", 1)
+    monkeypatch.setattr("rtsep.systems.nmf._REPEATS", 1)
     v, w, h = (m.astype(np.float64) for m in factors.constrained(PIECE))
     v, w = v[:200], w[:200]
     ours = factorise(v, w, h, "euclidean", 5)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels import guard
+from rtsep_kernels.canceller import guard
 
 RATE = 48000
 Float = NDArray[np.float64]

@@ -11,8 +11,8 @@ from rtsep.engine import process
 from rtsep.metrics import improvement
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import _INSTANT_MEMORY, Canceller
-from rtsep_kernels import canceller as canceller_kernels
-from rtsep_kernels import instant
+from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep_kernels.canceller import instant
 
 RATE = 48000
 Float = NDArray[np.float64]

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from rtsep.bench import sts
 from rtsep.bench.checks import kernels as checks
 from rtsep.errors import InputError
-from rtsep.estimators import kam, masks, repet, repet_sim, yin
-from rtsep.estimators.cascade import Cascade
-from rtsep.estimators.cascade import factorise as nmf
-from rtsep.estimators.separator import Audio, Passage
-from rtsep.estimators.spectrum import Spectrum
-from rtsep.hosts.separate import make
+from rtsep.separate import make
 from rtsep.stage import Format
+from rtsep.systems import kam, masks, repet, repet_sim, yin
+from rtsep.systems.cascade import Cascade
+from rtsep.systems.cascade import factorise as nmf
+from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import masks as mask_kernels
-from rtsep_kernels import median
 from rtsep_kernels import repet as repet_kernels
 from rtsep_kernels import yin as yin_kernels
+from rtsep_kernels.maths import median
 
 RATE = sts.RATE
 NAMES = ("masks", "repet", "repet-adaptive", "repet-sim", "kam", "yin", "cascade")

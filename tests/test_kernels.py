@@ -19,8 +19,9 @@ from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import _BLIND, _PRIOR, Canceller
 from rtsep.stages.mix import Input, Matrix
 from rtsep.stages.spectral import Spectral, windows
-from rtsep_kernels import adapt, ramp, ring
-from rtsep_kernels import canceller as canceller_kernels
+from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep_kernels.canceller import job as adapt
+from rtsep_kernels.plane import ramp, ring
 
 RATE = 48000
 EMPTY = 'schema = 1\nname = "empty"\nlatency_class = "live"\n[[chain]]\nstage = "input"\n'

@@ -14,18 +14,18 @@ from scipy.optimize import linear_sum_assignment
 from rtsep.bench import sts
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.estimators import altmin, auxiva, demix, ica, ratio
-from rtsep.estimators.altmin import Altmin, AltminLive
-from rtsep.estimators.auxiva import Auxiva, AuxivaLive
-from rtsep.estimators.demix import Demix
-from rtsep.estimators.fastica import Fastica, FasticaLive
-from rtsep.estimators.ratio import Ratio
-from rtsep.estimators.separator import Audio, Passage, Separator
 from rtsep.stage import Format
 from rtsep.stages.mix import Unmixing
+from rtsep.systems import altmin, auxiva, demix, ica, ratio
+from rtsep.systems.altmin import Altmin, AltminLive
+from rtsep.systems.auxiva import Auxiva, AuxivaLive
+from rtsep.systems.demix import Demix
+from rtsep.systems.fastica import Fastica, FasticaLive
+from rtsep.systems.ratio import Ratio
+from rtsep.systems.separator import Audio, Passage, Separator
 from rtsep_kernels import altmin as altmin_kernels
 from rtsep_kernels import auxiva as auxiva_kernels
-from rtsep_kernels import linear
+from rtsep_kernels.maths import linear
 
 RATE = 16000
 NAMES = ("a", "b", "c", "d", "e")

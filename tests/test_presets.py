@@ -12,9 +12,9 @@ import pytest
 
 from rtsep import presets
 from rtsep.errors import InputError
-from rtsep.estimators.catalogue import SYSTEMS
 from rtsep.params import Board
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
+from rtsep.systems.catalogue import SYSTEMS
 
 GOOD = """\
 schema = 1

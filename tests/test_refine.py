@@ -14,9 +14,12 @@ from rtsep.engine import process
 from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels import canceller as canceller_kernels
-from rtsep_kernels import refine, refine_adopt, refine_solve, refine_watch
-from rtsep_kernels import refine_state as r
+from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep_kernels.canceller.refine import adopt as refine_adopt
+from rtsep_kernels.canceller.refine import record as r
+from rtsep_kernels.canceller.refine import round as refine
+from rtsep_kernels.canceller.refine import solve as refine_solve
+from rtsep_kernels.canceller.refine import watch as refine_watch
 
 RATE = 48000
 Float = NDArray[np.float64]

@@ -87,7 +87,7 @@ def test_no_paths_of_a_machine() -> None:
 
 
 def test_fastmath_is_what_the_grid_allows() -> None:
-    from rtsep_kernels.jit import OPTIONS
+    from rtsep_kernels.plane.jit import OPTIONS
 
     assert OPTIONS["fastmath"] == {"nsz"}
     assert OPTIONS["error_model"] == "numpy"

@@ -10,14 +10,14 @@ import pytest
 import soundfile
 from live_systems import LIVE
 
+from rtsep import separate
 from rtsep.cli import main
 from rtsep.engine import process
-from rtsep.estimators.catalogue import SYSTEMS
-from rtsep.estimators.hpss import Hpss
-from rtsep.estimators.separator import Audio, Passage
-from rtsep.estimators.spectrum import Spectrum
-from rtsep.hosts import separate
 from rtsep.stage import Format, Stage
+from rtsep.systems.catalogue import SYSTEMS
+from rtsep.systems.hpss import Hpss
+from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.spectrum import Spectrum
 
 RATE = 16000
 

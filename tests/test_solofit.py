@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import toeplitz
 
-from rtsep.estimators.solofit import SoloFit, _solve
+from rtsep.systems.solofit import SoloFit, _solve
 
 RATE = 16000
 

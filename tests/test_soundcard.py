@@ -31,7 +31,7 @@ from rtsep.meters import Meters
 from rtsep.presets import make_board
 from rtsep.stage import Format, Runner
 from rtsep.stages.mix import Input
-from rtsep_kernels import grid
+from rtsep_kernels.plane import grid
 
 MICS = 3
 PRESET = """

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rtsep.engine import process
-from rtsep.estimators.stability import LARGEST, _minimum_phase, radius, stable
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
+from rtsep.systems.stability import LARGEST, _minimum_phase, radius, stable
 
 RATE = 48000
 

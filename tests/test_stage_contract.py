@@ -230,7 +230,7 @@ _ALLOCATIONS = """
     sys.path.insert(0, {tests!r})
     import test_stage_contract as contract
     from rtsep.stage import _PLANAR
-    from rtsep_kernels import grid
+    from rtsep_kernels.plane import grid
     count = ctypes.CDLL(None).malloc_count
     count.restype = ctypes.c_long
     call = _PLANAR(grid.run_planar.address)

@@ -11,8 +11,8 @@ import pytest
 from rtsep.bench import systems
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.errors import InputError
-from rtsep.estimators.catalogue import SYSTEMS
-from rtsep.hosts.separate import make
+from rtsep.separate import make
+from rtsep.systems.catalogue import SYSTEMS
 
 
 @pytest.mark.parametrize(

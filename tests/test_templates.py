@@ -17,15 +17,15 @@ from rtsep import metrics
 from rtsep.bench.checks.templates import drum_scene
 from rtsep.cli import main
 from rtsep.errors import InputError
-from rtsep.estimators import drums, mosaic, nae, onsets, templatefile
-from rtsep.estimators.drums import Drums, DrumsLive
-from rtsep.estimators.mosaic import Mosaic
-from rtsep.estimators.nae import Nae, NaeLive
-from rtsep.estimators.separator import Audio, Passage, Separator
-from rtsep.estimators.spectrum import Spectrum
-from rtsep.estimators.templatefile import Frames
 from rtsep.hosts import separate as host
 from rtsep.stage import Format
+from rtsep.systems import drums, mosaic, nae, onsets, templatefile
+from rtsep.systems.drums import Drums, DrumsLive
+from rtsep.systems.mosaic import Mosaic
+from rtsep.systems.nae import Nae, NaeLive
+from rtsep.systems.separator import Audio, Passage, Separator
+from rtsep.systems.spectrum import Spectrum
+from rtsep.systems.templatefile import Frames
 from rtsep_kernels import drums as drum_kernels
 from rtsep_kernels import nae as nae_kernels
 

@@ -1,26 +1,18 @@
-"""Numba kernels of rtsep: the data plane. Nothing here imports anything but numpy, math and numba.
+"""Numba kernels of rtsep: the data plane. Nothing here imports anything but numpy, math, numba and llvmlite.
 
-numba's disk cache does not notice an option that was changed in another file, so the cache lives in a folder
-named by a hash of all kernels, unless the user has chosen one with NUMBA_CACHE_DIR.
+What a kernel is compiled to is kept on disk, see `rtsep_kernels.cache`.
 """
 
-import hashlib
 import os
-import pathlib
 import sys
 
 
 def _choose_cache() -> None:
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
-    digest = hashlib.sha256()
-    for source in sorted(pathlib.Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.path.join(base, "rtsep", "numba-" + digest.hexdigest()[:16])
-    os.environ["NUMBA_CACHE_DIR"] = folder
-    if "numba" in sys.modules:  # numba reads the environment once, when it is imported
-        sys.modules["numba"].config.CACHE_DIR = folder
+    """Let numba ask `cache.Locator` first: by itself it would not notice a change in another file."""
+    classes = "rtsep_kernels.cache.Locator,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", classes)
+    if "numba" in sys.modules:  # it has read the environment already
+        sys.modules["numba"].config.reload_config()
 
 
 _choose_cache()

@@ -8,10 +8,10 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .memory import samples
-from .pairs import pass_on
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.pairs import pass_on
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import samples
 
 ADRESS = np.dtype([
     *HEAD,

@@ -9,10 +9,10 @@ import math
 import numpy as np
 from numba import carray, types
 
-from .jit import kernel, signed, stage_entry
-from .linear import pseudo_inverse, solve, times
-from .memory import pointer, samples
-from .mix import UNMIX, advance, head_for, multiply
+from rtsep_kernels.maths.linear import pseudo_inverse, solve, times
+from rtsep_kernels.mix import UNMIX, advance, head_for, multiply
+from rtsep_kernels.plane.jit import kernel, signed, stage_entry
+from rtsep_kernels.plane.memory import pointer, samples
 
 ALTMIN = np.dtype([
     *UNMIX,

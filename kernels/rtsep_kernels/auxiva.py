@@ -9,9 +9,9 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows
-from .memory import pointer, samples
+from rtsep_kernels.masking import HEAD, rows
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import pointer, samples
 
 AUXIVA = np.dtype([
     *HEAD,

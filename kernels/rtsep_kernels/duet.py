@@ -9,10 +9,10 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .memory import pointer, samples
-from .pairs import pass_on, teaches
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.pairs import pass_on, teaches
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import pointer, samples
 
 ANGLES = 90                # bins of a degree
 DELAYS = 51                # odd: no delay is the middle of a bin, not the border of two

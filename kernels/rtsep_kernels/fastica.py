@@ -10,10 +10,10 @@ import math
 import numpy as np
 from numba import carray
 
-from .jit import kernel, stage_entry
-from .linear import assign, decorrelate, eigen, pseudo_inverse, times
-from .memory import pointer, samples
-from .mix import UNMIX, advance, head_for, multiply
+from rtsep_kernels.maths.linear import assign, decorrelate, eigen, pseudo_inverse, times
+from rtsep_kernels.mix import UNMIX, advance, head_for, multiply
+from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import pointer, samples
 
 FASTICA = np.dtype([
     *UNMIX,

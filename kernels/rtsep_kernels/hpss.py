@@ -3,10 +3,10 @@
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, TINY, rows, settle
-from .median import across, replace
-from .memory import samples
+from rtsep_kernels.masking import HEAD, TINY, rows, settle
+from rtsep_kernels.maths.median import across, replace
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import samples
 
 HPSS = np.dtype([
     *HEAD,

@@ -3,11 +3,11 @@
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .hpss import part
-from .jit import entry
-from .masking import HEAD, rows, settle
-from .median import across, replace
-from .memory import samples
+from rtsep_kernels.hpss import part
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.maths.median import across, replace
+from rtsep_kernels.plane.jit import entry
+from rtsep_kernels.plane.memory import samples
 
 KAM = np.dtype([
     *HEAD,

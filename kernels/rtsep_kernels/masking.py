@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import carray
 
-from .jit import kernel
-from .memory import samples
+from rtsep_kernels.plane.jit import kernel
+from rtsep_kernels.plane.memory import samples
 
 HEAD = [
     ("channels", np.int64), ("bins", np.int64), ("row", np.int64),

@@ -3,10 +3,10 @@
 import numpy as np
 from numba import carray
 
-from . import ramp
-from .jit import kernel, stage_entry
-from .memory import fma, pointer, samples
-from .ring import SLOT_HEADER, slot_take
+from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import fma, pointer, samples
+from rtsep_kernels.plane.ring import SLOT_HEADER, slot_take
 
 INPUT = np.dtype([
     ("channels", np.int64), ("position", np.int64), ("ramp_segments", np.int64),

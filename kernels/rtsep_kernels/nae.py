@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, TINY, UNEXPLAINED, rows, settle
-from .memory import pointer, samples
-from .products import LANES, add_scaled, dot
+from rtsep_kernels.masking import HEAD, TINY, UNEXPLAINED, rows, settle
+from rtsep_kernels.maths.vectors import LANES, add_scaled, dot
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import pointer, samples
 
 NAE = np.dtype([
     *HEAD,

@@ -3,9 +3,9 @@
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .memory import fma, samples
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import fma, samples
 
 EUCLIDEAN, KULLBACK_LEIBLER, ITAKURA_SAITO = 0, 1, 2
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import kernel
+from rtsep_kernels.plane.jit import kernel
 
 QUIET = 1e-8   # mean power of a frame, as a share of full scale, below which nothing is learnt
 BOUND = 1e16   # times as much power is nonsense: nothing is learnt from it either, as it would never be forgotten

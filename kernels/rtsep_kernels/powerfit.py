@@ -3,9 +3,21 @@
 import numpy as np
 from numba import types
 
-from .jit import kernel, signed
-from .median import across
-from .powers import LEAST, MIRA, ROWS, WIDTH, first_sources, gather, improve, mix, norm_columns, norm_rows, steep
+from rtsep_kernels.maths.median import across
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.powers import (
+    LEAST,
+    MIRA,
+    ROWS,
+    WIDTH,
+    first_sources,
+    gather,
+    improve,
+    mix,
+    norm_columns,
+    norm_rows,
+    steep,
+)
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _F3, _I2 = types.float32[:, :, ::1], types.int64[:, ::1]

@@ -13,10 +13,10 @@ Microphone i is the close one of source i.
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .memory import samples
-from .powers import MIRA, ROWS, WIDTH, gather, improve, mix, norm_columns, norm_rows, ratios, steep
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.powers import MIRA, ROWS, WIDTH, gather, improve, mix, norm_columns, norm_rows, ratios, steep
 
 POWERS = np.dtype([
     *HEAD,

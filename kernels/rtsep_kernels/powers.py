@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from .jit import kernel
+from rtsep_kernels.plane.jit import kernel
 
 WIDTH = 64
 ROWS = 6

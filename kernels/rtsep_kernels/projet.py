@@ -9,10 +9,10 @@ frames of a bin. α = β = 1: magnitudes, and the divergence of Kullback and Lei
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, share_of
-from .memory import pointer, samples
-from .pairs import pass_on, teaches
+from rtsep_kernels.masking import HEAD, rows, share_of
+from rtsep_kernels.pairs import pass_on, teaches
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import pointer, samples
 
 TINY = np.float32(1e-12)
 HUGE = np.float32(1e15)

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .median import WIDTH, middles
-from .memory import fma, samples
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.maths.median import WIDTH, middles
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import fma, samples
 
 REPET_SIM = np.dtype([
     *HEAD,

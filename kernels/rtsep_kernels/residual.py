@@ -21,9 +21,9 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel
-from .masking import share_of
-from .memory import fma, pointer, samples
+from rtsep_kernels.masking import share_of
+from rtsep_kernels.plane.jit import entry, kernel
+from rtsep_kernels.plane.memory import fma, pointer, samples
 
 LOW_QUANTILE = np.float32(0.1)
 MOST_LEAK = np.float32(0.02)

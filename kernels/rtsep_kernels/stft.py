@@ -11,9 +11,9 @@ Hence the latency: the synthesis window, plus what the spreading takes (hop - 64
 import numpy as np
 from numba import carray
 
-from .canceller import join, split
-from .jit import kernel, stage_entry
-from .memory import call_fft, call_job, fma, samples
+from rtsep_kernels.canceller.apply import join, split
+from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import call_fft, call_job, fma, samples
 
 SPECTRAL = np.dtype([
     ("channels", np.int64), ("position", np.int64),

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from numba import carray, from_dtype, types
 
-from .jit import entry, kernel, signed
-from .masking import HEAD, rows, settle
-from .memory import samples
+from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.plane.memory import samples
 
 YIN = np.dtype([
     *HEAD,

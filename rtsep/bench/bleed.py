@@ -18,19 +18,19 @@ from rtsep.bench.oracles import ORACLES
 from rtsep.calibration import Calibration
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.estimators import soundcheck
-from rtsep.estimators.catalogue import SYSTEMS
-from rtsep.estimators.separator import Passage
 from rtsep.hosts.file import make_engine
-from rtsep.hosts.separate import make
 from rtsep.scenes import Scene
+from rtsep.separate import make
 from rtsep.stage import Block
+from rtsep.systems import soundcheck
+from rtsep.systems.catalogue import SYSTEMS
+from rtsep.systems.separator import Passage
 
 Rival = Callable[[Block, int], Block]
 """float32[mics, frames] and a rate in Hz to float32[mics, frames]."""
 
 RIVALS = ("kamir", "mira", "nlms", "gate", "fastica", "auxiva")
-"""Other methods by name: systems of separation, and functions of `rtsep.estimators`."""
+"""Other methods by name: systems of separation, and functions of `rtsep.systems`."""
 
 LATE_SECONDS = 10.0
 """From here on a blind run counts as settled."""
@@ -150,7 +150,7 @@ def rival(name: str) -> Rival:
 
     if name in SYSTEMS:
         return partial(_separated, name)
-    module = importlib.import_module("rtsep.estimators." + name)
+    module = importlib.import_module("rtsep.systems." + name)
     method: Rival = getattr(module, name)
     return method
 

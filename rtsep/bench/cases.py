@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
-from rtsep.estimators.soundcheck import Solo, read_solos
 from rtsep.scenes import make_scene
 from rtsep.stage import Block
+from rtsep.systems.soundcheck import Solo, read_solos
 
 RATE = 48000
 """Sample rate of the cases in a folder, Hz."""

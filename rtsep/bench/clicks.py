@@ -12,8 +12,8 @@ from scipy import signal
 
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels import refine
-from rtsep_kernels.canceller import BLOCK, GROUPS
+from rtsep_kernels.canceller.apply import BLOCK, GROUPS
+from rtsep_kernels.canceller.refine import round as refine
 
 HIGH_HZ = 8000.0
 AROUND_SECONDS = 0.005

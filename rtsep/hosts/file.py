@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from rtsep import audiofile, presets
 from rtsep import calibration as calibrations
-from rtsep import presets
 from rtsep.engine import Engine
 from rtsep.errors import InputError
-from rtsep.hosts import audiofile
 from rtsep.metrics import percentiles
 from rtsep.stage import Block, Format, Runner
 

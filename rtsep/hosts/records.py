@@ -178,8 +178,8 @@ class Tape:
     def __init__(self, runner: Runner, files: tuple[str, str]) -> None:
         import soundfile
 
-        from rtsep_kernels.grid import GRID
-        from rtsep_kernels.ring import RING_HEADER, ring_read
+        from rtsep_kernels.plane.grid import GRID
+        from rtsep_kernels.plane.ring import RING_HEADER, ring_read
 
         self._read = ring_read
         width = 2 * runner.channels

@@ -225,7 +225,7 @@ class Session:
         record["fade_step"] = 1 / (SOFT_START_SECONDS * self._rate)
 
     def _open(self) -> Any:
-        from rtsep_kernels.grid import run_interleaved
+        from rtsep_kernels.plane.grid import run_interleaved
 
         sd = self._sd
         duplex = self._wide_out > 0

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from rtsep.presets import Preset
-    from rtsep.view import View
+    from rtsep.terminal import View
 
 _TICK = 0.1
 _STATUS_EVERY = 5.0       # seconds between two status lines where there is no terminal
@@ -414,7 +414,7 @@ class Supervisor:
 
     def _prepare_view(self) -> None:
         if self._options.view and sys.stderr.isatty():
-            from rtsep.view import View
+            from rtsep.terminal import View
 
             self._view = View()
 

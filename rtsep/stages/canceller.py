@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
 from rtsep.errors import WorkerError
-from rtsep.estimators.stability import stable
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep_kernels import adapt, choice, evidence, guard, instant, ramp, refine_adopt, refine_state
-from rtsep_kernels import canceller as kernels
-from rtsep_kernels.memory import aligned
+from rtsep.systems.stability import stable
+from rtsep_kernels.canceller import apply as kernels
+from rtsep_kernels.canceller import choice, evidence, guard, instant
+from rtsep_kernels.canceller import job as adapt
+from rtsep_kernels.canceller.refine import adopt as refine_adopt
+from rtsep_kernels.canceller.refine import record as refine_state
+from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane.memory import aligned
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
@@ -62,14 +66,15 @@ class Canceller(Stage):
         Length of each path, samples, a multiple of 512.
     refine : int
         Thousands of operations per 512 samples that go to refining the paths by least squares over the last ten
-        seconds (see `rtsep_kernels.refine`); 0: none.
+        seconds (see `rtsep_kernels.canceller.refine.round`); 0: none.
     pairs : int
         Most pairs of mics whose bleed is subtracted at a time: beyond them the cost of more mics would grow with the
         square of their number. Where there are more, those that take most bleed away are chosen, and chosen anew
-        while it runs (see `rtsep_kernels.choice`). Mics in instantaneous mode are cleaned of all others anyway.
+        while it runs (see `rtsep_kernels.canceller.choice`). Mics in instantaneous mode are cleaned of all others
+        anyway.
     start : float32[k, k, n], optional
         Paths to start from, as `paths` gives them: of a soundcheck, or of a canceller that this one replaces. Where
-        together they would make the loop unstable, they are turned down (see `rtsep.estimators.stability`).
+        together they would make the loop unstable, they are turned down (see `rtsep.systems.stability`).
     confidence : float32[k, k], optional
         1: the path is as good as a soundcheck makes it, and is changed slowly; 0 (the default): it is a guess.
 

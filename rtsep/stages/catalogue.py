@@ -111,7 +111,7 @@ STAGES = {
         ),
         # matrices
         StageSpec(
-            "altmin", "rtsep.estimators.altmin", "AltminLive",
+            "altmin", "rtsep.systems.altmin", "AltminLive",
             (
                 Option("mix", int, 0, "Channel of the clean mix, from 1; 0 is the last.", 0, 64),
                 Option("learn", bool, False, "Learn the gains in the mix too; else all are 1."),
@@ -127,7 +127,7 @@ STAGES = {
             "learns the gains of bleed from a clean mix on one of the channels, and undoes them; no latency",
         ),
         StageSpec(
-            "fastica", "rtsep.estimators.fastica", "FasticaLive",
+            "fastica", "rtsep.systems.fastica", "FasticaLive",
             (
                 Option("window_s", float, 4.0, "Sound that is learnt from at once.", 0.05, 60.0),
                 Option("kept", int, 16384, "Samples of it that are looked at.", 64, 1 << 18),
@@ -138,7 +138,7 @@ STAGES = {
             "learns the gains of bleed from the independence of the sources, and undoes them; no latency",
         ),
         StageSpec(
-            "auxiva", "rtsep.estimators.auxiva", "AuxivaLive",
+            "auxiva", "rtsep.systems.auxiva", "AuxivaLive",
             (*_FRAMES, Option("memory_s", float, 3.0, "Time constant of forgetting.", 0.2, 60.0)),
             (_ADAPT,),
             "unmixes in every bin of a spectrum, for a few mics in a room",
@@ -146,7 +146,7 @@ STAGES = {
 
         # bleed
         StageSpec(
-            "kamir", "rtsep.estimators.kamir", "KamirLive",
+            "kamir", "rtsep.systems.kamir", "KamirLive",
             (
                 *_FRAMES,
                 Option("first_leak", float, 0.8, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
@@ -161,7 +161,7 @@ STAGES = {
             "Wiener gains from leaks learnt as it runs, by what is left of each source in its own mic",
         ),
         StageSpec(
-            "mira", "rtsep.estimators.mira", "MiraLive",
+            "mira", "rtsep.systems.mira", "MiraLive",
             (
                 *_FRAMES,
                 Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
@@ -173,7 +173,7 @@ STAGES = {
             "Wiener gains from one model of the powers in all mics, learnt as it runs",
         ),
         StageSpec(
-            "fastmira", "rtsep.estimators.fastmira", "FastMiraLive",
+            "fastmira", "rtsep.systems.fastmira", "FastMiraLive",
             (
                 *_FRAMES,
                 Option("first_leak", float, 0.5, "Leak between two mics to begin with, a power ratio.", 1e-4, 1.0),
@@ -187,7 +187,7 @@ STAGES = {
             "as mira, with leaks from a sample of past frames, fitted again and again",
         ),
         StageSpec(
-            "postfilter", "rtsep.estimators.postfilter", "PostFilterLive",
+            "postfilter", "rtsep.systems.postfilter", "PostFilterLive",
             (
                 *_FRAMES,
                 Option("strength", float, 0.2, "How much of the neighbours is taken away.", 0.0, 4.0),
@@ -200,7 +200,7 @@ STAGES = {
 
         # spatial
         StageSpec(
-            "duet", "rtsep.estimators.duet", "DuetLive",
+            "duet", "rtsep.systems.duet", "DuetLive",
             (
                 *_LONG_FRAMES, _SOURCES,
                 Option("max_delay", float, 3.0, "Largest delay between two channels, samples; 0: pans only.",
@@ -212,7 +212,7 @@ STAGES = {
             "keeps one source of each pair of channels, by pan and delay",
         ),
         StageSpec(
-            "adress", "rtsep.estimators.adress", "AdressLive",
+            "adress", "rtsep.systems.adress", "AdressLive",
             (*_LONG_FRAMES, Option("steps", int, 100, "Gains that are tried on each side.", 4, 10000)),
             (
                 *_RANGE, _keep("what is there", "the rest"),
@@ -222,7 +222,7 @@ STAGES = {
             "keeps, or takes out, what is at one place between the channels of each pair",
         ),
         StageSpec(
-            "projet", "rtsep.estimators.projet", "ProjetLive",
+            "projet", "rtsep.systems.projet", "ProjetLive",
             (
                 *_LONG_FRAMES, _SOURCES, Option("updates", int, 3, "Updates of the levels in a frame.", 1, 20),
                 Option("memory_s", float, 3.0, "Time after which what was learnt counts 1/e.", 0.1, 1000.0),
@@ -233,7 +233,7 @@ STAGES = {
 
         # kernels
         StageSpec(
-            "hpss", "rtsep.estimators.hpss", "HpssLive",
+            "hpss", "rtsep.systems.hpss", "HpssLive",
             (
                 *_FRAMES,
                 Option("harmonic_ms", float, 200.0, "Length of the median over past frames.", 1.0, 1000.0),
@@ -245,7 +245,7 @@ STAGES = {
             "keeps the sustained or the struck sounds of each mic",
         ),
         StageSpec(
-            "masks", "rtsep.estimators.masks", "MasksLive",
+            "masks", "rtsep.systems.masks", "MasksLive",
             (
                 *_FRAMES,
                 Option("mask", str, "wiener", "Who gets a bin: all of it, or shares by |X|, |X|² or |X|^alpha.",
@@ -257,7 +257,7 @@ STAGES = {
             "keeps in each mic what it hears louder than the others do",
         ),
         StageSpec(
-            "repet_sim", "rtsep.estimators.repet_sim", "RepetSimLive",
+            "repet_sim", "rtsep.systems.repet_sim", "RepetSimLive",
             (
                 _FRAMES[0],
                 Option("synthesis", int, 1024, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
@@ -272,7 +272,7 @@ STAGES = {
             "keeps what repeats, or what does not, by similar frames of the last seconds",
         ),
         StageSpec(
-            "kam", "rtsep.estimators.kam", "KamLive",
+            "kam", "rtsep.systems.kam", "KamLive",
             (
                 *_FRAMES,
                 Option("iterations", int, 2, "How often sources are filtered and shared out anew.", 1, 5),
@@ -283,7 +283,7 @@ STAGES = {
             "keeps the sustained or the struck sounds of each mic, fitted back several times",
         ),
         StageSpec(
-            "yin", "rtsep.estimators.yin", "YinLive",
+            "yin", "rtsep.systems.yin", "YinLive",
             (
                 *_FRAMES,
                 Option("fmin", float, 98.0, "Lowest pitch, Hz; two periods must fit into the window.", 20.0, 2000.0),
@@ -298,7 +298,7 @@ STAGES = {
 
         # factors
         StageSpec(
-            "nmf", "rtsep.estimators.nmf", "NmfLive",
+            "nmf", "rtsep.systems.nmf", "NmfLive",
             (
                 *_FRAMES,
                 Option("templates", str, "combs", "A file (.npz) of templates, or combs: one for each semitone."),
@@ -312,7 +312,7 @@ STAGES = {
 
         # templates
         StageSpec(
-            "nae", "rtsep.estimators.nae", "NaeLive",
+            "nae", "rtsep.systems.nae", "NaeLive",
             (
                 *_FRAMES,
                 Option("templates", str, "", "What `rtsep separate --method nae` saved (.npz); none: made drums."),
@@ -321,7 +321,7 @@ STAGES = {
             "keeps one of the parts that an autoencoder has learnt",
         ),
         StageSpec(
-            "drums", "rtsep.estimators.drums", "DrumsLive",
+            "drums", "rtsep.systems.drums", "DrumsLive",
             (
                 *_FRAMES,
                 Option("templates", str, "", "What `rtsep separate --method drums` saved (.npz); none: built-in ones."),

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
-from rtsep.estimators.demix import unmixing_of
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep.stages.tables import Tables
-from rtsep_kernels import mix, ramp, ring
-from rtsep_kernels.memory import aligned
+from rtsep.systems.demix import unmixing_of
+from rtsep_kernels import mix
+from rtsep_kernels.plane import ramp, ring
+from rtsep_kernels.plane.memory import aligned
 
 
 class Input(Stage):

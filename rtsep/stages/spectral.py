@@ -13,7 +13,7 @@ from rtsep.errors import InputError
 from rtsep.stage import Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep_kernels import residual, stft
-from rtsep_kernels.memory import aligned
+from rtsep_kernels.plane.memory import aligned
 
 _HELD_SECONDS = 0.06      # release of a neighbour's power: about what a room holds it
 _QUANTILE_SECONDS = 0.5   # time in which a leak may change by a factor e

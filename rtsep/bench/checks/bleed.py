@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed
-from rtsep.estimators.fastmira import FastMira
-from rtsep.estimators.kamir import Kamir
-from rtsep.estimators.mira import Mira
-from rtsep.estimators.postfilter import PostFilter
-from rtsep.estimators.powermodel import Fit, Power, magnitude2, own_mics, pairs_of
-from rtsep.estimators.separator import Audio, Passage, Separator
-from rtsep.estimators.spectrum import Spectrum
+from rtsep.systems.fastmira import FastMira
+from rtsep.systems.kamir import Kamir
+from rtsep.systems.mira import Mira
+from rtsep.systems.postfilter import PostFilter
+from rtsep.systems.powermodel import Fit, Power, magnitude2, own_mics, pairs_of
+from rtsep.systems.separator import Audio, Passage, Separator
+from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels.powers import LEAST
 
 _WINDOW, _HOP = 2048, 512   # of SYSTEMS.md's figures

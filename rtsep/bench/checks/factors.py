@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
-from rtsep.estimators.dictionary import frequency
-from rtsep.estimators.hands import Hands
-from rtsep.estimators.midi import Note
-from rtsep.estimators.nmf import factorise, level, loss, power_of
-from rtsep.estimators.nmf_score import Informed
-from rtsep.estimators.separator import Passage
-from rtsep.estimators.spectrum import Spectrum
+from rtsep.systems.dictionary import frequency
+from rtsep.systems.hands import Hands
+from rtsep.systems.midi import Note
+from rtsep.systems.nmf import factorise, level, loss, power_of
+from rtsep.systems.nmf_score import Informed
+from rtsep.systems.separator import Passage
+from rtsep.systems.spectrum import Spectrum
 
 _SCIKIT = {"euclidean": "frobenius", "kl": "kullback-leibler", "is": "itakura-saito"}
 _ROUNDING = 1e-12   # of a divergence, as a share of it: what counts as growth must be more

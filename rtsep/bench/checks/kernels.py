@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
-from rtsep.estimators import yin
-from rtsep.estimators.cascade import Cascade
-from rtsep.estimators.hpss import Hpss
-from rtsep.estimators.kam import Kam
-from rtsep.estimators.masks import Masks
-from rtsep.estimators.repet import Repet
-from rtsep.estimators.repet_sim import RepetSim
-from rtsep.estimators.separator import Audio, Passage, Separator
-from rtsep.estimators.spectrum import Spectrum
+from rtsep.systems import yin
+from rtsep.systems.cascade import Cascade
+from rtsep.systems.hpss import Hpss
+from rtsep.systems.kam import Kam
+from rtsep.systems.masks import Masks
+from rtsep.systems.repet import Repet
+from rtsep.systems.repet_sim import RepetSim
+from rtsep.systems.separator import Audio, Passage, Separator
+from rtsep.systems.spectrum import Spectrum
 
 _SECONDS = 10
 _TIMES = 3   # of which a speed is the median

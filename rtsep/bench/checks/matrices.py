@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
-from rtsep.estimators import altmin, demix, ica
-from rtsep.estimators.altmin import Altmin
-from rtsep.estimators.auxiva import Auxiva
-from rtsep.estimators.demix import Demix
-from rtsep.estimators.fastica import Fastica
-from rtsep.estimators.ratio import Ratio
-from rtsep.estimators.separator import Passage, Separator
+from rtsep.systems import altmin, demix, ica
+from rtsep.systems.altmin import Altmin
+from rtsep.systems.auxiva import Auxiva
+from rtsep.systems.demix import Demix
+from rtsep.systems.fastica import Fastica
+from rtsep.systems.ratio import Ratio
+from rtsep.systems.separator import Passage, Separator
 
 _RIDGE, _TOLERANCE, _MOST = 1e-5, 1e-3, 1000
 """The published η, tolerance and number of iterations, for scenes of ten seconds."""

@@ -14,11 +14,11 @@ import numpy as np
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed
 from rtsep.engine import process
-from rtsep.estimators.adress import Adress
-from rtsep.estimators.duet import Duet, DuetLive
-from rtsep.estimators.projet import Projet, ProjetLive
-from rtsep.estimators.separator import Audio, Passage, Separator
 from rtsep.stage import Format, Stage
+from rtsep.systems.adress import Adress
+from rtsep.systems.duet import Duet, DuetLive
+from rtsep.systems.projet import Projet, ProjetLive
+from rtsep.systems.separator import Audio, Passage, Separator
 
 PANS = (17.5, 45.0, 75.5)
 _TRIPLE = ("vocal", "bass", "other")

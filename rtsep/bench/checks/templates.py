@@ -10,10 +10,10 @@ import numpy as np
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
-from rtsep.estimators import mosaic, nae
-from rtsep.estimators.drums import PARTS, Drums
-from rtsep.estimators.separator import Audio, Passage
-from rtsep.estimators.spectrum import Spectrum
+from rtsep.systems import mosaic, nae
+from rtsep.systems.drums import PARTS, Drums
+from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.spectrum import Spectrum
 
 _DRUM_SHARES = (0.517, 0.095, 0.382)
 """Of the energy: what makes 0.3, -9.8 and -2.1 dB in the mix, as SYSTEMS.md has it."""

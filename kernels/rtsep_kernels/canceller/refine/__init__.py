@@ -1,0 +1,1 @@
+"""Refinement of the canceller's paths."""

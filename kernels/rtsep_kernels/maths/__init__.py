@@ -1,0 +1,1 @@
+"""Small mathematics without allocation: spectra, vectors, linear algebra, order statistics."""

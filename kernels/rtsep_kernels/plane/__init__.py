@@ -1,0 +1,1 @@
+"""The data plane itself: what carries samples, on the grid, without waiting."""

@@ -1,0 +1,80 @@
+"""Walk a table of stages: (function, state) pairs called by address.
+
+A chain may carry two middles. While a change of chain cross-fades, the old and the new middle run side by side
+between a shared head and a shared tail, each stage of which runs once:
+
+    x ── head ──┬── old middle ──┐
+                └── new middle ──┴─ cross-fade ── tail ── out
+"""
+
+import numpy as np
+from numba import carray
+
+from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import call_stage, pointer, samples
+
+CHAIN = np.dtype([
+    ("channels", np.int64),
+    ("head", np.int64), ("old", np.int64), ("new", np.int64), ("tail", np.int64),  # how many stages each has
+    ("entries", np.int64),        # int64[head + old + new + tail, 2]: function, state
+    ("buffers", np.int64),        # float32[6, channels * 64]
+    ("fade_frames", np.int64), ("faded", np.int64),
+    ("latency", np.int64), ("old_latency", np.int64),   # frames, of the new and the old path
+], align=True)
+
+
+@kernel
+def _run(entries, first, count, x, frames, ping, pong):
+    """Run `count` stages; x, ping, pong and the result are addresses; x is left alone."""
+    source = x
+    for k in range(first, first + count):
+        target = pong if source == ping else ping
+        call_stage(entries[k, 0], entries[k, 1], samples(source), samples(target), frames)
+        source = target
+    return source
+
+
+@stage_entry(CHAIN)
+def chain(state, x, out, frames):
+    """Process one piece through all stages."""
+    s = carray(state, (1,))[0]
+    total = s.head + s.old + s.new + s.tail
+    entries = carray(pointer(s.entries), (total, 2), np.int64)
+    if frames == 0:
+        for k in range(total):
+            call_stage(entries[k, 0], entries[k, 1], x, out, frames)
+        return 0
+    size = s.channels * 64 * 4
+    count = s.channels * frames
+    first = carray(samples(s.buffers), (count,))
+    given = carray(x, (count,))
+    for i in range(count):
+        first[i] = given[i]
+    source = _run(entries, 0, s.head, s.buffers, frames, s.buffers + size, s.buffers + 2 * size)
+    new = _run(entries, s.head + s.old, s.new, source, frames, s.buffers + 3 * size, s.buffers + 4 * size)
+    if s.faded < s.fade_frames:
+        kept = carray(samples(s.buffers + 5 * size), (s.channels, frames))
+        fresh = carray(samples(new), (s.channels, frames))
+        for c in range(s.channels):
+            for i in range(frames):
+                kept[c, i] = fresh[c, i]
+        # Buffers 3 and 4 are free again, unless the new middle is empty and `new` is the source itself.
+        old = _run(entries, s.head, s.old, source, frames, s.buffers + 3 * size, s.buffers + 4 * size)
+        before = carray(samples(old), (s.channels, frames))
+        for i in range(frames):
+            w = np.float32(s.faded + i + 1) / np.float32(s.fade_frames)
+            if w > np.float32(1):
+                w = np.float32(1)
+            for c in range(s.channels):
+                kept[c, i] = before[c, i] + (kept[c, i] - before[c, i]) * w
+        s.faded += frames
+        new = s.buffers + 5 * size
+    ping = s.buffers if new != s.buffers else s.buffers + size
+    pong = s.buffers + size if new != s.buffers + size else s.buffers + 2 * size
+    if ping == pong:
+        pong = s.buffers + 2 * size
+    result = carray(samples(_run(entries, s.head + s.old + s.new, s.tail, new, frames, ping, pong)), (count,))
+    target = carray(out, (count,))
+    for i in range(count):
+        target[i] = result[i]
+    return 0

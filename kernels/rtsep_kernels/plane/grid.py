@@ -1,0 +1,242 @@
+"""Drive a stage: cut whatever a host hands over at multiples of 64 samples, guard its input, time the call.
+
+A runner owns the sample count from which the grid is counted. `run_planar` serves Python and the file host,
+`run_interleaved` is PortAudio's callback, `run_paced` a clock for machines without a sound card.
+"""
+
+import numpy as np
+from numba import carray, from_dtype, types
+
+from rtsep_kernels.plane.jit import SAMPLES, entry, kernel
+from rtsep_kernels.plane.memory import (
+    address_of,
+    call_stage,
+    flush_to_zero,
+    load_acquire,
+    pointer,
+    restore_floats,
+    samples,
+    store_release,
+    ticks,
+)
+from rtsep_kernels.plane.ring import RING_HEADER, ring_write
+
+GRID = 64
+TIMINGS = 1 << 16
+
+RUNNER = np.dtype([
+    ("function", np.int64), ("state", np.int64), ("channels", np.int64), ("position", np.int64),
+    ("inside", np.int64), ("outside", np.int64),       # float32[channels, 64] each
+    ("bad_inputs", np.int64),                          # int64[channels]: samples that were NaN or infinite
+    ("timings", np.int64), ("calls", np.int64),        # int64[TIMINGS] ticks of the last calls; how many calls
+    ("inputs", np.int64), ("outputs", np.int64),       # int32[channels]: device channel of each mic; -1: none
+    ("device_inputs", np.int64), ("device_outputs", np.int64),
+    ("fade_target", np.float32), ("fade", np.float32), ("fade_step", np.float32), ("unused", np.float32),
+    ("xruns", np.int64), ("late", np.int64), ("stop", np.int64),
+    # A ring that keeps input and output of every sample for another thread to store; header 0: none.
+    ("tape_header", np.int64), ("tape_data", np.int64), ("tape_rows", np.int64), ("tape_row", np.int64),
+], align=True)
+_RUNNER = types.CPointer(from_dtype(RUNNER))
+
+_sleep_us = types.ExternalFunction("usleep", types.int32(types.uint32))
+
+
+@kernel
+def _run_segment(s, frames):
+    """Run one piece that does not cross the grid; input and output are the runner's own buffers."""
+    call_stage(s.function, s.state, samples(s.inside), samples(s.outside), frames)
+    s.position += frames
+
+
+@kernel
+def _finite(value, bad, channel):
+    """Return the value, or 0 and count it where it is NaN or infinite."""
+    if np.isfinite(value):
+        return value
+    bad[channel] += 1
+    return np.float32(0)
+
+
+@kernel
+def _next_cut(position, left):
+    room = GRID - position % GRID
+    return room if room < left else left
+
+
+@kernel
+def _note_time(s, start):
+    timings = carray(pointer(s.timings), (TIMINGS,), np.int64)
+    timings[s.calls % TIMINGS] = ticks() - start
+    s.calls += 1
+
+
+@kernel
+def _planar(s, source, target, first, frames):
+    """Process ``source[:, first:first + frames]`` into the same place of `target`."""
+    channels = s.channels
+    bad = carray(pointer(s.bad_inputs), (channels,), np.int64)
+    done = first
+    end = first + frames
+    while done < end:
+        n = _next_cut(s.position, end - done)
+        inside = carray(samples(s.inside), (channels, n))
+        for c in range(channels):
+            for i in range(n):
+                inside[c, i] = _finite(source[c, done + i], bad, c)
+        _run_segment(s, n)
+        outside = carray(samples(s.outside), (channels, n))
+        for c in range(channels):
+            for i in range(n):
+                target[c, done + i] = outside[c, i]
+        done += n
+
+
+@entry(types.int32(_RUNNER, SAMPLES, SAMPLES, types.int64))
+def run_planar(runner, x, out, frames):
+    """Process float32[channels, frames] into `out`; any number of frames."""
+    start = ticks()
+    floats = flush_to_zero()
+    s = carray(runner, (1,))[0]
+    _planar(s, carray(x, (s.channels, frames)), carray(out, (s.channels, frames)), 0, frames)
+    restore_floats(floats)
+    _note_time(s, start)
+    return 0
+
+
+@entry(types.int32(_RUNNER, SAMPLES, SAMPLES, types.int64, types.int64, types.float64, types.float64,
+                   types.int64))
+def run_paced(runner, x, out, frames, block, ticks_per_second, rate, progress):
+    """Process float32[channels, frames] block by block, each when a sound card would have delivered it.
+
+    A block that is not finished when the next one is due counts as late. `progress` is the address of an int64
+    that receives the frames done; ``stop`` in the runner ends the run early.
+    """
+    floats = flush_to_zero()
+    s = carray(runner, (1,))[0]
+    source = carray(x, (s.channels, frames))
+    target = carray(out, (s.channels, frames))
+    done_frames = carray(pointer(progress), (1,), np.int64)
+    ticks_per_us = ticks_per_second * 1e-6
+    ticks_per_frame = ticks_per_second / rate
+    begin = ticks()
+    done = 0
+    while done < frames and s.stop == 0:
+        n = block if block < frames - done else frames - done
+        due = begin + np.int64((done + n) * ticks_per_frame)   # the block's last sample has now been recorded
+        wait_us = (due - ticks()) / ticks_per_us
+        while wait_us > 0.0 and s.stop == 0:
+            _sleep_us(np.uint32(min(wait_us, 100000.0) + 1.0))
+            wait_us = (due - ticks()) / ticks_per_us
+        start = ticks()
+        _planar(s, source, target, done, n)
+        _note_time(s, start)
+        if ticks() > due + np.int64(n * ticks_per_frame):
+            s.late += 1
+        done += n
+        done_frames[0] = done
+    restore_floats(floats)
+    return 0
+
+
+@kernel
+def _fade(s, outside):
+    """Soft start and fade-out of a device: behind everything, so that it changes nothing that is learnt."""
+    if s.fade == np.float32(1) and s.fade_target == np.float32(1):
+        return
+    for i in range(outside.shape[1]):
+        if s.fade < s.fade_target:
+            s.fade = min(s.fade + s.fade_step, s.fade_target)
+        elif s.fade > s.fade_target:
+            s.fade = max(s.fade - s.fade_step, s.fade_target)
+        for c in range(outside.shape[0]):
+            outside[c, i] *= s.fade
+
+
+@kernel
+def _to_tape(s, inside, outside):
+    channels = inside.shape[0]
+    header = carray(pointer(s.tape_header), (RING_HEADER,), np.int64)
+    data = carray(pointer(s.tape_data), (s.tape_rows, 2 * channels), np.float32)
+    row = carray(pointer(s.tape_row), (GRID, 2 * channels), np.float32)
+    for i in range(inside.shape[1]):
+        for c in range(channels):
+            row[i, c] = inside[c, i]
+            row[i, channels + c] = outside[c, i]
+    ring_write(header, data, row, 0, inside.shape[1])
+
+
+@entry(types.int32(types.voidptr, types.voidptr, types.uint64, types.voidptr, types.uint64, _RUNNER))
+def run_interleaved(device_in, device_out, frames, _time, flags, runner):
+    """PortAudio's callback: interleaved float32, inputs and outputs picked by the channel map."""
+    start = ticks()
+    floats = flush_to_zero()
+    s = carray(runner, (1,))[0]
+    channels = s.channels
+    wide_out = s.device_outputs
+    total = np.int64(frames)
+    inputs = carray(pointer(s.inputs), (channels,), np.int32)
+    outputs = carray(pointer(s.outputs), (channels,), np.int32)
+    bad = carray(pointer(s.bad_inputs), (channels,), np.int64)
+    has_input = address_of(device_in) != 0
+    source = carray(device_in, (total, s.device_inputs), np.float32)
+    target = carray(device_out, (total, wide_out), np.float32)
+    for i in range(total):
+        for c in range(wide_out):
+            target[i, c] = np.float32(0)
+    if flags & np.uint64(15):     # input or output under- or overflow
+        s.xruns += 1
+    done = 0
+    while done < total:
+        n = _next_cut(s.position, total - done)
+        inside = carray(samples(s.inside), (channels, n))
+        for c in range(channels):
+            pin = inputs[c]
+            for i in range(n):
+                v = np.float32(0)
+                if has_input and pin >= 0:
+                    v = _finite(source[done + i, pin], bad, c)
+                inside[c, i] = v
+        _run_segment(s, n)
+        outside = carray(samples(s.outside), (channels, n))
+        if s.tape_header != 0:
+            _to_tape(s, inside, outside)
+        _fade(s, outside)
+        for c in range(channels):
+            pin = outputs[c]
+            if pin >= 0:
+                for i in range(n):
+                    target[done + i, pin] += outside[c, i]
+        done += n
+    restore_floats(floats)
+    _note_time(s, start)
+    return 0
+
+
+@entry(types.int32(types.voidptr, types.voidptr, types.uint64, types.voidptr, types.uint64, _RUNNER))
+def run_nothing(_device_in, _device_out, _frames, _time, _flags, runner):
+    """Do nothing but count: the twin that tells the machine's own lateness from rtsep's."""
+    start = ticks()
+    _note_time(carray(runner, (1,))[0], start)
+    return 0
+
+
+@kernel
+def sleep_until(address, value, stop):
+    """Wait until the int64 at `address` has reached `value`; False when the one at `stop` became non-zero."""
+    while load_acquire(address) < value:
+        if load_acquire(stop) != 0:
+            return False
+        _sleep_us(np.uint32(500))
+    return True
+
+
+@kernel
+def now():
+    """Return `memory.ticks` to Python."""
+    return ticks()
+
+
+@kernel
+def store(address, value):
+    """Let Python write an int64 that the audio thread reads: everything written before is seen with it."""
+    store_release(address, value)

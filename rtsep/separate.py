@@ -1,0 +1,192 @@
+"""Separate a recording by name, passage by passage, so that an hour takes no more memory than a minute."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from rtsep import audiofile
+from rtsep.atomic import new_folder
+from rtsep.errors import InputError
+from rtsep.systems.catalogue import SYSTEMS, System
+from rtsep.systems.separator import Audio, Passage, Separator
+
+PASSAGE_SECONDS = 60.0
+"""Longest part that is separated at once."""
+
+OVERLAP_SECONDS = 2.0
+"""Of two passages: they are cross-faded over it."""
+
+EXCERPT_PARTS, EXCERPT_SECONDS = 4, 30.0
+"""What is learnt from of a recording that is longer than all of it together: parts spread evenly."""
+
+
+@dataclass(frozen=True)
+class SeparateOptions:
+    """What `separate` is asked for.
+
+    Parameters
+    ----------
+    source : str
+        A polyphonic file, or a folder of mono files.
+    target : str
+        A folder, new or empty.
+    method : str
+        One of `SYSTEMS`.
+    settings : tuple of str
+        `option=value`.
+    """
+
+    source: str
+    target: str
+    method: str
+    settings: tuple[str, ...] = field(default=())
+
+
+def make(method: str, settings: Sequence[str] = ()) -> Separator:
+    """Return a system by name.
+
+    Parameters
+    ----------
+    method : str
+    settings : sequence of str
+        `option=value`.
+
+    Raises
+    ------
+    InputError
+        If there is no such system or option, or the value is not allowed.
+    """
+    if method not in SYSTEMS:
+        raise InputError("--method", f"there is no {method}", "known: " + ", ".join(SYSTEMS))
+    system = SYSTEMS[method]
+    values = dict(_read(system, setting) for setting in settings)
+    made = getattr(importlib.import_module(system.module), system.cls)(**values)
+    return cast(Separator, made)
+
+
+def _read(system: System, setting: str) -> tuple[str, Any]:
+    name, _, text = setting.partition("=")
+    known = {option.name: option for option in system.options}
+    if name not in known:
+        raise InputError(f"--set {setting}", f"{system.name} has no option {name}", "known: " + ", ".join(known))
+    option = known[name]
+    value: Any = text
+    try:
+        if option.kind is bool:
+            value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        elif option.kind in (int, float):
+            value = option.kind(text)
+    except (ValueError, KeyError):
+        pass   # `check` says what would be right
+    return name, option.check(f"--set {setting}", value)
+
+
+def separate(options: SeparateOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
+    """Separate a recording into a folder: one file for each part.
+
+    Parameters
+    ----------
+    options : SeparateOptions
+    advance : callable, optional
+        Told after each passage what share is done.
+
+    Returns
+    -------
+    dict
+        method, parts, channels of each, sample_rate, seconds, cpu_s, realtime_factor.
+
+    Raises
+    ------
+    InputError
+        If anything asked for is not possible; then nothing has been written.
+    """
+    system = make(options.method, options.settings)
+    audiofile.refuse_same(options.source, options.target)
+    begun, cpu = time.perf_counter(), time.process_time()
+    with audiofile.open_input(options.source) as source:
+        if not source.frames:
+            raise InputError(options.source, "holds no sound", "allowed is at least one sample")
+        _check_folder(options.target)
+        names = _write(system, source, Path(options.target), advance)
+        seconds = source.frames / source.rate
+        wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        return {
+            "method": options.method, "input": options.source, "output": options.target, "parts": list(names),
+            "channels": list(names.values()), "sample_rate": source.rate, "seconds": seconds, "cpu_s": cpu,
+            "realtime_factor": wall / seconds,
+        }
+
+
+def passages(system: Separator, source: audiofile.Input) -> Iterator[tuple[float, dict[str, Audio]]]:
+    """Fit a system, and yield the separated parts of a recording in order, with the share that is then done."""
+    system.fit(_excerpt(source))
+    overlap = round(OVERLAP_SECONDS * source.rate)
+    length = round(PASSAGE_SECONDS * source.rate)
+    rising = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(max(1, overlap))
+    tail: dict[str, Audio] = {}
+    first = 0
+    while True:
+        source.seek(first)
+        sound = source.read(min(length, source.frames - first))
+        parts = system.separate(Passage(sound, source.rate, source.names, first))
+        for name, before in tail.items():
+            part = parts[name]
+            part[:, :overlap] = before + (part[:, :overlap] - before) * rising
+        last = first + sound.shape[1] >= source.frames
+        end = sound.shape[1] if last else sound.shape[1] - overlap
+        tail = {} if last else {name: part[:, end:].copy() for name, part in parts.items()}
+        yield (first + end) / source.frames, {name: part[:, :end] for name, part in parts.items()}
+        if last:
+            return
+        first += end
+
+
+def _excerpt(source: audiofile.Input) -> Passage:
+    part = round(EXCERPT_SECONDS * source.rate)
+    if source.frames <= EXCERPT_PARTS * part:
+        source.seek(0)
+        return Passage(source.read(source.frames), source.rate, source.names)
+    starts = np.linspace(0, source.frames - part, EXCERPT_PARTS).astype(int)
+    pieces = []
+    for start in starts:
+        source.seek(int(start))
+        pieces.append(source.read(part))
+    return Passage(np.ascontiguousarray(np.concatenate(pieces, axis=1)), source.rate, source.names)
+
+
+def _check_folder(target: str) -> None:
+    """Refuse at once what would be refused after the work."""
+    if Path(target).suffix.lower() in audiofile.FORMATS:
+        raise InputError(target, "is a file name", "allowed is a new or empty folder: each part becomes a file")
+    audiofile.open_output(target, 48000, 1, ("part",), 0).abort()
+
+
+def _write(
+    system: Separator, source: audiofile.Input, target: Path, advance: Callable[[float], None] | None
+) -> dict[str, int]:
+    """Write a folder whole or not at all: parts of one channel as `01-name.wav`, parts of several likewise."""
+    names: dict[str, int] = {}
+    with new_folder(target) as folder, ExitStack() as stack:
+        files: dict[str, audiofile.Output] = {}
+        for done, parts in passages(system, source):
+            if not files:
+                names = {name: len(part) for name, part in parts.items()}
+                for number, name in enumerate(names, 1):
+                    path = folder / f"{number:02}-{audiofile.file_name(name)}.wav"
+                    labels = [f"{name} {c}" for c in range(names[name])]
+                    files[name] = stack.enter_context(
+                        audiofile.open_output(path, source.rate, names[name], labels, source.frames, "FLOAT")
+                    )
+            for name, part in parts.items():
+                files[name].write(np.ascontiguousarray(part, dtype=np.float32))
+            if advance is not None:
+                advance(done)
+    return names

@@ -1,0 +1,151 @@
+"""REPET-SIM: a frame that sounds like others is background; what they do not have in common is in front.
+
+Use it on music that repeats without a strict period: riffs, loops with breaks, changing bars. Do not use it on short
+excerpts or on a band that never plays the same twice; a voice that holds one note for seconds becomes background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.stages.masking import Masking, Sizes
+from rtsep.systems.repet import Past, picked_medians, split, whole_bins
+from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.spectrum import Spectrum
+from rtsep_kernels import repet as kernels
+from rtsep_kernels.maths.median import WIDTH
+
+_FRAMES_AT_ONCE = 256   # of the similarities: all of them would grow with the square of the length
+_LEAD_SECONDS = 24.0    # what a short passage looks back to, at least
+
+
+@dataclass
+class RepetSim:
+    """Background and foreground by similar frames, wherever they are.
+
+    Parameters
+    ----------
+    window : int
+        Samples; frames overlap by three quarters.
+    causal : bool
+        Look for similar frames in the last `buffer_s` seconds only, with the live stage's windows.
+    similar : int
+        Of so many frames the median is taken, at most.
+    apart_s : float
+        Seconds between two of them, at least.
+    threshold : float
+        Cosine similarity above which a frame is similar.
+    buffer_s : float
+        See `causal`.
+    background_hz : float
+        Everything below is background.
+
+    References
+    ----------
+    Rafii & Pardo, "Music/voice separation using the similarity matrix", ISMIR 2012; the same, "Online REPET-SIM for
+    real-time speech enhancement", ICASSP 2013, doi:10.1109/ICASSP.2013.6637768.
+    """
+
+    window: int = 2048
+    causal: bool = False
+    similar: int = 100
+    apart_s: float = 1.0
+    threshold: float = 0.0
+    buffer_s: float = 10.0
+    background_hz: float = 100.0
+    _past: Past = field(default_factory=Past, init=False, repr=False)
+
+    def fit(self, excerpt: Passage) -> None:  # noqa: ARG002
+        """Learn nothing: every passage is separated by itself, with what came just before."""
+        self._past = Past()
+
+    def separate(self, passage: Passage) -> dict[str, Audio]:
+        """See `Separator.separate`; parts `background` and `foreground`."""
+        hop = self.window // 4
+        wanted = self.buffer_s + 2 * self.window / passage.rate if self.causal else _LEAD_SECONDS
+        lead = self._past.lead(passage, wanted)
+        short = passage.sound.shape[1] < _LEAD_SECONDS * passage.rate
+        # Frames of the lead must fall on frames of the recording: the stream goes on where it was.
+        lead = lead[:, (lead.shape[1] - passage.first) % hop :]
+        sound = np.concatenate([lead, passage.sound], axis=1) if self.causal or short else passage.sound
+        spectrum = Spectrum(self.window, hop, live=self.causal)
+        length, apart = lengths(self.buffer_s, self.apart_s, hop, passage.rate)
+        models = np.stack([
+            self._model(np.abs(spectrum.analyse(channel[None])[0]), length, apart) for channel in sound
+        ])
+        whole = whole_bins(self.background_hz, self.window, passage.rate)
+        return split(passage, sound, spectrum, models, whole)
+
+    def _model(self, magnitudes: Audio, length: int, apart: int) -> Audio:
+        if self.causal:
+            model = np.empty_like(magnitudes)
+            kernels.online(magnitudes, length, apart, self.similar, np.float32(self.threshold), model)
+            return model
+        frames = len(magnitudes)
+        picks = np.empty((frames, min(self.similar, frames)), np.int32)
+        counts = np.empty(frames, np.int32)
+        norms = np.sqrt(np.sum(magnitudes**2, axis=1, keepdims=True))
+        directions = magnitudes / (norms + kernels.TINY)
+        for first in range(0, frames, _FRAMES_AT_ONCE):
+            some = slice(first, first + _FRAMES_AT_ONCE)
+            similarity = directions[some] @ directions.T
+            kernels.picked(similarity, first, apart, np.float32(self.threshold), picks[some], counts[some])
+        return picked_medians(magnitudes, picks, counts)
+
+
+class RepetSimLive(Masking):
+    """The same in the stream: similar frames among those of the last seconds.
+
+    Parameters
+    ----------
+    name : str
+    analysis, synthesis, hop
+        As in `Masking`.
+    similar, apart_s, threshold, buffer_s, background_hz
+        As in `RepetSim`.
+    """
+
+    stage = "repet_sim"
+    entry = kernels.repet_sim
+    state_dtype = kernels.REPET_SIM
+
+    def __init__(
+        self,
+        name: str = "repet_sim",
+        analysis: int = 2048,
+        synthesis: int = 1024,
+        hop: int = 512,
+        similar: int = 100,
+        apart_s: float = 1.0,
+        threshold: float = 0.0,
+        buffer_s: float = 10.0,
+        background_hz: float = 100.0,
+    ) -> None:
+        super().__init__(name, analysis, synthesis, hop)
+        self._similar, self._threshold = similar, threshold
+        self._seconds, self._background_hz = (buffer_s, apart_s), background_hz
+
+    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.tables`."""
+        k, row = sizes.channels, sizes.row
+        length, apart = lengths(*self._seconds, sizes.hop, sizes.rate)
+        most = self._similar
+        return {
+            "frame": 0, "length": length, "apart": apart, "most": most, "threshold": self._threshold,
+            "whole": whole_bins(self._background_hz, sizes.window, sizes.rate),
+            "history": np.zeros((k, row, length), np.float32), "norms": np.zeros((k, length), np.float32),
+            "dots": np.zeros(length, np.float32), "line": np.zeros(length, np.float32),
+            "picks": np.zeros(most, np.float32), "heights": np.zeros(most, np.float32),
+            "some": np.zeros((most, WIDTH), np.float32), "chest": np.zeros((most // 2 + 1, WIDTH), np.float32),
+            "work": np.zeros((3, row), np.float32),
+        }
+
+
+def lengths(buffer_s: float, apart_s: float, hop: int, rate: int) -> tuple[int, int]:
+    """Return how many frames the buffer holds, and how many similar frames are apart at least."""
+    return max(1, round(buffer_s * rate / hop)), int(apart_s * rate / hop)
