@@ -85,7 +85,7 @@ def worker(seconds: float, rounds: int) -> list[dict[str, Any]]:
 
     def stream(callback: Any, runner: Runner) -> Any:
         for name in ("inputs", "outputs"):
-            runner.record[name] = pins.ctypes.data
+            runner.record.put(name, pins)
         runner.record["device_inputs"] = runner.record["device_outputs"] = CHANNELS
         runner.record["fade"] = runner.record["fade_target"] = 1
         return sd._StreamBase(
@@ -114,15 +114,15 @@ def worker(seconds: float, rounds: int) -> list[dict[str, Any]]:
                 opened = stream(entry.address, runner)
             opened.start()
             time.sleep(1)
-            first = calls[0] if kind == "python" else int(runner.record["calls"][0])
+            first = calls[0] if kind == "python" else runner.record["calls"]
             begun = time.perf_counter()
             time.sleep(seconds)
-            last = calls[0] if kind == "python" else int(runner.record["calls"][0])
+            last = calls[0] if kind == "python" else runner.record["calls"]
             wall = time.perf_counter() - begun
             opened.close()
             row = {"kind": kind, "calls": last - first, "of_clock": (last - first) / (wall * RATE / BLOCK)}
             if kind != "python":
-                row["xruns"] = int(runner.record["xruns"][0])
+                row["xruns"] = runner.record["xruns"]
                 times = runner.microseconds()
                 row.update({f"p{q}": float(np.percentile(times, q)) for q in (50, 99, 99.9)})
             results.append(row)

@@ -89,7 +89,7 @@ def measure(k: int, stages: list[Stage], seconds: float) -> dict[str, Any]:
         "max": float(us.max()), **{f"twin_p{q}": float(np.percentile(twin_us, q)) for q in (50, 99, 99.9)},
         # Median by place in the hop and the partition: the work's own unevenness, without the machine's stalls.
         "peak_over_p50": float(max(np.median(us[n::16]) for n in range(16)) / np.median(us)),
-        "late_blocks": int(runner.record["late"][0]), "twin_late_blocks": int(nothing.record["late"][0]),
+        "late_blocks": runner.record["late"], "twin_late_blocks": nothing.record["late"],
         **chain.status(),
     }
 

@@ -107,7 +107,7 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
         "wall_s": wall,
         "latency_samples": late,
         "measured_latency_samples": [delay(scene.images[i], live[i]) for i in range(len(scene.names))],
-        "late_blocks": int(runner.record["late"][0]),
+        "late_blocks": runner.record["late"],
         "live_equals_offline": bool(np.array_equal(same, live)),
         "block_us": metrics.percentiles(runner.microseconds()),
         "mics": rows,
@@ -135,7 +135,7 @@ def _play(runner: Runner, x: Block, out: Block, block: int, rate: int, say: Any)
             seconds = int(progress[0]) // rate
             if seconds >= told + 5:
                 told = seconds
-                say(f"  {seconds} s played, {int(runner.record['late'][0])} late blocks")
+                say(f"  {seconds} s played, {runner.record['late']} late blocks")
     finally:
         runner.record["stop"] = 1
         thread.join()

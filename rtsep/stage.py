@@ -8,7 +8,7 @@ there is no second implementation. What every stage promises is tested in `tests
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from rtsep.errors import InputError
 from rtsep.params import Board, Param
 from rtsep_kernels.plane import chain as chain_kernel
 from rtsep_kernels.plane import grid
-from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane.record import State
 
 Block = NDArray[np.float32]
 
 RAMP_SECONDS = 0.02   # time in which a parameter reaches its target
+_AT = "at"            # in a snapshot: the sample of the grid
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Format:
 class Stage:
     """Something that takes a Block and gives one, sample by sample in step, `latency` frames later.
 
-    A subclass sets `params`, and in `_build` allocates its arrays, fills its state record and returns its compiled
-    function and latency. `_start` puts the arrays as they are at the beginning.
+    A subclass sets `params`, and in `_build` makes its record (`rtsep_kernels.plane.record`) and returns it with its
+    compiled function and latency. At the start, and after every `reset`, the record's table says what everything is;
+    `_start` sets what depends on more than that, such as ramps, which begin at the board's targets.
 
     Attributes
     ----------
@@ -61,9 +63,12 @@ class Stage:
         Frames, valid after `prepare`.
     function, state : int
         Addresses of the compiled function and of its state record, valid after `prepare`.
+    record : State
+        Owner of that record and of all that hangs off it, valid after `prepare`.
     """
 
     params: Sequence[Param] = ()
+    record: State
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -93,16 +98,24 @@ class Stage:
             board = Board([f"mic{c + 1}" for c in range(fmt.channels)], [(self.name, self.params)])
         self.board = board
         self._keep.clear()
-        compiled, self._record, self.latency = self._build(fmt)
-        self._keep["function"] = compiled
+        self._compiled, made, self.latency = self._build(fmt)
+        if isinstance(made, State):
+            self.record, self._record = made, made.record
+        else:   # while stages move to tables
+            self._record = made
         for param in self.params:
             if param.name in (self._record.dtype.names or ()):   # else an estimator holds the address
                 self._record[param.name] = board.address(f"{self.name}.{param.name}")
-        self.function = compiled.address
+        self.function = self._compiled.address
         self.state = self._record.ctypes.data
         self._runner = None
-        self._start()
+        self._begin()
         return fmt
+
+    def _begin(self) -> None:
+        if hasattr(self, "record"):
+            self.record.start()
+        self._start()
 
     def process(self, x: Block, out: Block) -> None:
         """Process any number of frames; `x` is left alone.
@@ -118,10 +131,30 @@ class Stage:
 
     def reset(self) -> None:
         """Make the stage as new: history, ramps and everything learnt; nothing is allocated."""
-        self._record["position"] = 0
-        self._start()
+        if "position" in (self._record.dtype.names or ()):
+            self._record["position"] = 0
+        self._begin()
         if self._runner is not None:
             self._runner.record["position"] = 0
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of all that runs, by name: from it a stage that was prepared alike goes on bit for bit.
+
+        For stages whose slow work is done in line: beside a helper thread the copy may be torn; see `learnt`.
+        """
+        return {**self.record.snapshot(), _AT: np.array([self._runner.record["position"] if self._runner else 0])}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a snapshot.
+
+        Raises
+        ------
+        ValueError
+            If it was taken of a stage that was prepared otherwise; then nothing has changed.
+        """
+        self.record.restore({name: values for name, values in snapshot.items() if name != _AT})
+        self._runner = self._runner or Runner(self)
+        self._runner.record["position"] = int(snapshot[_AT][0])
 
     def shadow(self) -> Stage:
         """Return a prepared stage that applies this one's decisions to another signal, in step with it.
@@ -141,11 +174,11 @@ class Stage:
         """Return counters that a user should see, such as late updates."""
         return {}
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+    def _build(self, fmt: Format) -> tuple[Any, State | NDArray[Any], int]:
         raise NotImplementedError
 
     def _start(self) -> None:
-        raise NotImplementedError
+        """Set what the record's table cannot say; it has been started."""
 
     @property
     def doubt(self) -> Block | None:
@@ -172,26 +205,22 @@ class Runner:
     """
 
     def __init__(self, stage: Stage) -> None:
-        channels = stage.fmt.channels
-        self.channels = channels
+        self.channels = stage.fmt.channels
         self.rate = stage.fmt.rate
-        self.record = np.zeros(1, grid.RUNNER)
-        self.bad_inputs = np.zeros(channels, np.int64)
-        self.timings = np.zeros(grid.TIMINGS, np.int64)
-        self._keep = (stage, aligned((channels, grid.GRID)), aligned((channels, grid.GRID)))
-        self.record["function"] = stage.function
-        self.record["state"] = stage.state
-        self.record["channels"] = channels
-        self.record["inside"] = self._keep[1].ctypes.data
-        self.record["outside"] = self._keep[2].ctypes.data
-        self.record["bad_inputs"] = self.bad_inputs.ctypes.data
-        self.record["timings"] = self.timings.ctypes.data
+        self.record = grid.RUNNER.make(channels=self.channels, function=stage.function, state=stage.state)
+        self._stage = stage   # whose memory the record points to
         self._planar = _PLANAR(grid.run_planar.address)
 
     @property
     def address(self) -> int:
         """Address of the record: what a device hands to the callback."""
-        return int(self.record.ctypes.data)
+        return self.record.address
+
+    @property
+    def bad_inputs(self) -> NDArray[np.int64]:
+        """Samples of each mic that were NaN or infinite, int64[channels]."""
+        counted: NDArray[np.int64] = self.record["bad_inputs"]
+        return counted
 
     def process(self, x: Block, out: Block) -> None:
         """See `Stage.process`."""
@@ -219,8 +248,8 @@ class Runner:
 
     def microseconds(self) -> NDArray[np.float64]:
         """Return how long the last calls took (at most 65536), oldest not necessarily first."""
-        calls = int(self.record["calls"][0])
-        return self.timings[: min(calls, grid.TIMINGS)] / ticks_per_second() * 1e6
+        timings: NDArray[np.int64] = self.record["timings"]
+        return timings[: min(self.record["calls"], grid.TIMINGS)] / ticks_per_second() * 1e6
 
     def forget_times(self) -> None:
         """Start the measurement anew, after a warm-up."""
@@ -271,7 +300,7 @@ class Chain(Stage):
             doubt = stage.doubt if stage.doubt is not None else doubt
         return super().prepare(fmt, board)
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
         new, old = self.stages, self._before.stages if self._before else []
         head = _shared(new, old)
         tail = _shared(new[head:][::-1], old[head:][::-1])
@@ -279,32 +308,34 @@ class Chain(Stage):
             head = tail = 0
         middle_old = old[head : len(old) - tail]
         middle_new = new[head : len(new) - tail]
-        order = [*new[:head], *middle_old, *middle_new, *new[len(new) - tail :]]
-        record = np.zeros(1, chain_kernel.CHAIN)
-        self._record = record
-        record["channels"] = fmt.channels
-        record["head"], record["old"], record["new"], record["tail"] = head, len(middle_old), len(middle_new), tail
-        entries = np.array([[s.function, s.state] for s in order], np.int64).reshape(-1, 2)
-        self._keep["stages"] = order
-        self._hold("entries", entries)
-        self._hold("buffers", aligned((6, fmt.channels * grid.GRID)))
+        self._order = [*new[:head], *middle_old, *middle_new, *new[len(new) - tail :]]
         latency = sum(s.latency for s in new)
-        record["latency"] = latency
-        record["old_latency"] = latency
-        if self._before:
-            record["fade_frames"] = round(self._fade_seconds * fmt.rate)
-            record["old_latency"] = self._before.latency
+        record = chain_kernel.CHAIN.make(
+            channels=fmt.channels, head=head, old=len(middle_old), new=len(middle_new), tail=tail, latency=latency,
+            entries=np.array([[s.function, s.state] for s in self._order], np.int64).reshape(-1, 2),
+            old_latency=self._before.latency if self._before else latency,
+            fade_frames=round(self._fade_seconds * fmt.rate) if self._before else 0,
+        )
         self._before = None
         return chain_kernel.chain, record, latency
 
-    def _start(self) -> None:
-        """Nothing of its own starts; see `reset`."""
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """See `Stage.snapshot`; names are those of the stages, and theirs."""
+        parts = {f"{stage.name}.{name}": v for stage in self.stages for name, v in stage.snapshot().items()}
+        return {**super().snapshot(), **parts}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.restore`."""
+        for stage in self.stages:
+            start = f"{stage.name}."
+            stage.restore({name.removeprefix(start): v for name, v in snapshot.items() if name.startswith(start)})
+        super().restore({name: v for name, v in snapshot.items() if "." not in name})
 
     def reset(self) -> None:
         """Reset every stage."""
         for stage in self.stages:
             stage.reset()
-        self._record["faded"] = self._record["fade_frames"]
+        self.record["faded"] = self.record["fade_frames"]
         if self._runner is not None:
             self._runner.record["position"] = 0
 

@@ -109,9 +109,9 @@ def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
             *stage._regressed.values(), *stage._refined.values()]
     addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
     records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement,
-               runner.record]
+               runner.record.record]
     addresses |= {record.ctypes.data for record in records}
-    addresses |= {array.ctypes.data for array in (runner.timings, runner.bad_inputs, *runner._keep[1:])}
+    addresses |= {array.ctypes.data for array in runner.record.arrays.values()}
     for array in [*held, *records]:
         if isinstance(array, np.ndarray):
             names = array.dtype.names or ()

@@ -55,14 +55,16 @@ class Figures:
     def block(self) -> int:
         """Return how many frames the device hands over in one call."""
         record = self._runner.record
-        return round(int(record["position"][0]) / max(1, int(record["calls"][0])))
+        frames: int = record["position"]
+        return round(frames / max(1, record["calls"]))
 
     def update(self, now: float) -> None:
         """Take in the calls since the last update; `now` in seconds."""
-        calls, frames = int(self._runner.record["calls"][0]), int(self._runner.record["position"][0])
-        size = self._runner.timings.size
+        calls, frames = self._runner.record["calls"], self._runner.record["position"]
+        timings = self._runner.record["timings"]
+        size = timings.size
         places = np.arange(max(self._seen, calls - size), calls) % size
-        us = self._runner.timings[places] * self._us_per_tick
+        us = timings[places] * self._us_per_tick
         self._seen = calls
         rate = self._runner.rate
         if us.size:
@@ -79,12 +81,12 @@ class Figures:
         """Return everything that a summary says of this life of the audio process."""
         self.update(time.monotonic())
         record, status = self._runner.record, self._engine.status()
-        seconds = int(record["position"][0]) / self._runner.rate
+        seconds = record["position"] / self._runner.rate
         p50, p99, p999 = self._percentiles()
         return {
-            "calls": int(record["calls"][0]),
+            "calls": record["calls"],
             "seconds": seconds,
-            "xruns": int(record["xruns"][0]),
+            "xruns": record["xruns"],
             "late_blocks": self._late_blocks,
             "late_updates": status.get("late_updates", 0),
             "skipped": status.get("skipped_updates", 0),
@@ -112,8 +114,8 @@ class Figures:
         put("block_p99", percentiles[1])
         put("block_max", self._max)
         put("load", load)
-        put("calls", int(record["calls"][0]))
-        put("xruns", int(record["xruns"][0]))
+        put("calls", record["calls"])
+        put("xruns", record["xruns"])
         put("late_updates", status.get("late_updates", 0))
         put("unstable", status.get("unstable_samples", 0))
         put("bad_inputs", int(self._runner.bad_inputs.sum()))
@@ -198,9 +200,10 @@ class Tape:
             soundfile._snd.sf_command(file._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
             self._files.append(file)
         record = runner.record
-        record["tape_data"], record["tape_rows"] = self._ring.ctypes.data, self._ring.shape[0]
-        record["tape_row"] = self._row.ctypes.data
-        record["tape_header"] = self._header.ctypes.data
+        record["tape_rows"] = self._ring.shape[0]
+        record.put("tape_data", self._ring)
+        record.put("tape_row", self._row)
+        record.put("tape_header", self._header)   # last: from here on the audio thread writes
         self._runner = runner
         self._full = 0
         self._stop = threading.Event()

@@ -219,7 +219,8 @@ class Session:
         self._pins_in = np.array([mic.input for mic in self._mics], np.int32)
         self._pins_out = np.array([-1 if mic.output is None else mic.output for mic in self._mics], np.int32)
         self._wide_in, self._wide_out = int(self._pins_in.max()) + 1, int(self._pins_out.max()) + 1
-        record["inputs"], record["outputs"] = self._pins_in.ctypes.data, self._pins_out.ctypes.data
+        record.put("inputs", self._pins_in)
+        record.put("outputs", self._pins_out)
         record["device_inputs"], record["device_outputs"] = self._wide_in, self._wide_out
         record["fade"], record["fade_target"] = 0, 1
         record["fade_step"] = 1 / (SOFT_START_SECONDS * self._rate)
@@ -271,7 +272,7 @@ class Session:
                 keeper.finish()
                 return "stopped"
             now = time.monotonic()
-            seen = int(self._runner.record["calls"][0])
+            seen = self._runner.record["calls"]
             self._figures.update(now)
             if seen != calls:
                 calls, moved, still = seen, now, 0
@@ -287,7 +288,7 @@ class Session:
                     keeper.finish()
                     return f"{full_name(self._device[0])}: no sound for {now - moved:.1f} s"
             if announced:
-                frames, xruns = (int(self._runner.record[key][0]) for key in ("position", "xruns"))
+                frames, xruns = (self._runner.record[key] for key in ("position", "xruns"))
                 measured = watch.update(now, frames, xruns, frames // max(calls, 1))
                 if measured is not None:
                     self._stop(stream)
@@ -339,7 +340,7 @@ class Session:
         record["fade_step"] = 1 / (FADE_OUT_SECONDS * self._rate)
         record["fade_target"] = 0
         until = time.monotonic() + 10 * FADE_OUT_SECONDS
-        while record["fade"][0] > 0 and time.monotonic() < until:
+        while record["fade"] > 0 and time.monotonic() < until:
             time.sleep(0.005)
         # What lies in the device's buffers is still the fade.
         time.sleep(min(0.2, self._meters.get("device_latency") + self.request.block / self._rate))
@@ -388,13 +389,13 @@ def _burst(runner: Runner) -> int:
     Returns 0 where there are no real pauses: small blocks on a busy machine look like one long burst.
     """
     bursts, pauses = [0], [0.0]
-    position = int(runner.record["position"][0])
+    position = runner.record["position"]
     now = time.monotonic()
     until = now + 0.3
     while now < until:
         time.sleep(0.001)
         earlier, now = now, time.monotonic()
-        before, position = position, int(runner.record["position"][0])
+        before, position = position, runner.record["position"]
         if position > before:
             if pauses[-1]:
                 bursts.append(0)

@@ -11,16 +11,19 @@ import numpy as np
 from numba import carray
 
 from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import call_stage, pointer, samples
+from rtsep_kernels.plane.memory import call_stage, samples
+from rtsep_kernels.plane.record import array, f4, i8, number, record, view
 
-CHAIN = np.dtype([
-    ("channels", np.int64),
-    ("head", np.int64), ("old", np.int64), ("new", np.int64), ("tail", np.int64),  # how many stages each has
-    ("entries", np.int64),        # int64[head + old + new + tail, 2]: function, state
-    ("buffers", np.int64),        # float32[6, channels * 64]
-    ("fade_frames", np.int64), ("faded", np.int64),
-    ("latency", np.int64), ("old_latency", np.int64),   # frames, of the new and the old path
-], align=True)
+BUFFERS = 6
+
+CHAIN = record(
+    channels=number(),
+    head=number(), old=number(), new=number(), tail=number(),   # how many stages each has
+    entries=array(i8, "head + old + new + tail", 2),            # function, state
+    buffers=array(f4, BUFFERS, "channels * 64"),
+    fade_frames=number(), faded=number(start=0),
+    latency=number(), old_latency=number(),                     # frames, of the new and the old path
+)
 
 
 @kernel
@@ -39,7 +42,7 @@ def chain(state, x, out, frames):
     """Process one piece through all stages."""
     s = carray(state, (1,))[0]
     total = s.head + s.old + s.new + s.tail
-    entries = carray(pointer(s.entries), (total, 2), np.int64)
+    entries = view(s, "entries")
     if frames == 0:
         for k in range(total):
             call_stage(entries[k, 0], entries[k, 1], x, out, frames)

@@ -6,7 +6,7 @@ x ── meter ──┤                                     ├─ wet/dry ─�
 """
 
 import numpy as np
-from numba import carray, from_dtype
+from numba import carray
 
 from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.chain import CHAIN
@@ -40,7 +40,7 @@ ENGINE = np.dtype([
     ("tripped", np.int64), ("declick_left", np.int64),
     ("meter_sums", np.int64), ("meters", np.int64), ("counters", np.int64),
 ], align=True)
-_CHAIN = from_dtype(CHAIN)
+_CHAIN = CHAIN.type
 
 
 @kernel

@@ -5,7 +5,7 @@ A runner owns the sample count from which the grid is counted. `run_planar` serv
 """
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
 from rtsep_kernels.plane.jit import SAMPLES, entry, kernel
 from rtsep_kernels.plane.memory import (
@@ -19,24 +19,27 @@ from rtsep_kernels.plane.memory import (
     store_release,
     ticks,
 )
+from rtsep_kernels.plane.record import address, array, f4, given, i4, i8, number, record, scratch, view
 from rtsep_kernels.plane.ring import RING_HEADER, ring_write
 
 GRID = 64
 TIMINGS = 1 << 16
 
-RUNNER = np.dtype([
-    ("function", np.int64), ("state", np.int64), ("channels", np.int64), ("position", np.int64),
-    ("inside", np.int64), ("outside", np.int64),       # float32[channels, 64] each
-    ("bad_inputs", np.int64),                          # int64[channels]: samples that were NaN or infinite
-    ("timings", np.int64), ("calls", np.int64),        # int64[TIMINGS] ticks of the last calls; how many calls
-    ("inputs", np.int64), ("outputs", np.int64),       # int32[channels]: device channel of each mic; -1: none
-    ("device_inputs", np.int64), ("device_outputs", np.int64),
-    ("fade_target", np.float32), ("fade", np.float32), ("fade_step", np.float32), ("unused", np.float32),
-    ("xruns", np.int64), ("late", np.int64), ("stop", np.int64),
+RUNNER = record(
+    function=address(), state=address(),              # of the stage
+    channels=number(), position=number(start=0),
+    inside=scratch(f4, "channels", GRID), outside=scratch(f4, "channels", GRID),
+    bad_inputs=array(i8, "channels"),                 # samples that were NaN or infinite
+    timings=array(i8, TIMINGS), calls=number(),       # ticks of the last calls; how many calls
+    inputs=given(i4, "channels"), outputs=given(i4, "channels"),   # device channel of each mic; -1: none
+    device_inputs=number(), device_outputs=number(),
+    fade_target=number(f4), fade=number(f4), fade_step=number(f4),
+    xruns=number(), late=number(), stop=number(),
     # A ring that keeps input and output of every sample for another thread to store; header 0: none.
-    ("tape_header", np.int64), ("tape_data", np.int64), ("tape_rows", np.int64), ("tape_row", np.int64),
-], align=True)
-_RUNNER = types.CPointer(from_dtype(RUNNER))
+    tape_header=given(i8, RING_HEADER), tape_rows=number(), tape_data=given(f4, "tape_rows", "2 * channels"),
+    tape_row=given(f4, GRID, "2 * channels"),
+)
+_RUNNER = types.CPointer(RUNNER.type)
 
 _sleep_us = types.ExternalFunction("usleep", types.int32(types.uint32))
 
@@ -65,7 +68,7 @@ def _next_cut(position, left):
 
 @kernel
 def _note_time(s, start):
-    timings = carray(pointer(s.timings), (TIMINGS,), np.int64)
+    timings = view(s, "timings")
     timings[s.calls % TIMINGS] = ticks() - start
     s.calls += 1
 
@@ -74,7 +77,7 @@ def _note_time(s, start):
 def _planar(s, source, target, first, frames):
     """Process ``source[:, first:first + frames]`` into the same place of `target`."""
     channels = s.channels
-    bad = carray(pointer(s.bad_inputs), (channels,), np.int64)
+    bad = view(s, "bad_inputs")
     done = first
     end = first + frames
     while done < end:
@@ -155,9 +158,9 @@ def _fade(s, outside):
 @kernel
 def _to_tape(s, inside, outside):
     channels = inside.shape[0]
-    header = carray(pointer(s.tape_header), (RING_HEADER,), np.int64)
-    data = carray(pointer(s.tape_data), (s.tape_rows, 2 * channels), np.float32)
-    row = carray(pointer(s.tape_row), (GRID, 2 * channels), np.float32)
+    header = view(s, "tape_header")
+    data = view(s, "tape_data")
+    row = view(s, "tape_row")
     for i in range(inside.shape[1]):
         for c in range(channels):
             row[i, c] = inside[c, i]
@@ -174,9 +177,9 @@ def run_interleaved(device_in, device_out, frames, _time, flags, runner):
     channels = s.channels
     wide_out = s.device_outputs
     total = np.int64(frames)
-    inputs = carray(pointer(s.inputs), (channels,), np.int32)
-    outputs = carray(pointer(s.outputs), (channels,), np.int32)
-    bad = carray(pointer(s.bad_inputs), (channels,), np.int64)
+    inputs = view(s, "inputs")
+    outputs = view(s, "outputs")
+    bad = view(s, "bad_inputs")
     has_input = address_of(device_in) != 0
     source = carray(device_in, (total, s.device_inputs), np.float32)
     target = carray(device_out, (total, wide_out), np.float32)

@@ -33,13 +33,15 @@ def entry(signature):
     return numba.cfunc(signature, **OPTIONS)
 
 
-def stage_entry(state_dtype):
+def stage_entry(table):
     """Compile a stage's function: ``int32 f(state*, float32* x, float32* out, int64 frames)``.
 
-    `x` and `out` are float32[channels, frames], C-contiguous, 1 to 64 frames that never cross a multiple of 64.
-    With frames = 0 (and x, out null) the function clears its signal history and keeps what it has learnt.
+    Its state is a record of `table`. `x` and `out` are float32[channels, frames], C-contiguous, 1 to 64 frames that
+    never cross a multiple of 64. With frames = 0 (and x, out null) the function clears its signal history and keeps
+    what it has learnt.
     """
-    state = types.CPointer(numba.from_dtype(state_dtype))
+    # While records move to tables: a dtype is understood, too.
+    state = types.CPointer(numba.from_dtype(getattr(table, "dtype", table)))
     return entry(types.int32(state, SAMPLES, SAMPLES, types.int64))
 
 

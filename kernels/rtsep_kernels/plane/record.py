@@ -153,8 +153,9 @@ class State:
     ----------
     table : Table
     values : mapping of str to number, array or State
-        Numbers that are fixed; arrays of other owners; what links lead to. A State becomes part of this one, and is
-        started, snapshot and restored with it; a number is an address that somebody else looks after.
+        Numbers that are fixed; constants; what running fields are at every start where that is not the table's
+        number; arrays of other owners; what links lead to. A State becomes part of this one, and is started, snapshot
+        and restored with it; a number is an address that somebody else looks after.
     """
 
     def __init__(self, table: Table, values: Mapping[str, Any]) -> None:
@@ -162,16 +163,17 @@ class State:
         self.record: NDArray[Any] = np.zeros(1, table.dtype)
         self.arrays: dict[str, NDArray[Any]] = {}
         self.parts: dict[str, State] = {}
-        self._kept: dict[str, Any] = {}
+        self._first = {name: np.copy(value) for name, value in values.items() if table.fields[name].lasting}
         for name, value in values.items():
             if table.fields[name].kind == NUMBER:
                 self.record[name] = value
-        sizes = {name: int(self.record[name][0]) for name, field in table.fields.items() if field.kind == NUMBER}
         for name, field in table.fields.items():
             if field.ours:
-                self._hold(name, aligned(tuple(_length(length, sizes) for length in field.shape), field.dtype))
+                self._hold(name, aligned(self._shape(field), field.dtype))
         for name, value in values.items():
-            if table.fields[name].kind != NUMBER:
+            if table.fields[name].ours:
+                self.arrays[name][...] = value
+            elif table.fields[name].kind != NUMBER:
                 self.put(name, value)
 
     @property
@@ -199,13 +201,17 @@ class State:
             self.parts[name] = value
             self.record[name] = value.address
         elif isinstance(value, np.ndarray):
-            sizes = {n: int(self.record[n][0]) for n, f in self.table.fields.items() if f.kind == NUMBER}
-            shape = tuple(_length(length, sizes) for length in field.shape)
-            if field.kind != ARRAY or value.dtype != field.dtype or value.shape != shape or not value.flags.c_contiguous:
+            shape = self._shape(field)
+            alike = field.kind == ARRAY and value.dtype == field.dtype and value.shape == shape
+            if not alike or not value.flags.c_contiguous:
                 raise ValueError(f"{name} is {field.dtype}{list(shape)}, not {value.dtype}{list(value.shape)}")
             self._hold(name, value)
         else:
             self.record[name] = value
+
+    def _shape(self, field: Field) -> tuple[int, ...]:
+        sizes = {name: int(self.record[name][0]) for name, other in self.table.fields.items() if other.kind == NUMBER}
+        return tuple(_length(length, sizes) for length in field.shape)
 
     def _hold(self, name: str, value: NDArray[Any]) -> None:
         self.arrays[name] = value
@@ -215,7 +221,7 @@ class State:
         """Make everything that runs as at the beginning, here and in all parts."""
         for name, field in self.table.fields.items():
             if field.start is not None:
-                self[name] = field.start
+                self[name] = self._first.get(name, field.start)
         for part in self.parts.values():
             part.start()
 
