@@ -56,7 +56,8 @@ class Figures:
         """Return how many frames the device hands over in one call."""
         record = self._runner.record
         frames: int = record["position"]
-        return round(frames / max(1, record["calls"]))
+        calls: int = record["calls"]
+        return round(frames / max(1, calls))
 
     def update(self, now: float) -> None:
         """Take in the calls since the last update; `now` in seconds."""
