@@ -18,6 +18,7 @@ from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
 from rtsep_kernels.canceller import choice, evidence, guard, instant
 from rtsep_kernels.canceller import job as adapt
+from rtsep_kernels.canceller.record import FILTERS, PATHS
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as refine_state
 from rtsep_kernels.plane import ramp
@@ -160,23 +161,23 @@ class Canceller(Stage):
             return kernels.canceller, record, 0
         for name, shape in applied.items():
             self._hold(name, aligned(shape))
-        self._hold("active", np.zeros((k, k), np.int64))
-        self._hold("versions", np.zeros(kernels.GROUPS, np.int64))
+        self._applied = FILTERS.make(channels=k, partitions=parts)
+        for name in ("active", "versions", "share"):
+            self._hold(name, self._applied[name])
         self._hold("shares", aligned((history, k)))
-        self._hold("share", aligned(k))
         self._build_adaptation(k, parts)
         return kernels.canceller, record, 0
 
     def _build_adaptation(self, k: int, parts: int) -> None:
         row = kernels.ROW
+        self._paths = PATHS.make(channels=k, partitions=parts)
         record = self._adapt = np.zeros(1, adapt.ADAPT)
         self._filters = {
-            **{name: aligned((parts, k, k, row)) for name in ("w_re", "w_im", "p", "good_re", "good_im")},
+            **{name: self._paths[name] for name in ("w_re", "w_im", "p", "good_re", "good_im", "prior", "leaving")},
+            "remembered": self._paths["memory"], "drifts": self._paths["drift"], "chosen": self._paths["held"],
             "y_power": aligned((kernels.HISTORY, k, row)), "smooth": aligned((k, row)), "work": aligned((6, row)),
-            "time": aligned(1024), "spectrum": aligned(2 * row), "prior": aligned(parts),
+            "time": aligned(1024), "spectrum": aligned(2 * row),
             "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
-            "remembered": aligned((k, row)), "drifts": aligned(k),
-            **{name: np.zeros((k, k), np.int64) for name in ("chosen", "leaving")},
         }
         for name, array in self._filters.items():
             record[name] = array.ctypes.data
