@@ -16,17 +16,22 @@ from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
-from rtsep_kernels.canceller import choice, evidence, guard, instant
-from rtsep_kernels.canceller import job as adapt
-from rtsep_kernels.canceller.record import FILTERS, PATHS
+from rtsep_kernels.canceller import choice, evidence, guard, handover, instant, job, kalman
+from rtsep_kernels.canceller.record import BINS, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SEGMENT, SIZE, STOP
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as refine_state
-from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane.record import State
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
 _CALIBRATED = (0.99999, 3e-6)
+_CAUTION = 1.5       # times the power of the wanted sound
+_SMOOTHING = 0.02088123   # seconds: memory of that power
+_TAMED = (0.34, 0.02990585)   # seconds: a mic's output has been louder than its input; its paths shrink by 1 / e
+_AGAIN = 10.67       # seconds: of two explosions, the second one leaves nothing
+_GOOD = 2.73         # seconds: from one keeping of a good partition to the next
+_LOUDNESS = 2.666    # seconds: memory of the loudest input
 _PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
 _TRACKED = 8                            # partitions that the Kalman filter adapts; the others are refined only
 _REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
@@ -52,6 +57,11 @@ _TRUSTED = 1e4
 # Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
 _CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+
+
+def _kept(seconds: float, step: float) -> float:
+    """Return what a memory of so many seconds keeps from one step to the next."""
+    return math.exp(-step / seconds)
 
 
 class Canceller(Stage):
@@ -102,14 +112,14 @@ class Canceller(Stage):
     @property
     def doubt(self) -> NDArray[np.float32]:
         """Bleed left in each mic: next to none where the input is a linear mixture; float32[channels]."""
-        left: NDArray[np.float32] = self._keep["doubt"]
+        left: NDArray[np.float32] = self.record["doubt"]
         return left
 
     @property
     def paths(self) -> NDArray[np.float32]:
         """What has been learnt: float32[k, k, taps], the FIR from cleaned mic j (second axis) to mic i."""
         k, parts = self.fmt.channels, self._taps // kernels.BLOCK
-        spectra = (self._filters["w_re"] + 1j * self._filters["w_im"])[..., : kernels.BINS]
+        spectra = (self._paths["w_re"] + 1j * self._paths["w_im"])[..., :BINS]
         taps = np.fft.irfft(spectra, 1024)[..., : kernels.BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
 
@@ -117,87 +127,63 @@ class Canceller(Stage):
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
         return min(k * (k - 1), self._pairs)
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
         k, parts = fmt.channels, self._taps // kernels.BLOCK
-        row, history = kernels.ROW, kernels.HISTORY
-        self._record = record = np.zeros(1, kernels.CANCELLER)
-        record["channels"] = k
-        record["partitions"] = parts
-        record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
-        record["inline"] = 1
-        for name, shape in {
-            "pending": (k, 128), "history": (k, history * kernels.BLOCK), "heard": (k, history * kernels.BLOCK),
-            "near_tail": (k, 64),
-            "far_tail": (2, k, kernels.BLOCK), "near_sum_re": (kernels.NEAR_ROW,), "near_sum_im": (kernels.NEAR_ROW,),
-            "far_sum_re": (row,), "far_sum_im": (row,), "time": (1024,), "spectrum": (2 * row,),
-            "near_re": (kernels.NEAR, k, kernels.NEAR_ROW), "near_im": (kernels.NEAR, k, kernels.NEAR_ROW),
-            "far_re": (history, k, row), "far_im": (history, k, row), "amounts": (k, ramp.RAMP), "row": (k,),
-            "remainder": (k, 64), "cleaned": (k, 64), "limits": (64,),
-            "power": (history, 2, k),
-        }.items():
-            self._hold(name, aligned(shape))
-        self._hold("first", np.zeros(k + 1, np.int64))
-        self._hold("heard_from", np.zeros((k, k), np.int64))
-        for name in ("wanted", "wrote"):
-            self._hold(name, np.zeros(history, np.int64))
-        self._hold("exact", np.zeros((history, k), np.int64))
-        self._hold("doubt", aligned(k))
-        self._hold("exchange", aligned(kernels.EXCHANGE, np.int64))
-        record["forward"], record["backward"] = fftw.execute_addresses()
-        for name, size, forward in (
-            ("plan128", 128, True), ("inverse128", 128, False), ("plan1024", 1024, True), ("inverse1024", 1024, False)
-        ):
-            record[name] = fftw.plan(size, forward)
-        applied = {
-            "head": (2, k, k, 64), "inverse": (2, k, k),
-            "near_filter_re": (2, k, k, kernels.NEAR - 1, kernels.NEAR_ROW),
-            "near_filter_im": (2, k, k, kernels.NEAR - 1, kernels.NEAR_ROW),
-            "far_filter_re": (2, parts, k, k, row), "far_filter_im": (2, parts, k, k, row),
-        }
-        if self._master is not None:
-            for name in (*applied, "active", "versions", "share"):
-                self._hold(name, self._master._keep[name])
-            record["follows"] = 1
-            return kernels.canceller, record, 0
-        for name, shape in applied.items():
-            self._hold(name, aligned(shape))
-        self._applied = FILTERS.make(channels=k, partitions=parts)
-        for name in ("active", "versions", "share"):
-            self._hold(name, self._applied[name])
-        self._hold("shares", aligned((history, k)))
-        self._build_adaptation(k, parts)
-        return kernels.canceller, record, 0
+        known = float(self._first_paths is not None)
+        if self._master is None:
+            self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
+        forward, backward = fftw.execute_addresses()
+        self.record = CANCELLER.make(
+            channels=k, partitions=parts, ramp_segments=fmt.segments(RAMP_SECONDS), inline=1, shares=known,
+            loudness_kept=_kept(_LOUDNESS, SEGMENT / fmt.rate),
+            filters=self._applied if self._master is None else self._master._applied.address,
+            follows=self._master is not None, forward=forward, backward=backward,
+            plan128=fftw.plan(NEAR_SIZE, True), inverse128=fftw.plan(NEAR_SIZE, False),
+            plan1024=fftw.plan(SIZE, True), inverse1024=fftw.plan(SIZE, False),
+        )
+        self._record = self.record.record
+        if self._master is None:
+            self._build_job(k, parts)
+        return kernels.canceller, self.record, 0
 
-    def _build_adaptation(self, k: int, parts: int) -> None:
-        row = kernels.ROW
-        self._paths = PATHS.make(channels=k, partitions=parts)
-        record = self._adapt = np.zeros(1, adapt.ADAPT)
-        self._filters = {
-            **{name: self._paths[name] for name in ("w_re", "w_im", "p", "good_re", "good_im", "prior", "leaving")},
-            "remembered": self._paths["memory"], "drifts": self._paths["drift"], "chosen": self._paths["held"],
-            "y_power": aligned((kernels.HISTORY, k, row)), "smooth": aligned((k, row)), "work": aligned((6, row)),
-            "time": aligned(1024), "spectrum": aligned(2 * row),
-            "tap0": aligned((k, 2 * k), np.float64), "versions": np.zeros(kernels.GROUPS, np.int64),
-        }
-        for name, array in self._filters.items():
-            record[name] = array.ctypes.data
-        record["canceller"] = self._record.ctypes.data
+    def _build_job(self, k: int, parts: int) -> None:
+        """Make what learns."""
+        block = kernels.BLOCK / self.fmt.rate
         others = ~np.eye(k, dtype=bool)
         known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
-        record["memory"], record["drift"] = _CALIBRATED if known else _BLIND
+        memory, drift = _CALIBRATED if known else _BLIND
         # Beyond the pairs of eight mics the work is kept in bounds.
         as_many = math.ceil(math.sqrt(self.held(k)))   # mics that have so many pairs
-        record["tracked"] = min(parts, _TRACKED, max(2, _TRACKED * 8 // max(1, as_many)))
-        record["caution"] = 1.5
-        record["smoothing"] = 0.6
+        self._paths = PATHS.make(
+            channels=k, partitions=parts, tracked=min(parts, _TRACKED, max(2, _TRACKED * 8 // max(1, as_many))),
+            prior=_PRIOR[:parts], memory=memory, first_memory=memory, drift=drift,
+        )
+        self._kalman = kalman.KALMAN.make(
+            channels=k, paths=self._paths.address, caution=_CAUTION, smoothing=_kept(_SMOOTHING, block),
+            tamed_blocks=round(_TAMED[0] / block), tamed=_kept(_TAMED[1], block),
+        )
+        self._handover = handover.HANDOVER.make(
+            channels=k, paths=self._paths.address, filters=self._applied.address,
+            again_blocks=round(_AGAIN / block), good_blocks=max(parts, round(_GOOD / block)),
+        )
+        self._job = job.JOB.make(
+            canceller=self.record.address, paths=self._paths, kalman=self._kalman, handover=self._handover
+        )
+        self._adapt = self._job
+        self._filters = {
+            **{name: self._paths[name] for name in ("w_re", "w_im", "p", "prior", "leaving")},
+            "remembered": self._paths["memory"], "drifts": self._paths["drift"], "chosen": self._paths["held"],
+            "time": self._kalman["time"], "spectrum": self._kalman["spectrum"],
+        }
+        self._keep.update(shares=self.record["shares"], active=self._applied["active"])
         self._build_instant(k)
         self._build_guard(k)
         if self.held(k) < k * (k - 1):
             self._build_choice(k)
         if self._refine and k > 1:
             self._build_refinement(k, parts)
-        self._record["job"] = adapt.adapt_job.address
-        self._record["job_state"] = record.ctypes.data
+        self.record.put("job", job.job.address)
+        self.record.put("job_state", self._job)
 
     def _build_instant(self, k: int) -> None:
         row = kernels.ROW
@@ -359,55 +345,38 @@ class Canceller(Stage):
         self._adapt["refine"] = record.ctypes.data
 
     def _start(self) -> None:
-        for name in ("pending", "history", "heard", "near_tail", "far_tail", "near_re", "near_im", "far_re", "far_im",
-                     "power", "exchange", "wanted", "wrote", "exact"):
-            self._keep[name][:] = 0
-        self._keep["doubt"][:] = 1
-        for name in ("late", "exploded", "clear"):
-            self._record[name] = 0
-        amounts = [self.board.get(f"{self.name}.amount.{mic}") for mic in self.board.mics]
+        share = (self._master or self)._applied["share"]
+        for c, mic in enumerate(self.board.mics):
+            given = self.board.get(f"{self.name}.amount.{mic}") * share[c]
+            self.record["amounts"][c] = (given, given, given, 0, 0)
         if self._master is None:
-            self._keep["shares"][:] = self._keep["share"][:] = self._first_paths is not None
-        for c, amount in enumerate(amounts):
-            given = amount * self._keep["share"][c]
-            self._keep["amounts"][c] = (given, given, given, 0, 0)
-        if self._master is None:
-            self._start_adaptation()
+            self._start_job()
 
-    def _start_adaptation(self) -> None:
+    def _start_job(self) -> None:
+        """Lay the first paths, and have them applied."""
         k, parts = self.fmt.channels, self._taps // kernels.BLOCK
-        for name in ("restored", "restores", "skipped", "jobs", "renew_far"):
-            self._adapt[name] = 0
-        for name, array in self._filters.items():
-            if name not in ("work", "time", "spectrum"):
-                array[:] = 0
+        w = self._paths
         self._start_instant(k)
         self._start_guard()
-        self._filters["remembered"][:] = self._adapt["memory"]
-        self._filters["drifts"][:] = self._adapt["drift"]
-        prior = _PRIOR[:parts].astype(np.float32)
-        self._filters["prior"][:] = prior
-        self._filters["p"][:] = prior[:, None, None, None]
-        self._keep["versions"][:] = 0
+        w["p"] = w["prior"][:, None, None, None]
         known = self._start_pairs(k)
-        self._keep["active"][:] = self._filters["chosen"]
+        self._applied["active"] = w["held"]
         if known is not None:
             if self._confidence is not None:
-                doubt = np.where(self._filters["chosen"], _CALIBRATED_DOUBT ** self._trusted(), 1)
-                self._filters["p"] *= doubt[None, :, :, None].astype(np.float32)
+                doubt = np.where(w["held"], _CALIBRATED_DOUBT ** self._trusted(), 1)
+                w["p"] *= doubt[None, :, :, None].astype(np.float32)
             paths = np.zeros((k, k, self._taps), np.float32)
             known = known[..., : self._taps]
             paths[..., : known.shape[-1]] = known
             partitions = paths.reshape(k, k, parts, kernels.BLOCK).transpose(2, 0, 1, 3)
             spectra = np.fft.rfft(partitions, 1024)
             for part, name in ((spectra.real, "re"), (spectra.imag, "im")):
-                self._filters["w_" + name][..., : kernels.BINS] = part
-                self._filters["good_" + name][..., : kernels.BINS] = part
-        if self._adapt["refine"]:
+                w["w_" + name][..., :BINS] = w["good_" + name][..., :BINS] = part
+        if self._job["refine"]:
             self._start_refinement(known)
-        export = _JOB(adapt.adapt_export.address)
+        export = _JOB(job.export.address)
         for version in (0, 1):
-            export(self._adapt.ctypes.data, version)
+            export(self._job.address, version)
 
     def _start_pairs(self, k: int) -> NDArray[np.float32] | None:
         """Choose the first pairs, and return their first paths: all, the strongest, or none until more is known."""
@@ -523,25 +492,25 @@ class Canceller(Stage):
         """Start the helper thread: learning leaves the audio path."""
         if self._thread is not None:
             return
-        self._record["inline"] = 0
+        self.record["inline"] = 0
         self._thread = threading.Thread(target=self._help, name=f"{self.name} adaptation", daemon=True)
         self._thread.start()
 
     def _help(self) -> None:
         realtime.ask(realtime.HELPER)
-        _JOB(adapt.adapt_forever.address)(self._adapt.ctypes.data, 0)
+        _JOB(job.jobs_forever.address)(self._job.address, 0)
 
     def close(self) -> None:
         """Stop the helper thread."""
         if self._thread is None:
             return
-        self._keep["exchange"][kernels.STOP] = 1
+        self.record["exchange"][STOP] = 1
         self._thread.join(2.0)
         if self._thread.is_alive():
             raise WorkerError(f"{self.name}: its helper thread does not stop")
         self._thread = None
-        self._keep["exchange"][kernels.STOP] = 0
-        self._record["inline"] = 1
+        self.record["exchange"][STOP] = 0
+        self.record["inline"] = 1
 
     def status(self) -> dict[str, int]:
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
@@ -552,13 +521,13 @@ class Canceller(Stage):
         if self._master is not None:
             return {}
         return {
-            "late_updates": int(self._record["late"][0]),
-            "skipped_updates": int(self._adapt["skipped"][0]),
-            "unstable_samples": int(self._record["exploded"][0]),
-            "restores": int(self._adapt["restores"][0]),
-            "updates": int(self._adapt["jobs"][0]),
-            "refinements": int(self._refinement["rounds"][0]) if self._adapt["refine"][0] else 0,
-            "pairs": int(np.count_nonzero(self._keep["active"])),
+            "late_updates": self.record["late"],
+            "skipped_updates": self._job["skipped"],
+            "unstable_samples": self.record["exploded"],
+            "restores": self._handover["restores"],
+            "updates": self._job["jobs"],
+            "refinements": int(self._refinement["rounds"][0]) if self._job["refine"] else 0,
+            "pairs": int(np.count_nonzero(self._applied["active"])),
             "possible_pairs": self.fmt.channels * (self.fmt.channels - 1),
             "linear": int(np.count_nonzero(self._estimates["linear"])),
             "duplicates": int(np.count_nonzero(self._guarded["twin"].any(axis=1) & (self._estimates["linear"] == 0))),

@@ -13,6 +13,7 @@ SEGMENT = GRID          # samples after which the near partitions are summed ane
 BLOCK = 512             # samples in a partition that is learnt, and from one job to the next
 SIZE = 2 * BLOCK        # points of a partition's spectrum
 BINS = BLOCK + 1
+SEGMENTS = BLOCK // SEGMENT       # in a block
 ROW = 528               # floats in a row of such a spectrum, a multiple of 64 bytes
 NEAR = 2 * BLOCK // SEGMENT       # partitions of 64 before the partitions of 512 take over
 NEAR_SIZE = 2 * SEGMENT           # points of their spectra
@@ -31,7 +32,7 @@ FILTERS = record(
     channels=number(), partitions=number(),
     versions=array(i8, GROUPS, start=0),              # which version of each group is in use
     active=array(i8, "channels", "channels", start=0),   # 0 where filters are zero in both versions
-    share=array(f4, "channels", start=1),             # of the subtraction, as the guard decides
+    share=array(f4, "channels", start=0),             # of the subtraction, as the guard decides
     head=array(f4, 2, "channels", "channels", SEGMENT, start=0),      # taps 1 to 63
     inverse=array(f4, 2, "channels", "channels", start=0),            # of I + tap 0, transposed
     near_re=array(f4, 2, "channels", "channels", NEAR - 1, NEAR_ROW, start=0),
@@ -83,7 +84,7 @@ CANCELLER = record(
     row=scratch(f4, "channels"),                                 # y of one sample
     remainder=scratch(f4, "channels", SEGMENT), cleaned=scratch(f4, "channels", SEGMENT), limits=scratch(f4, SEGMENT),
     power=array(f4, HISTORY, 2, "channels", start=0),            # of x and y, per block
-    loudest=number(f4, start=0),                                 # peak of all inputs, slowly forgotten
+    loudest=number(f4, start=0), loudness_kept=number(f4),       # peak of all inputs, a part of which a segment keeps
     clear=number(start=0),                                       # 1: the history is to be forgotten
     late=number(start=0),                                        # updates that were not ready when due
     exploded=number(start=0),                                    # samples given dry because the loop fed itself
@@ -92,7 +93,7 @@ CANCELLER = record(
     # how each mic is cleaned (1 instantaneous, 2 known paths).
     exchange=array(i8, EXCHANGE, start=0),
     wanted=array(i8, HISTORY, start=0), wrote=array(i8, HISTORY, start=0),
-    shares=array(f4, HISTORY, "channels", start=1), exact=array(i8, HISTORY, "channels", start=0),
+    shares=array(f4, HISTORY, "channels", start=0), exact=array(i8, HISTORY, "channels", start=0),
     inline=number(), job=address(), job_state=address(),         # 1: the job runs in the audio thread
     follows=number(),                                            # 1: another canceller decides, this one applies
 )
