@@ -13,7 +13,7 @@ from rtsep.engine import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep_kernels.canceller import choice
-from rtsep_kernels.canceller.apply import BLOCK
+from rtsep_kernels.canceller.record import BLOCK
 
 RATE = 48000
 STRONG = [(0, 1), (1, 3), (3, 2), (4, 0), (5, 4)]   # mic that bleed comes into, and where from
@@ -47,17 +47,17 @@ def prepared(k: int, pairs: int, taps: int = 1024, refine: int = 0, **start: Blo
 
 
 def held(stage: Canceller) -> Mask:
-    active: Mask = stage._keep["active"] > 0
+    active: Mask = stage.record.parts["filters"]["active"] > 0
     return active
 
 
 def applied(stage: Canceller) -> Mask:
     """Return which pairs have filters beyond tap 0 in either version."""
-    kept = stage._keep
+    kept = stage.record.parts["filters"]
     return np.any([
         np.any(np.moveaxis(kept[name], axes, (0, 1)).reshape(*held(stage).shape, -1) != 0, axis=-1)
-        for name, axes in (("head", (1, 2)), ("near_filter_re", (1, 2)), ("near_filter_im", (1, 2)),
-                           ("far_filter_re", (2, 3)), ("far_filter_im", (2, 3)))
+        for name, axes in (("head", (1, 2)), ("near_re", (1, 2)), ("near_im", (1, 2)),
+                           ("far_re", (2, 3)), ("far_im", (2, 3)))
     ], axis=0)
 
 
@@ -182,8 +182,8 @@ def test_a_pair_that_leaves_does_not_click(planted: bool) -> None:
     for n in range(x.shape[1] // BLOCK):
         piece = np.ascontiguousarray(x[:, n * BLOCK : (n + 1) * BLOCK], np.float32)
         if n == start:
-            ways[0]._filters["chosen"][0, 1] = 0
-            ways[0]._filters["leaving"][0, 1] = choice.FLUSH + (1 if planted else choice.FADE)
+            ways[0]._paths["held"][0, 1] = 0
+            ways[0]._paths["leaving"][0, 1] = choice.FLUSH + (1 if planted else choice.FADE)
             for way in ways:
                 way._choice["budget"] = 0   # nobody comes in, and nobody else leaves
         for way, out in zip(ways, outs, strict=True):

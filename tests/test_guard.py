@@ -39,7 +39,7 @@ def delayed(s: Float, frames: int, gain: float) -> Float:
 def test_bleed_is_taken_in_full() -> None:
     s = noise(2, 4)
     stage, out = run(np.stack((s[0] + delayed(s[1], 200, 0.3), s[1] + delayed(s[0], 250, 0.2))))
-    assert stage._keep["share"].tolist() == [1, 1]
+    assert stage._applied["share"].tolist() == [1, 1]
     late = slice(2 * RATE, None)
     assert np.all(np.asarray(si_sdr(s[:, late].astype(np.float32), out[:, late])) > 18)
 
@@ -56,7 +56,7 @@ def test_the_lesser_regression_decides_what_a_mic_is_given(alike: float, innovat
     stage._regressed["agree"][:] = 1e6 * np.array([[alike], [innovations]])
     stage._guarded["level"][:] = 1e-3
     guard._decide_shares(stage._guard[0], stage._instant[0], 0)
-    np.testing.assert_allclose(stage._keep["shares"][0], share, atol=1e-6)
+    np.testing.assert_allclose(stage.record["shares"][0], share, atol=1e-6)
 
 
 def regressions(x: Float, y: Float, rate: int) -> Float:
@@ -95,7 +95,7 @@ def test_the_regressions_are_those_of_a_slow_twin() -> None:
     for block in range(x.shape[1] // 512):
         here = slice(512 * block, 512 * (block + 1))
         stage.process(np.ascontiguousarray(x[:, here]), out)
-        y[:, here] = stage._keep["history"][:, 512 * (block % 64) : 512 * (block % 64 + 1)]
+        y[:, here] = stage.record["history"][:, 512 * (block % 64) : 512 * (block % 64 + 1)]
     found = stage._regressed["agree"] / stage._regressed["own"]
     # In turn: the first mic's frames end with even blocks, the second's with odd ones.
     done = 512 * stage.status()["updates"]
@@ -227,4 +227,4 @@ def test_an_offset_changes_nothing_that_is_decided() -> None:
     plain, _ = run(x)
     offset, _ = run(x + np.array([[0.1], [-0.05]]))
     assert offset._guarded["freed"].tolist() == plain._guarded["freed"].tolist()
-    assert offset._keep["share"][0] == plain._keep["share"][0] == 1
+    assert offset._applied["share"][0] == plain._applied["share"][0] == 1

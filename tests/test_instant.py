@@ -10,9 +10,10 @@ from pace import process_live
 from rtsep.engine import process
 from rtsep.metrics import improvement
 from rtsep.stage import Block, Format
-from rtsep.stages.canceller import _INSTANT_MEMORY, Canceller
-from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep.stages.canceller import Canceller
+from rtsep.stages.canceller.stage import _INSTANT_MEMORY
 from rtsep_kernels.canceller import instant
+from rtsep_kernels.canceller.record import RESTORE
 
 RATE = 48000
 Float = NDArray[np.float64]
@@ -384,7 +385,7 @@ def test_a_restore_forgets() -> None:
     stage = prepared(2)
     process(stage, x)
     assert stage.status()["linear"] == 2
-    stage._keep["exchange"][canceller_kernels.RESTORE] = 1
+    stage.record["exchange"][RESTORE] = 1
     process(stage, np.zeros((2, 1024), np.float32))
     assert stage.status()["restores"] == 1
     assert stage.status()["linear"] == 0

@@ -16,11 +16,11 @@ from pace import process_live
 from rtsep.engine import Engine, process
 from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Stage
-from rtsep.stages.canceller import _BLIND, _PRIOR, Canceller
+from rtsep.stages.canceller import Canceller
+from rtsep.stages.canceller.settings import LEARNING
 from rtsep.stages.mix import Input, Matrix
 from rtsep.stages.spectral import Spectral, windows
 from rtsep_kernels.canceller import apply as canceller_kernels
-from rtsep_kernels.canceller import job as adapt
 from rtsep_kernels.plane import ramp, ring
 
 RATE = 48000
@@ -76,8 +76,9 @@ def test_adaptation_is_the_kalman_filter() -> None:
     x = (0.1 * x).astype(np.float32)
     y = process(stage, x, 64)
     # The job of a block runs at the first sample of the next one.
-    history = naive.kalman(x.astype(float), y.astype(float), taps // 512, *_BLIND, _PRIOR)
-    learnt = (stage._filters["w_re"] + 1j * stage._filters["w_im"])[..., :513]
+    history = naive.kalman(x.astype(float), y.astype(float), taps // 512,
+                           *LEARNING.per_block(False, RATE), LEARNING.priors(RATE))
+    learnt = (stage._paths["w_re"] + 1j * stage._paths["w_im"])[..., :513]
     truth = history[38]
     error = np.sum(np.abs(learnt - truth) ** 2) / np.sum(np.abs(truth) ** 2)
     assert np.sum(np.abs(truth) ** 2) > 1
@@ -288,13 +289,13 @@ def test_a_fault_inside_ends_in_dry_sound_and_recovers() -> None:
     engine.board.set("canceller.adapt", 0)
     x = noise((2, 9600))
     first = process(engine, x[:, :4800].copy())
-    spectral = engine.chain.stages[1]
-    spectral._keep["near_filter_re"][:, 0, 1, 3, 5] = np.nan
+    applied = engine.chain.stages[1].record.parts["filters"]
+    applied["near_re"][:, 0, 1, 3, 5] = np.nan
     second = process(engine, x[:, 4800:].copy())
     assert np.isfinite(first).all()
     assert np.isfinite(second).all()
     assert np.abs(second[:, 1000:] - x[:, 5800:]).max() < 1e-6
-    spectral._keep["near_filter_re"][:, 0, 1, 3, 5] = 0
+    applied["near_re"][:, 0, 1, 3, 5] = 0
     third = process(engine, x)
     np.testing.assert_allclose(third[:, 4800:], x[:, 4800:], atol=1e-6)
 
@@ -336,7 +337,7 @@ def test_planted_late_updates_are_counted_and_change_the_sound() -> None:
     stage.prepare(Format(RATE, 2))
     on_time = process(stage, x, 64)
     stage.reset()
-    stage._record["inline"] = 0   # nobody works: every update is late
+    stage.record["inline"] = 0   # nobody works: every update is late
     late = process(stage, x, 64)
     assert stage.status()["late_updates"] > 10
     np.testing.assert_array_equal(late, x)
@@ -414,7 +415,6 @@ def test_the_jobs_count() -> None:
     frozen = stage.paths
     process(stage, noise((2, 5120), seed=9))
     np.testing.assert_array_equal(stage.paths, frozen)
-    assert adapt.ADAPT.itemsize % 8 == 0
 
 
 _BITS = """

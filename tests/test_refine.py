@@ -14,7 +14,7 @@ from rtsep.engine import process
 from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep_kernels.canceller import record as canceller_kernels
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as r
 from rtsep_kernels.canceller.refine import round as refine
@@ -84,15 +84,15 @@ def relative(got: NDArray[Any], truth: NDArray[Any]) -> float:
 def test_sound_is_taken_at_a_low_rate(rate: int, factor: int) -> None:
     """Blocks that go round the ring of the canceller: scipy's filter, every fourth sample."""
     stage = prepared(2, rate=rate)
-    s, c = stage._refinement[0], stage._record[0]
+    s, c = stage._refinement[0], stage.record.record[0]
     assert s["factor"] == factor
     rng = np.random.default_rng(rate)
     blocks = canceller_kernels.HISTORY + 5
     heard = rng.standard_normal((2, 2, 512 * blocks)).astype(np.float32)
     for m in range(blocks):
         place = slice((m % canceller_kernels.HISTORY) * 512, (m % canceller_kernels.HISTORY + 1) * 512)
-        stage._keep["heard"][:, place] = heard[0, :, 512 * m : 512 * (m + 1)]
-        stage._keep["history"][:, place] = heard[1, :, 512 * m : 512 * (m + 1)]
+        stage.record["heard"][:, place] = heard[0, :, 512 * m : 512 * (m + 1)]
+        stage.record["history"][:, place] = heard[1, :, 512 * m : 512 * (m + 1)]
         refine.take(s, c, m)
     assert s["have"] == 512 * blocks // factor
     truth = signal.lfilter(stage._refined["lowpass"], 1, heard)[..., factor - 1 :: factor]
@@ -462,18 +462,18 @@ def test_a_mic_whose_new_paths_lose_forgets_its_older_half() -> None:
 def test_the_kalman_filter_doubts_only_what_is_still_unknown(anchored: int) -> None:
     stage = prepared(2, taps=2048)
     s = stage._refinement[0]
-    prior = stage._filters["prior"][:, None].astype(float)
+    prior = stage._paths["prior"][:, None].astype(float)
     stage._guarded["anchored"][:] = anchored
     stage._refined["unknown"][:] = 0.3
     stage._refined["mask"][0, : r.BINS // 2] = 1        # below 3 kHz
-    before = stage._filters["remembered"].copy()
+    before = stage._paths["memory"].copy()
     refine_adopt.believe(s, 0)
-    doubt = stage._filters["p"][:, 0, 1, : canceller_kernels.BINS]
+    doubt = stage._paths["p"][:, 0, 1, : canceller_kernels.BINS]
     bins = np.arange(canceller_kernels.BINS) * RATE / 1024
     np.testing.assert_allclose(doubt[:, bins < 2990] / prior, 0.3, rtol=1e-5)
     np.testing.assert_array_equal(doubt[:, bins > 3010] / prior, 1)
-    np.testing.assert_array_equal(stage._filters["p"][:, 1].reshape(4, -1) / prior, 1)
-    memory = stage._filters["remembered"]
+    np.testing.assert_array_equal(stage._paths["p"][:, 1].reshape(4, -1) / prior, 1)
+    memory = stage._paths["memory"]
     np.testing.assert_array_equal(memory[1], before[1])
     if anchored:
         np.testing.assert_array_equal(memory[0], before[0])     # a soundcheck has said how long it is
@@ -764,7 +764,7 @@ def test_who_walks_is_learnt_anew_and_the_others_stay_known() -> None:
     stage._refined["doubt"][:] = 1
     stage._refined["anchor"][:] = 0
     stage._guarded["anchored"][:] = 0
-    stage._filters["p"][:] = stage._filters["prior"][:, None, None, None]
+    stage._paths["p"][:] = stage._paths["prior"][:, None, None, None]
     stage._refined["since"][:] = int(stage._refinement["have"][0]) - 18000
     dropped = np.concatenate([first, process(stage, np.ascontiguousarray(x[:, cut + RATE :]))], axis=1)
     part = slice(cut + 2 * RATE, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from scipy import signal
 
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels.canceller.apply import BLOCK, GROUPS
+from rtsep_kernels.canceller.record import BLOCK, DUE, GROUPS
+from rtsep_kernels.canceller.refine import phases
 from rtsep_kernels.canceller.refine import round as refine
 
 HIGH_HZ = 8000.0
@@ -57,14 +57,15 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
         silence = np.zeros((len(mics), BLOCK), np.float32)
         stage.process(silence, silence.copy())
         stage.reset()
-    fork = _Fork(*ways)
     pieces: list[tuple[Block, Block]] = []
     begun, last = -1, 0
     switches: list[int] = []
     for first in range(0, mics.shape[1] - BLOCK + 1, BLOCK):
         piece = np.ascontiguousarray(mics[:, first : first + BLOCK])
-        if begun < 0 and ways[0]._refinement[0]["phase"] == refine._BLEND:
-            fork.go()
+        if begun < 0 and ways[0]._refinement["phase"] == phases.BLEND:
+            ways[1].restore(ways[0].snapshot())
+            for name in ("change_re", "change_im"):
+                ways[1]._refinement[name] = 0
             begun = first
         outs = (np.empty_like(piece), np.empty_like(piece))
         ways[0].process(piece, outs[0])
@@ -72,52 +73,13 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
             ways[1].process(piece, outs[1])
             pieces.append(outs)
             # What a job has changed is due two partitions later, a group of partitions at a time.
-            if not switches or refine.is_blending(ways[0]._refinement[0]):
-                last = first + (2 + 2 * GROUPS) * BLOCK
+            if not switches or refine.is_blending(ways[0]._refinement.record[0]):
+                last = first + (DUE + 2 * GROUPS) * BLOCK
             switches.append(first - begun)
             if first >= last:
                 cleaned, without = (np.concatenate(way, axis=1) for way in zip(*pieces, strict=True))
                 yield Handover(begun, cleaned, without, tuple(switches[1:]))
                 begun, switches, pieces = -1, [], []
-
-
-class _Fork:
-    """Puts one stage into the state of another that was prepared alike, but for the change that is about to come in."""
-
-    def __init__(self, main: Canceller, other: Canceller) -> None:
-        self._pairs = list(zip(_arrays(main), _arrays(other), strict=True))
-        self._change = [other._refined[name] for name in ("change_re", "change_im")]
-
-    def go(self) -> None:
-        for (source, kept), (target, _) in self._pairs:
-            if source.dtype.names is None:
-                target[...] = source
-                continue
-            for name in source.dtype.names:
-                if name not in kept:
-                    target[name] = source[name]
-        for change in self._change:
-            change[:] = 0
-
-
-def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
-    """Return every array of a stage's state, and for records which fields are addresses."""
-    found: list[tuple[NDArray[Any], set[str]]] = []
-    runner = stage._runner
-    assert runner is not None
-    held = [*stage._keep.values(), *stage._filters.values(), *stage._estimates.values(), *stage._guarded.values(),
-            *stage._regressed.values(), *stage._refined.values()]
-    addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
-    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement,
-               runner.record.record]
-    addresses |= {record.ctypes.data for record in records}
-    addresses |= {array.ctypes.data for array in runner.record.arrays.values()}
-    for array in [*held, *records]:
-        if isinstance(array, np.ndarray):
-            names = array.dtype.names or ()
-            # Plans and entries are shared by all stages; what points into this stage is its own.
-            found.append((array, {n for n in names if array[n].dtype == np.int64 and int(array[n][0]) in addresses}))
-    return found
 
 
 def loudest(cleaned: Block, without: Block, switches: Sequence[int], rate: int) -> float:

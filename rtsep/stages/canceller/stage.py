@@ -13,33 +13,21 @@ from numpy.typing import NDArray
 from rtsep import fftw, realtime
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stages.canceller.settings import LEARNING
 from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
 from rtsep_kernels.canceller import choice, evidence, guard, handover, instant, job, kalman
-from rtsep_kernels.canceller.record import BINS, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SEGMENT, SIZE, STOP
+from rtsep_kernels.canceller.record import BINS, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE, STOP
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as refine_state
 from rtsep_kernels.plane.memory import aligned
 from rtsep_kernels.plane.record import State
 
-# Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
-_BLIND = (0.999, 1e-4)
-_CALIBRATED = (0.99999, 3e-6)
-_CAUTION = 1.5       # times the power of the wanted sound
-_SMOOTHING = 0.02088123   # seconds: memory of that power
-_TAMED = (0.34, 0.02990585)   # seconds: a mic's output has been louder than its input; its paths shrink by 1 / e
-_AGAIN = 10.67       # seconds: of two explosions, the second one leaves nothing
-_GOOD = 2.73         # seconds: from one keeping of a good partition to the next
-_LOUDNESS = 2.666    # seconds: memory of the loudest input
-_PRIOR = 0.02 * 0.85 ** np.arange(64)   # expected power of partition p of a path, per bin
-_TRACKED = 8                            # partitions that the Kalman filter adapts; the others are refined only
 _REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
 _LOW_RATE = 12000                       # Hz, nearly: where paths are refined
 _TRUST = 1.0                            # in the power of the wanted sound as the weights have it: it is a guess
 _REFINED_DOUBT = 1e-4                   # variance of a soundcheck's paths, beside the prior's, when refined
-_CONFIDENT = 0.25                       # confidence from which a soundcheck's path is believed in
-_CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unknown
 # Memories of the instantaneous estimates, and of what is said of them, seconds.
 _INSTANT_MEMORY = {"slow": 2.0, "fast": 0.12, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
@@ -57,11 +45,6 @@ _TRUSTED = 1e4
 # Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
 _CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
-
-
-def _kept(seconds: float, step: float) -> float:
-    """Return what a memory of so many seconds keeps from one step to the next."""
-    return math.exp(-step / seconds)
 
 
 class Canceller(Stage):
@@ -119,8 +102,8 @@ class Canceller(Stage):
     def paths(self) -> NDArray[np.float32]:
         """What has been learnt: float32[k, k, taps], the FIR from cleaned mic j (second axis) to mic i."""
         k, parts = self.fmt.channels, self._taps // kernels.BLOCK
-        spectra = (self._paths["w_re"] + 1j * self._paths["w_im"])[..., :BINS]
-        taps = np.fft.irfft(spectra, 1024)[..., : kernels.BLOCK]
+        re, im = (self._paths[name][..., :BINS] for name in ("w_re", "w_im"))
+        taps = np.fft.irfft(re + 1j * im, SIZE)[..., : kernels.BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
 
     def held(self, k: int) -> int:
@@ -135,7 +118,7 @@ class Canceller(Stage):
         forward, backward = fftw.execute_addresses()
         self.record = CANCELLER.make(
             channels=k, partitions=parts, ramp_segments=fmt.segments(RAMP_SECONDS), inline=1, shares=known,
-            loudness_kept=_kept(_LOUDNESS, SEGMENT / fmt.rate),
+            loudness_kept=LEARNING.loudness_kept(fmt.rate),
             filters=self._applied if self._master is None else self._master._applied.address,
             follows=self._master is not None, forward=forward, backward=backward,
             plan128=fftw.plan(NEAR_SIZE, True), inverse128=fftw.plan(NEAR_SIZE, False),
@@ -148,23 +131,19 @@ class Canceller(Stage):
 
     def _build_job(self, k: int, parts: int) -> None:
         """Make what learns."""
-        block = kernels.BLOCK / self.fmt.rate
+        rate = self.fmt.rate
         others = ~np.eye(k, dtype=bool)
         known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
-        memory, drift = _CALIBRATED if known else _BLIND
-        # Beyond the pairs of eight mics the work is kept in bounds.
-        as_many = math.ceil(math.sqrt(self.held(k)))   # mics that have so many pairs
+        memory, drift = LEARNING.per_block(known, rate)
+        tracked = min(parts, LEARNING.tracked_of(math.sqrt(self.held(k))))   # of the mics that have so many pairs
         self._paths = PATHS.make(
-            channels=k, partitions=parts, tracked=min(parts, _TRACKED, max(2, _TRACKED * 8 // max(1, as_many))),
-            prior=_PRIOR[:parts], memory=memory, first_memory=memory, drift=drift,
+            channels=k, partitions=parts, tracked=tracked, prior=LEARNING.priors(rate)[:parts], memory=memory,
+            first_memory=memory, drift=drift,
         )
-        self._kalman = kalman.KALMAN.make(
-            channels=k, paths=self._paths.address, caution=_CAUTION, smoothing=_kept(_SMOOTHING, block),
-            tamed_blocks=round(_TAMED[0] / block), tamed=_kept(_TAMED[1], block),
-        )
+        self._kalman = kalman.KALMAN.make(channels=k, paths=self._paths.address, **LEARNING.kalman(rate))
         self._handover = handover.HANDOVER.make(
             channels=k, paths=self._paths.address, filters=self._applied.address,
-            again_blocks=round(_AGAIN / block), good_blocks=max(parts, round(_GOOD / block)),
+            **LEARNING.handover(parts, rate),
         )
         self._job = job.JOB.make(
             canceller=self.record.address, paths=self._paths, kalman=self._kalman, handover=self._handover
@@ -321,7 +300,7 @@ class Canceller(Stage):
         self._refined["lowpass"][:] = lowpass
         self._refined["window"][:] = np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME)
         # The same prior as the Kalman filter's: variance of one tap at the low rate.
-        decay = np.repeat(_PRIOR / kernels.BLOCK * factor, kernels.BLOCK // factor)[: r.TAPS]
+        decay = np.repeat(LEARNING.priors(self.fmt.rate) / kernels.BLOCK * factor, kernels.BLOCK // factor)[: r.TAPS]
         self._refined["prior_variance"][:] = np.pad(decay, (0, r.TAPS - len(decay)), mode="edge")
         record["channels"], record["factor"], record["partitions"] = k, factor, parts
         record["taps"] = min(self._taps, factor * r.TAPS)
@@ -339,7 +318,7 @@ class Canceller(Stage):
             record[f"plan_{name}".rstrip("_")] = fftw.plan(size, True)
             record[f"inverse_{name}".rstrip("_")] = fftw.plan(size, False)
         record["slow"], record["left_doubt"] = _REFINED
-        record["blind_memory"], record["blind_drift"] = _BLIND
+        record["blind_memory"], record["blind_drift"] = LEARNING.per_block(False, self.fmt.rate)
         record["trust"] = _TRUST
         record["budget"] = self._refine
         self._adapt["refine"] = record.ctypes.data
@@ -363,7 +342,7 @@ class Canceller(Stage):
         self._applied["active"] = w["held"]
         if known is not None:
             if self._confidence is not None:
-                doubt = np.where(w["held"], _CALIBRATED_DOUBT ** self._trusted(), 1)
+                doubt = np.where(w["held"], LEARNING.known_doubt ** self._trusted(), 1)
                 w["p"] *= doubt[None, :, :, None].astype(np.float32)
             paths = np.zeros((k, k, self._taps), np.float32)
             known = known[..., : self._taps]
@@ -467,7 +446,7 @@ class Canceller(Stage):
         A path that explains little of what was heard may still be right: it was faint, and something else was louder.
         """
         assert self._confidence is not None
-        trusted: NDArray[np.float64] = np.clip(self._confidence / _CONFIDENT, 0, 1).astype(np.float64)
+        trusted: NDArray[np.float64] = np.clip(self._confidence / LEARNING.confident, 0, 1).astype(np.float64)
         return trusted
 
     def _low_rate(self, paths: NDArray[np.float32]) -> NDArray[np.float32]:
