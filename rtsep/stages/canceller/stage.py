@@ -102,8 +102,8 @@ class Canceller(Stage):
     def paths(self) -> NDArray[np.float32]:
         """What has been learnt: float32[k, k, taps], the FIR from cleaned mic j (second axis) to mic i."""
         k, parts = self.fmt.channels, self._taps // kernels.BLOCK
-        re, im = (self._paths[name][..., :BINS] for name in ("w_re", "w_im"))
-        taps = np.fft.irfft(re + 1j * im, SIZE)[..., : kernels.BLOCK]
+        spectra: NDArray[np.complex128] = self._paths["w_re"] + 1j * self._paths["w_im"]
+        taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : kernels.BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
 
     def held(self, k: int) -> int:
