@@ -18,7 +18,7 @@ from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
 from rtsep_kernels.canceller import choice, evidence, guard, handover, instant, job, kalman
-from rtsep_kernels.canceller.record import BINS, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE, STOP
+from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, ROW, SIZE, STOP
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as refine_state
 from rtsep_kernels.plane.memory import aligned
@@ -101,17 +101,17 @@ class Canceller(Stage):
     @property
     def paths(self) -> NDArray[np.float32]:
         """What has been learnt: float32[k, k, taps], the FIR from cleaned mic j (second axis) to mic i."""
-        k, parts = self.fmt.channels, self._taps // kernels.BLOCK
+        k, parts = self.fmt.channels, self._taps // BLOCK
         spectra: NDArray[np.complex128] = self._paths["w_re"] + 1j * self._paths["w_im"]
-        taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : kernels.BLOCK]
-        return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
+        taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : BLOCK]
+        return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * BLOCK).astype(np.float32)
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
         return min(k * (k - 1), self._pairs)
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
-        k, parts = fmt.channels, self._taps // kernels.BLOCK
+        k, parts = fmt.channels, self._taps // BLOCK
         known = float(self._first_paths is not None)
         if self._master is None:
             self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
@@ -165,10 +165,10 @@ class Canceller(Stage):
         self.record.put("job_state", self._job)
 
     def _build_instant(self, k: int) -> None:
-        row = kernels.ROW
+        row = ROW
         record = self._instant = np.zeros(1, instant.INSTANT)
         self._estimates = {
-            **{name: aligned((k, row)) for name in ("x_re", "x_im", "weight")}, "window": aligned(2 * kernels.BLOCK),
+            **{name: aligned((k, row)) for name in ("x_re", "x_im", "weight")}, "window": aligned(2 * BLOCK),
             "work": aligned((4, row)), "lanes": aligned(instant.LANES),
             **{name: aligned((3, k, k), np.float64) for name in ("mixing", "unmixing")},
             **{name: aligned((3, k, instant.BANDS), np.float64) for name in ("explained", "expected")},
@@ -183,7 +183,7 @@ class Canceller(Stage):
             record[name] = array.ctypes.data
         record["channels"] = k
         for name, seconds in _INSTANT_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+            record[name] = np.exp(-BLOCK / (seconds * self.fmt.rate))
         self._adapt["instant"] = record.ctypes.data
 
     def _build_guard(self, k: int) -> None:
@@ -201,9 +201,9 @@ class Canceller(Stage):
         for name, array in self._guarded.items():
             record[name] = array.ctypes.data
         record["share"] = self._keep["shares"].ctypes.data
-        hertz = self.fmt.rate / (2 * kernels.BLOCK)
+        hertz = self.fmt.rate / (2 * BLOCK)
         lowest = max(2, round(_COMPARED[0] / hertz))
-        highest = min(round(_COMPARED[1] / hertz), kernels.BINS - 1)
+        highest = min(round(_COMPARED[1] / hertz), BINS - 1)
         lines = np.arange(lowest, highest, -(-(highest - lowest) // g.LINES))
         edges = np.geomspace(lowest, highest, g.BANDS + 1)
         bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
@@ -213,7 +213,7 @@ class Canceller(Stage):
         self._guarded["lag_re"][:, : len(lines)], self._guarded["lag_im"][:, : len(lines)] = turned.real, turned.imag
         record["channels"], record["lines"] = k, len(lines)
         for name, seconds in _GUARD_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+            record[name] = np.exp(-BLOCK / (seconds * self.fmt.rate))
         self._adapt["guard"] = record.ctypes.data
         record["evidence"] = self._build_evidence(k).ctypes.data
         self._instant["same"] = record["same"]
@@ -221,8 +221,8 @@ class Canceller(Stage):
     def _build_evidence(self, k: int) -> NDArray[Any]:
         e = evidence
         record = self._evidence = np.zeros(1, e.EVIDENCE)
-        blocks = max(1, 2 ** round(np.log2(_EVIDENCE_HOP * self.fmt.rate / kernels.BLOCK)))
-        size = e.HOPS * blocks * kernels.BLOCK
+        blocks = max(1, 2 ** round(np.log2(_EVIDENCE_HOP * self.fmt.rate / BLOCK)))
+        size = e.HOPS * blocks * BLOCK
         self._regressed = {
             **{name: aligned((k, e.LAG, 2, e.LINES)) for name in ("x", "y")},
             **{name: aligned((2, e.LINES)) for name in ("new_x", "new_y")}, "along": aligned((k, 2, e.LINES)),
@@ -237,12 +237,12 @@ class Canceller(Stage):
         record["channels"], record["blocks"] = k, blocks
         record["first"], record["lines"] = lowest, min(highest - lowest, e.LINES, size // 2 + 1 - lowest)
         for name, seconds in _EVIDENCE_MEMORY.items():
-            record[name] = np.exp(-blocks * kernels.BLOCK / (seconds * self.fmt.rate))
+            record[name] = np.exp(-blocks * BLOCK / (seconds * self.fmt.rate))
         record["plan"], record["forward"] = fftw.plan(size, True), self._record["forward"]
         return record
 
     def _build_choice(self, k: int) -> None:
-        row = kernels.ROW
+        row = ROW
         record = self._choice = np.zeros(1, choice.CHOICE)
         self._weighed = {
             **{name: aligned((k, k, row)) for name in ("cross_re", "cross_im", "power")},
@@ -256,7 +256,7 @@ class Canceller(Stage):
             record[name] = array.ctypes.data
         record["channels"], record["budget"] = k, self._pairs
         for name, seconds in _CHOICE_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
+            record[name] = np.exp(-BLOCK / (seconds * self.fmt.rate))
         self._adapt["choice"] = record.ctypes.data
 
     def _build_refinement(self, k: int, parts: int) -> None:
@@ -300,7 +300,7 @@ class Canceller(Stage):
         self._refined["lowpass"][:] = lowpass
         self._refined["window"][:] = np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME)
         # The same prior as the Kalman filter's: variance of one tap at the low rate.
-        decay = np.repeat(LEARNING.priors(self.fmt.rate) / kernels.BLOCK * factor, kernels.BLOCK // factor)[: r.TAPS]
+        decay = np.repeat(LEARNING.priors(self.fmt.rate) / BLOCK * factor, BLOCK // factor)[: r.TAPS]
         self._refined["prior_variance"][:] = np.pad(decay, (0, r.TAPS - len(decay)), mode="edge")
         record["channels"], record["factor"], record["partitions"] = k, factor, parts
         record["taps"] = min(self._taps, factor * r.TAPS)
@@ -314,7 +314,7 @@ class Canceller(Stage):
                             "kalman_drift": "drifts", "prior": "prior", "chosen": "chosen"}.items():
             record[name] = self._filters[array].ctypes.data
         record["forward"], record["backward"] = self._record["forward"], self._record["backward"]
-        for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * kernels.BLOCK}.items():
+        for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * BLOCK}.items():
             record[f"plan_{name}".rstrip("_")] = fftw.plan(size, True)
             record[f"inverse_{name}".rstrip("_")] = fftw.plan(size, False)
         record["slow"], record["left_doubt"] = _REFINED
@@ -333,7 +333,7 @@ class Canceller(Stage):
 
     def _start_job(self) -> None:
         """Lay the first paths, and have them applied."""
-        k, parts = self.fmt.channels, self._taps // kernels.BLOCK
+        k, parts = self.fmt.channels, self._taps // BLOCK
         w = self._paths
         self._start_instant(k)
         self._start_guard()
@@ -347,7 +347,7 @@ class Canceller(Stage):
             paths = np.zeros((k, k, self._taps), np.float32)
             known = known[..., : self._taps]
             paths[..., : known.shape[-1]] = known
-            partitions = paths.reshape(k, k, parts, kernels.BLOCK).transpose(2, 0, 1, 3)
+            partitions = paths.reshape(k, k, parts, BLOCK).transpose(2, 0, 1, 3)
             spectra = np.fft.rfft(partitions, 1024)
             for part, name in ((spectra.real, "re"), (spectra.imag, "im")):
                 w["w_" + name][..., :BINS] = w["good_" + name][..., :BINS] = part
@@ -385,7 +385,7 @@ class Canceller(Stage):
             array[:] = 0
         for name in ("advantage", "regret", "patience", "regretted", "settled", "holds", "chosen", "blocks"):
             self._instant[name] = 0
-        self._estimates["window"][:] = np.hanning(2 * kernels.BLOCK + 1)[:-1]
+        self._estimates["window"][:] = np.hanning(2 * BLOCK + 1)[:-1]
         mixing = np.eye(k)
         if self._first_paths is not None:
             tap = self._first_paths[..., 0].astype(float)
