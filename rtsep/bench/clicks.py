@@ -13,6 +13,7 @@ from scipy import signal
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep_kernels.canceller.apply import BLOCK, GROUPS
+from rtsep_kernels.canceller.refine import phases
 from rtsep_kernels.canceller.refine import round as refine
 
 HIGH_HZ = 8000.0
@@ -63,7 +64,7 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
     switches: list[int] = []
     for first in range(0, mics.shape[1] - BLOCK + 1, BLOCK):
         piece = np.ascontiguousarray(mics[:, first : first + BLOCK])
-        if begun < 0 and ways[0]._refinement[0]["phase"] == refine._BLEND:
+        if begun < 0 and ways[0]._refinement["phase"] == phases.BLEND:
             fork.go()
             begun = first
         outs = (np.empty_like(piece), np.empty_like(piece))
@@ -72,7 +73,7 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
             ways[1].process(piece, outs[1])
             pieces.append(outs)
             # What a job has changed is due two partitions later, a group of partitions at a time.
-            if not switches or refine.is_blending(ways[0]._refinement[0]):
+            if not switches or refine.is_blending(ways[0]._refinement.record[0]):
                 last = first + (2 + 2 * GROUPS) * BLOCK
             switches.append(first - begun)
             if first >= last:
@@ -86,7 +87,7 @@ class _Fork:
 
     def __init__(self, main: Canceller, other: Canceller) -> None:
         self._pairs = list(zip(_arrays(main), _arrays(other), strict=True))
-        self._change = [other._refined[name] for name in ("change_re", "change_im")]
+        self._change = [other._refinement[name] for name in ("change_re", "change_im")]
 
     def go(self) -> None:
         for (source, kept), (target, _) in self._pairs:
@@ -106,9 +107,9 @@ def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
     runner = stage._runner
     assert runner is not None
     held = [*stage._keep.values(), *stage._filters.values(), *stage._estimates.values(), *stage._guarded.values(),
-            *stage._regressed.values(), *stage._refined.values()]
+            *stage._regressed.values(), *stage._refinement.arrays.values()]
     addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
-    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement,
+    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement.record,
                runner.record.record]
     addresses |= {record.ctypes.data for record in records}
     addresses |= {array.ctypes.data for array in runner.record.arrays.values()}
