@@ -15,7 +15,7 @@ from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller_settings import REFINEMENT
-from rtsep_kernels.canceller import apply as canceller_kernels
+from rtsep_kernels.canceller import record as canceller_kernels
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import learn, moves, phases, precondition, sound, weights
 from rtsep_kernels.canceller.refine import record as r
@@ -77,6 +77,62 @@ def filled(stage: Canceller, seed: int = 0) -> tuple[Float, Float]:
 
 def relative(got: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(np.linalg.norm(got - truth) / np.linalg.norm(truth))
+
+
+# ---- The record
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000, 96000])
+def test_times_hold_at_every_rate(rate: int) -> None:
+    """To half a chunk, which is a third of a second."""
+    s = prepared(2, rate=rate)._refinement
+    for name, seconds in {"memory": 10.24, "least": 1.0, "fresh_least": 0.7, "fresh_most": 1.4, "span": 1.0,
+                          "soon": 0.7}.items():
+        assert abs(s[name] * r.CHUNK / s["rate"] - seconds) <= 0.5 * r.CHUNK / s["rate"], name
+    assert s["keeps"] / s["rate"] == pytest.approx(3, abs=1e-3)
+    assert s["smooth"] * rate / 1024 == pytest.approx(750, abs=rate / 2048)
+    assert -512 / rate / np.log(s["slow"]) == pytest.approx(21.3, rel=1e-2)
+    if rate == 48000:
+        assert [s[name] for name in ("memory", "least", "fresh_least", "fresh_most", "span", "soon", "smooth")] == [
+            30, 3, 2, 4, 3, 2, 16]
+
+
+def test_scratch_holds_nothing_from_piece_to_piece_and_a_snapshot_all_else() -> None:
+    """Two stages go piece by piece through a watch, a mending and a round; the other's scratch is spoilt each time."""
+    k = 3
+    start, sure = (0.3 * room(k, 5)).astype(np.float32), np.ones((k, k), np.float32)
+    stage, other = (prepared(k, 2048, start=start, confidence=sure) for _ in range(2))
+    for one in (stage, other):
+        filled(one)
+        one._refinement["have"] = 6 * r.CHUNK
+        one._refinement["budget"] = 1
+    scratch = [name for name, field in r.REFINE.fields.items() if field.ours and not field.lasting
+               and name not in ("lowpass", "window", "prior_variance", "edges")]
+    assert "time" in scratch
+    seen, pieces = set(), 0
+    while stage._refinement["rounds"] == 0:
+        for name in scratch:
+            spoilt = other._refinement[name]
+            spoilt[...] = np.nan if spoilt.dtype.kind == "f" else 7
+        if pieces % 211 == 210:
+            for mine, theirs in ((stage._refinement, other._refinement), (stage._paths, other._paths)):
+                for _, values in theirs.running():
+                    values[...] = 7
+                theirs.restore(mine.snapshot())
+        for one in (stage, other):
+            one._refinement["debt"] = 0
+            refine.work(one._refinement.record[0])
+            if one._refinement["debt"] == 0:        # nothing to do before more is heard
+                one._refinement["have"] += r.CHUNK // 4
+        seen.add(stage._refinement["phase"])
+        pieces += 1
+        assert pieces < 5000
+    assert len(seen) == 21
+    assert stage._refinement["moves"] > 0
+    for name in ("new", "anchor", "doubt", "improved", "y", "since", "settling", "have", "moves", "adopted", "dropped"):
+        np.testing.assert_array_equal(other._refinement[name], stage._refinement[name], err_msg=name)
+    for name in ("w_re", "w_im", "p", "memory", "drift"):
+        np.testing.assert_array_equal(other._paths[name], stage._paths[name], err_msg=name)
 
 
 # ---- The pieces
@@ -464,18 +520,18 @@ def test_a_mic_whose_new_paths_lose_forgets_its_older_half() -> None:
 def test_the_kalman_filter_doubts_only_what_is_still_unknown(anchored: int) -> None:
     stage = prepared(2, taps=2048)
     s = stage._refinement.record[0]
-    prior = stage._filters["prior"][:, None].astype(float)
+    prior = stage._paths["prior"][:, None].astype(float)
     stage._guarded["anchored"][:] = anchored
     stage._refinement["unknown"][:] = 0.3
     stage._refinement["mask"][0, : r.BINS // 2] = 1        # below 3 kHz
-    before = stage._filters["remembered"].copy()
+    before = stage._paths["memory"].copy()
     refine_adopt.believe(s, 0)
-    doubt = stage._filters["p"][:, 0, 1, : canceller_kernels.BINS]
+    doubt = stage._paths["p"][:, 0, 1, : canceller_kernels.BINS]
     bins = np.arange(canceller_kernels.BINS) * RATE / 1024
     np.testing.assert_allclose(doubt[:, bins < 2990] / prior, 0.3, rtol=1e-5)
     np.testing.assert_array_equal(doubt[:, bins > 3010] / prior, 1)
-    np.testing.assert_array_equal(stage._filters["p"][:, 1].reshape(4, -1) / prior, 1)
-    memory = stage._filters["remembered"]
+    np.testing.assert_array_equal(stage._paths["p"][:, 1].reshape(4, -1) / prior, 1)
+    memory = stage._paths["memory"]
     np.testing.assert_array_equal(memory[1], before[1])
     if anchored:
         np.testing.assert_array_equal(memory[0], before[0])     # a soundcheck has said how long it is
@@ -766,7 +822,7 @@ def test_who_walks_is_learnt_anew_and_the_others_stay_known() -> None:
     stage._refinement["doubt"][:] = 1
     stage._refinement["anchor"][:] = 0
     stage._guarded["anchored"][:] = 0
-    stage._filters["p"][:] = stage._filters["prior"][:, None, None, None]
+    stage._paths["p"][:] = stage._paths["prior"][:, None, None, None]
     stage._refinement["since"][:] = stage._refinement["have"] - 18000
     dropped = np.concatenate([first, process(stage, np.ascontiguousarray(x[:, cut + RATE :]))], axis=1)
     part = slice(cut + 2 * RATE, None)

@@ -322,7 +322,7 @@ class Canceller(Stage):
             blind_memory=_BLIND[0], blind_drift=_BLIND[1], sure=tuned.sure, plays=tuned.plays, certain=tuned.certain,
             heard=tuned.heard, off_moved=tuned.moved, off_turned=tuned.turned, off_settled=tuned.settled,
             off_uniform=tuned.uniform, smooth=round(tuned.smooth * 2 * kernels.BLOCK / rate),
-            instant=self._estimates["linear"], freed=self._guarded["freed"], anchored=self._guarded["anchored"],
+            linear=self._estimates["linear"], freed=self._guarded["freed"], anchored=self._guarded["anchored"],
             paths=self._paths.address,
             forward=int(self._record["forward"][0]), backward=int(self._record["backward"][0]), **plans,
         )

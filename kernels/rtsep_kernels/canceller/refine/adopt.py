@@ -111,7 +111,7 @@ def judge(s, chunks, better):
 def _compare_powers(s, frames, gain):
     """Write, for each bin, the sum of log(new / old) of the power over three frames; the weights are done with."""
     weights = view(s, "weights")
-    half = weights.shape[0] // 2
+    half = weights.shape[0] // 2      # old powers before it, new ones from there on
     image = view(s, "image")
     error = view(s, "error")
     for f in range(frames):

@@ -17,8 +17,8 @@ _LARGEST = np.float32(10)    # of the prior, as the Kalman filter has it
 def is_known(s, i, j):
     """Tell whether the soundcheck's path is believed in, and held."""
     held = view(inner(s, "paths"), "held")[i, j]
-    anchored, instant = view(s, "anchored")[i], view(s, "instant")[i]
-    return held != 0 and anchored != 0 and instant == 0 and view(s, "doubt")[i, j] < s.sure
+    anchored, linear = view(s, "anchored")[i], view(s, "linear")[i]
+    return held != 0 and anchored != 0 and linear == 0 and view(s, "doubt")[i, j] < s.sure
 
 
 @kernel
@@ -97,6 +97,7 @@ def doubt_path(s, i, j):
     total_gain = 0.0
     for band in range(BANDS):
         total_gain += cells[band] * gain[band]
+    # One cell more: of what was not heard, nothing is kept.
     return min(max(total_gain / (count_cells(s, i, j) + 1.0), 0.0), 1.0)
 
 

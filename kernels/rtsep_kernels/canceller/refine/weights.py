@@ -47,6 +47,7 @@ def weigh(s, frames):
     since = view(s, "since")[s.mic]
     for f in range(frames):
         believed = s.first * CHUNK + f * HOP >= since
+        # The window's energy: white noise of power 1 has so much in every bin.
         scale = s.trust * np.float32(FRAME / 2) if believed else np.float32(0)
         for b in range(FRAME_BINS):
             weights[f, b] = scale / (weights[f, b] + mean[b])
