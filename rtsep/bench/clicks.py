@@ -61,10 +61,10 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
     switches: list[int] = []
     for first in range(0, mics.shape[1] - BLOCK + 1, BLOCK):
         piece = np.ascontiguousarray(mics[:, first : first + BLOCK])
-        if begun < 0 and refine.is_blending(ways[0]._refinement[0]):
+        if begun < 0 and refine.is_blending(ways[0]._refinement.record[0]):
             ways[1].restore(ways[0].snapshot())
             for name in ("change_re", "change_im"):
-                ways[1]._refined[name][:] = 0
+                ways[1]._refinement[name][:] = 0
             begun = first
         outs = (np.empty_like(piece), np.empty_like(piece))
         ways[0].process(piece, outs[0])
@@ -72,7 +72,7 @@ def handovers(mics: Block, rate: int, taps: int = 16384) -> Iterator[Handover]:
             ways[1].process(piece, outs[1])
             pieces.append(outs)
             # What a job has changed is due two partitions later, a group of partitions at a time.
-            if not switches or refine.is_blending(ways[0]._refinement[0]):
+            if not switches or refine.is_blending(ways[0]._refinement.record[0]):
                 last = first + (DUE + 2 * GROUPS) * BLOCK
             switches.append(first - begun)
             if first >= last:

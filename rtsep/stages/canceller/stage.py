@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtsep import fftw, realtime
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stages.canceller.refinement import REFINEMENT
 from rtsep.stages.canceller.settings import LEARNING
 from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
@@ -24,10 +25,6 @@ from rtsep_kernels.canceller.refine import record as refine_state
 from rtsep_kernels.plane.memory import aligned
 from rtsep_kernels.plane.record import State
 
-_REFINED = (0.9995, 0.01)               # memory, and the part of the prior that a refinement leaves unknown
-_LOW_RATE = 12000                       # Hz, nearly: where paths are refined
-_TRUST = 1.0                            # in the power of the wanted sound as the weights have it: it is a guess
-_REFINED_DOUBT = 1e-4                   # variance of a soundcheck's paths, beside the prior's, when refined
 # Memories of the instantaneous estimates, and of what is said of them, seconds.
 _INSTANT_MEMORY = {"slow": 2.0, "fast": 0.12, "kept": 1.0}
 _CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
@@ -262,66 +259,39 @@ class Canceller(Stage):
     def _build_refinement(self, k: int, parts: int) -> None:
         from scipy import signal
 
-        r = refine_state
-        factor = 2 ** max(round(np.log2(self.fmt.rate / _LOW_RATE)), 0)
-        lowpass = signal.firwin(32 * factor + 1, 0.9 / factor) if factor > 1 else np.ones(1)
-        record = self._refinement = np.zeros(1, r.REFINE)
-        rounds = r.MEMORY * r.CHUNK
-        self._refined = {
-            "lowpass": aligned(len(lowpass)), **{name: aligned((k, r.RING * r.CHUNK)) for name in ("x", "y")},
-            **{name: aligned((r.MEMORY, k, r.ROW)) for name in ("y_re", "y_im")}, "improved": aligned((k, rounds)),
-            "weights": aligned((r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
-            "powers": aligned((k, r.MEMORY * r.FRAMES_PER_CHUNK, r.FRAME_ROW)),
-            **{name: aligned((parts, k, k, r.PART_ROW)) for name in ("change_re", "change_im")},
-            **{name: aligned(rounds) for name in ("error", "image", "weighted")},
-            **{name: aligned((k, k, r.TAPS)) for name in ("new", "anchor")},
-            "prior_variance": aligned(r.TAPS), "variance": aligned((k, r.TAPS)), "doubt": aligned((k, k)),
-            **{name: aligned((k, r.TAPS)) for name in ("residual", "direction", "product", "solved")},
-            **{f"{name}_{part}": aligned((k, r.ROW))
-               for name in ("predict", "mirror", "filter") for part in ("re", "im")},
-            "inverse_error": aligned(k, np.float64),
-            **{name: aligned(r.ROW) for name in ("sum_re", "sum_im", "sum2_re", "sum2_im")},
-            "time": aligned(r.SIZE), "spectrum": aligned(2 * r.ROW),
-            "wide_time": aligned(factor * r.SIZE), "wide_spectrum": aligned(factor * r.SIZE + 32),
-            "levinson": aligned((3, r.ORDER), np.float64), "mask": aligned((k, r.ROW)),
-            "unknown": aligned((k, k, r.PART_ROW)), "window": aligned(r.FRAME),
-            "better": np.zeros(r.BANDS, np.int64), "since": np.zeros(k, np.int64),
-            "taken": np.zeros((k, k), np.int64), "pairs": np.zeros(k, np.int64),
-            **{name: aligned((k, r.ROW)) for name in ("chunk_re", "chunk_im")}, "parts": aligned((k, r.CHUNK)),
-            **{name: aligned((k + 2, r.FRAME_ROW)) for name in ("frame_re", "frame_im")},
-            "normal": aligned((r.WATCHED, k, r.BANDS, k, k + 1), np.float64),
-            "gauss": aligned((k, k + 1), np.float64),
-            **{name: aligned((k, k, r.BANDS), np.float64) for name in ("gain", "cells")},
-            "moved": np.zeros((2, k), np.int64), "turned": aligned(k, np.float64),
-            **{name: np.zeros(k, np.int64) for name in ("rests", "settling")},
-        }
-        for name, array in self._refined.items():
-            record[name] = array.ctypes.data
-        self._refined["lowpass"][:] = lowpass
-        self._refined["window"][:] = np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME)
+        r, tuned, rate = refine_state, REFINEMENT, self.fmt.rate
+        factor = 2 ** max(round(np.log2(rate / tuned.rate)), 0)
+        low_rate = rate / factor
+        lowpass = np.ones(1)
+        if factor > 1:
+            lowpass = signal.firwin(tuned.lowpass_zeros * factor + 1, tuned.lowpass_edge / factor)
+        taps = min(self._taps, factor * r.TAPS)
         # The same prior as the Kalman filter's: variance of one tap at the low rate.
-        decay = np.repeat(LEARNING.priors(self.fmt.rate) / BLOCK * factor, BLOCK // factor)[: r.TAPS]
-        self._refined["prior_variance"][:] = np.pad(decay, (0, r.TAPS - len(decay)), mode="edge")
-        record["channels"], record["factor"], record["partitions"] = k, factor, parts
-        record["taps"] = min(self._taps, factor * r.TAPS)
-        record["reach"] = record["taps"] // factor
-        record["rate"] = self.fmt.rate / factor
-        record["lowpass_taps"] = len(lowpass)
-        record["linear"] = self._estimates["linear"].ctypes.data
-        record["freed"] = self._guarded["freed"].ctypes.data
-        record["anchored"] = self._guarded["anchored"].ctypes.data
-        for name, array in {"kalman_re": "w_re", "kalman_im": "w_im", "kalman_p": "p", "kalman_memory": "remembered",
-                            "kalman_drift": "drifts", "prior": "prior", "chosen": "chosen"}.items():
-            record[name] = self._filters[array].ctypes.data
-        record["forward"], record["backward"] = self._record["forward"], self._record["backward"]
-        for name, size in {"frame": r.FRAME, "": r.SIZE, "wide": factor * r.SIZE, "part": 2 * BLOCK}.items():
-            record[f"plan_{name}".rstrip("_")] = fftw.plan(size, True)
-            record[f"inverse_{name}".rstrip("_")] = fftw.plan(size, False)
-        record["slow"], record["left_doubt"] = _REFINED
-        record["blind_memory"], record["blind_drift"] = LEARNING.per_block(False, self.fmt.rate)
-        record["trust"] = _TRUST
-        record["budget"] = self._refine
-        self._adapt["refine"] = record.ctypes.data
+        decay = np.repeat(LEARNING.priors(rate) / BLOCK * factor, BLOCK // factor)[: r.TAPS]
+        plans = {}
+        for name, size in {"": r.SIZE, "_frame": r.FRAME, "_wide": factor * r.SIZE, "_part": 2 * BLOCK}.items():
+            plans[f"plan{name}"], plans[f"inverse{name}"] = fftw.plan(size, True), fftw.plan(size, False)
+
+        def chunks(seconds: float) -> int:
+            return int(max(1, round(seconds * low_rate / r.CHUNK)))
+
+        self._refinement = r.REFINE.make(
+            channels=k, factor=factor, partitions=parts, taps=taps, reach=taps // factor, rate=low_rate,
+            budget=self._refine, lowpass_taps=len(lowpass), lowpass=lowpass,
+            window=np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME),
+            prior_variance=np.pad(decay, (0, r.TAPS - len(decay)), mode="edge"),
+            memory=chunks(tuned.looked_at), least=chunks(tuned.first_round), span=chunks(tuned.watched),
+            soon=chunks(tuned.soon), fresh_least=chunks(tuned.fresh[0]), fresh_most=chunks(tuned.fresh[1]),
+            keeps=int(tuned.kept * low_rate), edges=tuned.edges, edge=tuned.edge, trust=tuned.trust,
+            slow=np.exp(-BLOCK / (tuned.memory * rate)), left_doubt=tuned.left_doubt,
+            blind_memory=LEARNING.per_block(False, rate)[0], blind_drift=LEARNING.per_block(False, rate)[1], sure=tuned.sure, plays=tuned.plays, certain=tuned.certain,
+            heard=tuned.heard, off_moved=tuned.moved, off_turned=tuned.turned, off_settled=tuned.settled,
+            off_uniform=tuned.uniform, smooth=round(tuned.smooth * 2 * BLOCK / rate),
+            linear=self._estimates["linear"], freed=self._guarded["freed"], anchored=self._guarded["anchored"],
+            paths=self._paths.address,
+            forward=self.record["forward"], backward=self.record["backward"], **plans,
+        )
+        self._job.put("refine", self._refinement)
 
     def _start(self) -> None:
         share = (self._master or self)._applied["share"]
@@ -425,20 +395,13 @@ class Canceller(Stage):
             self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
 
     def _start_refinement(self, first_paths: NDArray[np.float32] | None) -> None:
-        for name, array in self._refined.items():
-            if name not in ("lowpass", "window", "prior_variance"):
-                array[:] = 0
-        for name in ("have", "base", "debt", "phase", "rounds", "adopted", "dropped", "watched", "watching", "age",
-                     "moves", "mending"):
-            self._refinement[name] = 0
-        self._refined["doubt"][:] = 1
-        self._refined["taken"][:] = self._filters["chosen"]
-        self._refined["pairs"][:] = self._filters["chosen"].sum(axis=1)
+        s, held = self._refinement, self._paths["held"]
+        s.start()
+        s["taken"], s["pairs"] = held, held.sum(axis=1)
         if first_paths is None or self._confidence is None:
             return
-        trusted = self._trusted()
-        self._refined["doubt"][:] = np.where(self._filters["chosen"], _REFINED_DOUBT**trusted, 1)
-        self._refined["anchor"][:] = self._refined["new"][:] = self._low_rate(first_paths)
+        s["doubt"] = np.where(held, REFINEMENT.known_doubt ** self._trusted(), 1)
+        s["anchor"] = s["new"] = self._low_rate(first_paths)
 
     def _trusted(self) -> NDArray[np.float64]:
         """Return, from 0 to 1, how far each first path is believed in.
@@ -452,10 +415,9 @@ class Canceller(Stage):
     def _low_rate(self, paths: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return paths as the refinement holds them: band-limited, at the low rate."""
         r = refine_state
-        factor = int(self._refinement["factor"][0])
+        factor, reach = self._refinement["factor"], self._refinement["reach"]
         spectra = np.fft.rfft(paths[..., : factor * r.TAPS], factor * r.SIZE)[..., : r.BINS]
         fade = np.minimum(1, np.arange(r.BINS)[::-1] / refine_adopt.FADE_BINS)
-        reach = int(self._refinement["reach"][0])
         low = np.fft.irfft(spectra * fade, r.SIZE)[..., : r.TAPS]
         low[..., reach:] = 0
         return low.astype(np.float32)
@@ -505,7 +467,7 @@ class Canceller(Stage):
             "unstable_samples": self.record["exploded"],
             "restores": self._handover["restores"],
             "updates": self._job["jobs"],
-            "refinements": int(self._refinement["rounds"][0]) if self._job["refine"] else 0,
+            "refinements": self._refinement["rounds"] if self._job["refine"] else 0,
             "pairs": int(np.count_nonzero(self._applied["active"])),
             "possible_pairs": self.fmt.channels * (self.fmt.channels - 1),
             "linear": int(np.count_nonzero(self._estimates["linear"])),
