@@ -108,8 +108,8 @@ def _arrays(stage: Canceller) -> list[tuple[NDArray[Any], set[str]]]:
     held = [*stage._keep.values(), *stage._filters.values(), *stage._estimates.values(), *stage._guarded.values(),
             *stage._regressed.values(), *stage._refined.values()]
     addresses = {array.ctypes.data for array in held if isinstance(array, np.ndarray)}
-    records = [stage._record, stage._adapt, stage._instant, stage._guard, stage._evidence, stage._refinement,
-               runner.record.record]
+    parts = [stage._instant.record, stage._guard.record, stage._evidence.record]
+    records = [stage._record, stage._adapt, *parts, stage._refinement, runner.record.record]
     addresses |= {record.ctypes.data for record in records}
     addresses |= {array.ctypes.data for array in runner.record.arrays.values()}
     for array in [*held, *records]:

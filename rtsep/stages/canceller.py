@@ -13,15 +13,21 @@ from numpy.typing import NDArray
 from rtsep import fftw, realtime
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stages import canceller_tuning as tuning
 from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
-from rtsep_kernels.canceller import choice, evidence, guard, instant
+from rtsep_kernels.canceller import choice
 from rtsep_kernels.canceller import job as adapt
+from rtsep_kernels.canceller.guard import evidence
+from rtsep_kernels.canceller.guard import record as guard
+from rtsep_kernels.canceller.instant import record as instant
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import record as refine_state
+from rtsep_kernels.maths.vectors import LANES
 from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane.record import State
 
 # Kalman settings: (memory a2, drift q) from nothing, and from a soundcheck, which is good and moves little.
 _BLIND = (0.999, 1e-4)
@@ -34,22 +40,6 @@ _TRUST = 1.0                            # in the power of the wanted sound as th
 _REFINED_DOUBT = 1e-4                   # variance of a soundcheck's paths, beside the prior's, when refined
 _CONFIDENT = 0.25                       # confidence from which a soundcheck's path is believed in
 _CALIBRATED_DOUBT = 5e-4               # part of it that a soundcheck leaves unknown
-# Memories of the instantaneous estimates, and of what is said of them, seconds.
-_INSTANT_MEMORY = {"slow": 2.0, "fast": 0.12, "kept": 1.0}
-_CALIBRATED_BINS = 30000.0              # about a second of audio must speak against a soundcheck's instantaneous paths
-_ONE_TAP = 0.9                          # share of tap 0 in the paths to a mic that makes them an instantaneous mixture
-# Memories of the guard, seconds: of coherence, of levels.
-_GUARD_MEMORY = {"coherence_kept": 6.0, "level_kept": 2.0}
-# Memories of the evidence, seconds: of what a note lets expect of the next frame, of the regressions.
-_EVIDENCE_MEMORY = {"kept": 0.25, "memory": 6.0}
-_EVIDENCE_HOP = 1024 / 48000            # seconds, nearly
-_EVIDENCE_BAND = (60.0, 6000.0)         # Hz
-_COMPARED = (60.0, 8000.0)             # Hz: where mics are compared
-_CLOSE = 1.75e-3                       # seconds: two mics on one source are not farther apart
-# What speaks for a soundcheck's paths: both sums of five seconds of bleed, 20 dB below a mic at -30 dBFS.
-_TRUSTED = 1e4
-# Memories of the choice of pairs, seconds: of paths that are looked for, of levels. Who rests for a while comes back.
-_CHOICE_MEMORY = {"path_kept": 10.0, "level_kept": 20.0}
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -199,99 +189,87 @@ class Canceller(Stage):
         self._record["job_state"] = record.ctypes.data
 
     def _build_instant(self, k: int) -> None:
-        row = kernels.ROW
-        record = self._instant = np.zeros(1, instant.INSTANT)
-        self._estimates = {
-            **{name: aligned((k, row)) for name in ("x_re", "x_im", "weight")}, "window": aligned(2 * kernels.BLOCK),
-            "work": aligned((4, row)), "lanes": aligned(instant.LANES),
-            **{name: aligned((3, k, k), np.float64) for name in ("mixing", "unmixing")},
-            **{name: aligned((3, k, instant.BANDS), np.float64) for name in ("explained", "expected")},
-            "score": aligned((2, k, instant.BANDS), np.float64),
-            "rival": aligned(k, np.float64), "merit": aligned((2, k), np.float64),
-            "moments": aligned((3, k, k, k), np.float64), "determinant": aligned(3, np.float64),
-            "cost": aligned(3, np.float64), "level": aligned(k, np.float64),
-            "scratch": aligned((2, k, 2 * k), np.float64),
-            **{name: np.zeros(k, np.int64) for name in ("linear", "moving", "doubted", "barred")},
-        }
-        for name, array in self._estimates.items():
-            record[name] = array.ctypes.data
-        record["channels"] = k
-        for name, seconds in _INSTANT_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
-        self._adapt["instant"] = record.ctypes.data
+        look = tuning.INSTANT
+        hertz = self.fmt.rate / (2 * kernels.BLOCK)
+        span = min(LANES * round(look.highest / hertz / LANES), kernels.BLOCK)
+        edges = instant.STEP * np.round(np.array(look.edges) / hertz / instant.STEP)
+        self._instant = instant.INSTANT.make(
+            channels=k, span=span, edges=np.minimum([*edges, span], span),
+            window=np.hanning(2 * kernels.BLOCK + 1)[:-1],
+            **tuning.numbers(look, instant.INSTANT, self.fmt.rate), **self._first_mixture(k),
+        )
+        self._estimates = self._instant.arrays
+        self._adapt["instant"] = self._instant.address
+
+    def _first_mixture(self, k: int) -> dict[str, NDArray[Any]]:
+        """Return what is known at the start: nothing, or what the first paths say where nearly all is one tap."""
+        look = tuning.INSTANT
+        mixing = np.eye(k)
+        first: dict[str, NDArray[Any]] = {}
+        if self._first_paths is not None:
+            tap = self._first_paths[..., 0].astype(float)
+            np.fill_diagonal(tap, 0)
+            others = ~np.eye(k, dtype=bool)
+            power = np.sum(self._first_paths.astype(float) ** 2, axis=-1, where=others[..., None]).sum(axis=-1)
+            one = (tap**2).sum(axis=-1) > np.maximum(look.one_tap * power, look.weakest)
+            mixing[one] += tap[one]
+            if abs(np.linalg.det(mixing)) > look.pivot and np.abs(tap[one]).max(initial=0) < look.largest:
+                moving = tuning.numbers(look, instant.INSTANT, self.fmt.rate)["moving_blocks"]
+                moments = np.zeros((3, k, k, k))
+                moments[:2, one] = look.calibrated_bins * mixing @ mixing.T
+                first = {"linear": one.astype(np.int64), "moving": np.where(one, int(moving), 0), "moments": moments}
+            else:
+                mixing = np.eye(k)
+        first |= {"mixing": mixing, "unmixing": np.linalg.inv(mixing)}
+        return {**first, "determinant": np.full(3, np.linalg.slogdet(mixing)[1])}
 
     def _build_guard(self, k: int) -> None:
         g = guard
-        record = self._guard = np.zeros(1, g.GUARD)
-        self._guarded = {
-            "line": np.zeros(g.LINES, np.int64), "band": np.zeros(g.LINES, np.int64),
-            **{name: aligned((k, k, g.LINES)) for name in ("cross_re", "cross_im", "auto")},
-            **{name: aligned((g.LAGS, g.LINES)) for name in ("lag_re", "lag_im")}, "weighted": aligned((2, g.LINES)),
-            **{name: np.zeros((k, k), np.int64) for name in ("seen", "freed", "twin", "same")},
-            "balance": aligned((k, k), np.float64),
-            **{name: aligned(k, np.float64) for name in ("power", "loud", "level", "peak")},
-            **{name: np.zeros(k, np.int64) for name in ("clipped", "silent", "anchored", "linear")},
-        }
-        for name, array in self._guarded.items():
-            record[name] = array.ctypes.data
-        record["share"] = self._keep["shares"].ctypes.data
+        look = tuning.GUARD
         hertz = self.fmt.rate / (2 * kernels.BLOCK)
-        lowest = max(2, round(_COMPARED[0] / hertz))
-        highest = min(round(_COMPARED[1] / hertz), kernels.BINS - 1)
+        lowest = max(2, round(look.compared[0] / hertz))
+        highest = min(round(look.compared[1] / hertz), kernels.BINS - 1)
         lines = np.arange(lowest, highest, -(-(highest - lowest) // g.LINES))
         edges = np.geomspace(lowest, highest, g.BANDS + 1)
         bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
-        self._guarded["line"][: len(lines)] = lines
-        self._guarded["band"][: len(lines)] = bands
-        turned = np.exp(2j * np.pi * hertz * lines * np.linspace(-_CLOSE, _CLOSE, g.LAGS)[:, None])
-        self._guarded["lag_re"][:, : len(lines)], self._guarded["lag_im"][:, : len(lines)] = turned.real, turned.imag
-        record["channels"], record["lines"] = k, len(lines)
-        for name, seconds in _GUARD_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
-        self._adapt["guard"] = record.ctypes.data
-        record["evidence"] = self._build_evidence(k).ctypes.data
-        self._instant["same"] = record["same"]
+        turned = np.exp(2j * np.pi * hertz * lines * np.linspace(-look.close, look.close, g.LAGS)[:, None])
+        rest = g.LINES - len(lines)
+        anchored: NDArray[Any] = np.zeros(k, bool)
+        if self._first_paths is not None and self._confidence is not None:
+            anchored = np.mean(self._trusted(), axis=1, where=~np.eye(k, dtype=bool)) > 0.5
+        self._evidence = self._build_evidence(k)
+        self._guard = g.GUARD.make(
+            channels=k, lines=len(lines), line=np.pad(lines, (0, rest)), band=np.pad(bands, (0, rest)),
+            lag_re=np.pad(turned.real, ((0, 0), (0, rest))), lag_im=np.pad(turned.imag, ((0, 0), (0, rest))),
+            share=self._keep["shares"], evidence=self._evidence, known=self._first_paths is not None,
+            anchored=anchored, mode_before=self._first_mixture(k).get("linear", 0),
+            **tuning.numbers(look, g.GUARD, self.fmt.rate),
+        )
+        self._guarded, self._regressed = self._guard.arrays, self._evidence.arrays
+        self._adapt["guard"] = self._guard.address
+        self._instant.put("pure_twin", self._guard["pure_twin"])
 
-    def _build_evidence(self, k: int) -> NDArray[Any]:
+    def _build_evidence(self, k: int) -> State:
         e = evidence
-        record = self._evidence = np.zeros(1, e.EVIDENCE)
-        blocks = max(1, 2 ** round(np.log2(_EVIDENCE_HOP * self.fmt.rate / kernels.BLOCK)))
+        look = tuning.EVIDENCE
+        blocks = max(1, 2 ** round(np.log2(look.hop / 48000 * self.fmt.rate / kernels.BLOCK)))
         size = e.HOPS * blocks * kernels.BLOCK
-        self._regressed = {
-            **{name: aligned((k, e.LAG, 2, e.LINES)) for name in ("x", "y")},
-            **{name: aligned((2, e.LINES)) for name in ("new_x", "new_y")}, "along": aligned((k, 2, e.LINES)),
-            **{name: aligned((k, e.LINES)) for name in ("power", "mean")},
-            **{name: aligned((2, k), np.float64) for name in ("agree", "own")}, "frames": np.zeros(k, np.int64),
-            "window": aligned(size), "time": aligned(size), "spectrum": aligned(size + 32),
-        }
-        for name, array in self._regressed.items():
-            record[name] = array.ctypes.data
-        self._regressed["window"][:] = np.hanning(size + 1)[:-1]
-        lowest, highest = (round(hertz * size / self.fmt.rate) for hertz in _EVIDENCE_BAND)
-        record["channels"], record["blocks"] = k, blocks
-        record["first"], record["lines"] = lowest, min(highest - lowest, e.LINES, size // 2 + 1 - lowest)
-        for name, seconds in _EVIDENCE_MEMORY.items():
-            record[name] = np.exp(-blocks * kernels.BLOCK / (seconds * self.fmt.rate))
-        record["plan"], record["forward"] = fftw.plan(size, True), self._record["forward"]
-        return record
+        lowest, highest = (round(hertz * size / self.fmt.rate) for hertz in look.band)
+        believed = look.trusted if self._first_paths is not None else 0.0
+        return e.EVIDENCE.make(
+            channels=k, blocks=blocks, size=size, first=lowest,
+            lines=min(highest - lowest, e.LINES, size // 2 + 1 - lowest), window=np.hanning(size + 1)[:-1],
+            agree=believed, own=believed, plan=fftw.plan(size, True), forward=int(self._record["forward"][0]),
+            **tuning.numbers(look, e.EVIDENCE, self.fmt.rate, blocks, look.hop // kernels.BLOCK),
+        )
 
     def _build_choice(self, k: int) -> None:
-        row = kernels.ROW
-        record = self._choice = np.zeros(1, choice.CHOICE)
-        self._weighed = {
-            **{name: aligned((k, k, row)) for name in ("cross_re", "cross_im", "power")},
-            **{name: aligned((k, row)) for name in ("level", "surprise")}, "work": aligned((2, row)),
-            "since": np.zeros((k, k), np.int64),
-            **{name: aligned((k, k), np.float64) for name in ("worth", "agree", "own")},
-            "loudness": aligned(k, np.float64),
-        }
-        shared = {name: self._filters[name] for name in ("chosen", "leaving", "time", "spectrum")}
-        for name, array in {**self._weighed, **shared, "active": self._keep["active"]}.items():
-            record[name] = array.ctypes.data
-        record["channels"], record["budget"] = k, self._pairs
-        for name, seconds in _CHOICE_MEMORY.items():
-            record[name] = np.exp(-kernels.BLOCK / (seconds * self.fmt.rate))
-        self._adapt["choice"] = record.ctypes.data
+        self._choice = choice.CHOICE.make(
+            channels=k, budget=self._pairs, highest=self._instant["span"], active=self._keep["active"],
+            chosen=self._filters["chosen"], leaving=self._filters["leaving"],
+            **tuning.numbers(tuning.CHOICE, choice.CHOICE, self.fmt.rate),
+        )
+        self._adapt["choice"] = self._choice.address
 
     def _build_refinement(self, k: int, parts: int) -> None:
         from scipy import signal
@@ -380,8 +358,8 @@ class Canceller(Stage):
         for name, array in self._filters.items():
             if name not in ("work", "time", "spectrum"):
                 array[:] = 0
-        self._start_instant(k)
-        self._start_guard()
+        self._instant.start()
+        self._guard.start()
         self._filters["remembered"][:] = self._adapt["memory"]
         self._filters["drifts"][:] = self._adapt["drift"]
         prior = _PRIOR[:parts].astype(np.float32)
@@ -415,10 +393,7 @@ class Canceller(Stage):
         if not self._adapt["choice"]:
             chosen[:] = others
             return self._first_paths
-        for array in self._weighed.values():
-            array[:] = 0
-        for name in ("jobs", "last"):
-            self._choice[name] = 0
+        self._choice.start()
         if self._first_paths is None:
             return None
         energy = np.sum(self._first_paths.astype(float) ** 2, axis=-1, where=others[..., None])
@@ -429,51 +404,6 @@ class Canceller(Stage):
         known[left_out, 1:] = 0
         known[left_out & (self._estimates["linear"] == 0)[:, None], 0] = 0
         return stable(known)
-
-    def _start_instant(self, k: int) -> None:
-        """Know nothing, or what the first paths say where nearly all of them is one tap."""
-        for array in self._estimates.values():
-            array[:] = 0
-        for name in ("advantage", "regret", "patience", "regretted", "settled", "holds", "chosen", "blocks"):
-            self._instant[name] = 0
-        self._estimates["window"][:] = np.hanning(2 * kernels.BLOCK + 1)[:-1]
-        mixing = np.eye(k)
-        if self._first_paths is not None:
-            tap = self._first_paths[..., 0].astype(float)
-            np.fill_diagonal(tap, 0)
-            others = ~np.eye(k, dtype=bool)
-            power = np.sum(self._first_paths.astype(float) ** 2, axis=-1, where=others[..., None]).sum(axis=-1)
-            one = (tap**2).sum(axis=-1) > np.maximum(_ONE_TAP * power, instant.WEAKEST)
-            mixing[one] += tap[one]
-            if abs(np.linalg.det(mixing)) > instant.PIVOT and np.abs(tap[one]).max(initial=0) < instant.LARGEST:
-                self._estimates["linear"][:] = one
-                self._estimates["moving"][:] = np.where(one, instant.MOVE_BLOCKS, 0)
-                self._estimates["moments"][:2, one] = _CALIBRATED_BINS * mixing @ mixing.T
-            else:
-                mixing = np.eye(k)
-        self._estimates["mixing"][:] = mixing
-        self._estimates["unmixing"][:] = np.linalg.inv(mixing)
-        self._estimates["determinant"][:] = np.linalg.slogdet(mixing)[1]
-
-    def _start_guard(self) -> None:
-        """Trust nobody, or all that the first paths say."""
-        known = self._first_paths is not None
-        for name, array in self._guarded.items():
-            if name not in ("line", "band", "lag_re", "lag_im"):
-                array[:] = 0
-        self._guard["blocks"] = 0
-        self._guard["known"] = known
-        self._guarded["freed"][:] = 1
-        self._guarded["linear"][:] = self._estimates["linear"]
-        for name, array in self._regressed.items():
-            if name != "window":
-                array[:] = 0
-        if known:
-            for name in ("agree", "own"):
-                self._regressed[name][:] = _TRUSTED
-        if self._first_paths is not None and self._confidence is not None:
-            trusted = self._trusted()
-            self._guarded["anchored"][:] = np.mean(trusted, axis=1, where=~np.eye(len(trusted), dtype=bool)) > 0.5
 
     def _start_refinement(self, first_paths: NDArray[np.float32] | None) -> None:
         for name, array in self._refined.items():

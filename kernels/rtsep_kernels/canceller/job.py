@@ -17,7 +17,7 @@ tap 0 to a mic in instantaneous mode, which is applied for all pairs at once.
 import numpy as np
 from numba import carray, from_dtype, types
 
-from rtsep_kernels.canceller import choice, guard, instant
+from rtsep_kernels.canceller import choice
 from rtsep_kernels.canceller.apply import (
     APPLIED,
     BINS,
@@ -36,6 +36,10 @@ from rtsep_kernels.canceller.apply import (
     join,
     split,
 )
+from rtsep_kernels.canceller.guard import shares as guard
+from rtsep_kernels.canceller.guard.record import GUARD
+from rtsep_kernels.canceller.instant import mode as instant
+from rtsep_kernels.canceller.instant.record import INSTANT
 from rtsep_kernels.canceller.refine import round as refine
 from rtsep_kernels.canceller.refine.record import REFINE_TYPE
 from rtsep_kernels.plane.grid import sleep_until
@@ -79,7 +83,7 @@ ADAPT = np.dtype([
 ], align=True)
 _ADAPT = from_dtype(ADAPT)
 _CANCELLER = from_dtype(CANCELLER)
-_INSTANT = from_dtype(instant.INSTANT)
+_INSTANT, _GUARD, _CHOICE = INSTANT.type, GUARD.type, choice.CHOICE.type
 # After a restore the exploding filters stay audible as dry sound until all groups are renewed.
 _CALM = GROUPS + 4
 _TAMED_OVER = 32           # blocks
@@ -371,7 +375,7 @@ def _finish(s, c, m, wrote):
     t = carray(record_at(s.instant, _INSTANT), (1,))[0]
     exact = carray(pointer(c.exact), (HISTORY, c.channels), np.int64)
     linear = carray(pointer(t.linear), (c.channels,), np.int64)
-    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    g = carray(record_at(s.guard, _GUARD), (1,))[0]
     anchored = carray(pointer(g.anchored), (c.channels,), np.int64)
     for i in range(c.channels):
         exact[m % HISTORY, i] = linear[i]
@@ -393,7 +397,7 @@ def _be_instant(s, c, t, i):
     w_re = carray(samples(s.w_re), (c.partitions, k, k, ROW))
     w_im = carray(samples(s.w_im), (c.partitions, k, k, ROW))
     moving = carray(pointer(t.moving), (k,), np.int64)
-    share = np.float32(1) / np.float32(moving[i]) if moving[i] > 0 else instant.FOLLOW
+    share = np.float32(1) / np.float32(moving[i]) if moving[i] > 0 else np.float32(1) - t.apart_kept
     for p in range(c.partitions if moving[i] > 0 else 1):
         for n in range(k * ROW):
             p_all[p, i, n] = prior[p]
@@ -420,8 +424,8 @@ def _let_go(s, c, g, i):
             s.renew_far = 2 * GROUPS
             for p in range(c.partitions):
                 for b in range(ROW):
-                    w_re[p, i, j, b] *= guard.SHRINK
-                    w_im[p, i, j, b] *= guard.SHRINK
+                    w_re[p, i, j, b] *= g.shrink_kept
+                    w_im[p, i, j, b] *= g.shrink_kept
 
 
 @kernel
@@ -442,7 +446,7 @@ def _learn_all(s, c, t, m, y_power):
     linear = carray(pointer(t.linear), (k,), np.int64)
     remembered = carray(samples(s.remembered), (k, ROW))
     drifts = carray(samples(s.drifts), (k,))
-    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    g = carray(record_at(s.guard, _GUARD), (1,))[0]
     freed = carray(pointer(g.freed), (k, k), np.int64)
     chosen = carray(pointer(s.chosen), (k, k), np.int64)
     tracked = (s.tracked, k, k, ROW)
@@ -461,7 +465,7 @@ def _learn_all(s, c, t, m, y_power):
                     _add_expected(den, p_all[p, i, j], y_power[slot, j])
         _normalise(e_re, e_im, den)
         if s.choice:
-            h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+            h = carray(record_at(s.choice, _CHOICE), (1,))[0]
             choice.listen(h, m, i, far_re, far_im, y_power, e_re, e_im, den,
                           carray(samples(s.w_re), tracked), carray(samples(s.w_im), tracked))
         for p in range(s.tracked):
@@ -478,8 +482,8 @@ def _learn_all(s, c, t, m, y_power):
 def _choose(s, c, t, m, y_power):
     """Measure and choose pairs, and take those that leave a step further to zero."""
     k = c.channels
-    h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
-    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    h = carray(record_at(s.choice, _CHOICE), (1,))[0]
+    g = carray(record_at(s.guard, _GUARD), (1,))[0]
     linear = carray(pointer(t.linear), (k,), np.int64)
     chosen = carray(pointer(s.chosen), (k, k), np.int64)
     leaving = carray(pointer(s.leaving), (k, k), np.int64)
@@ -493,7 +497,7 @@ def _choose(s, c, t, m, y_power):
         for j in range(k):
             # A tap that is left behind when its mic leaves the instantaneous mode fades out as a whole path does.
             if chosen[i, j] == 0 and leaving[i, j] == 0 and linear[i] == 0 and w_re[0, i, j, 0] != np.float32(0):
-                leaving[i, j] = choice.FADE + choice.FLUSH
+                leaving[i, j] = h.fade_blocks + choice.FLUSH
             left = leaving[i, j] - choice.FLUSH
             if left <= 0:
                 continue
@@ -508,7 +512,7 @@ def _choose(s, c, t, m, y_power):
 def _count_down(s, c, m):
     """After a hand-over, let those pairs go of which both versions are zero and in use."""
     k = c.channels
-    h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+    h = carray(record_at(s.choice, _CHOICE), (1,))[0]
     leaving = carray(pointer(s.leaving), (k, k), np.int64)
     active = carray(pointer(c.active), (k, k), np.int64)
     since = carray(pointer(h.since), (k, k), np.int64)
@@ -591,11 +595,11 @@ def _adapt(s, c, m):
     if wanted == 0 and s.renew == 0:
         _finish(s, c, m, 0)
         return False
-    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
+    g = carray(record_at(s.guard, _GUARD), (1,))[0]
     if wanted == 0:
         guard.hold(g, m)
     else:
-        instant.learn(t, c, m, s.time, s.spectrum)
+        instant.learn(t, c, m)
         guard.observe(g, c, t, m)
         _learn_all(s, c, t, m, y_power)
         if s.choice:
