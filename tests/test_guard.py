@@ -155,6 +155,14 @@ def test_coherence_is_that_of_the_mixing() -> None:
     assert found == pytest.approx((1 + own**2) ** -2, abs=0.06)
 
 
+def test_a_copy_is_coherent_in_all_bands() -> None:
+    """Bands that are exactly alike have a median, too."""
+    s = noise(1, 1, 14)[0]
+    stage, _ = run(np.stack((s, s)))
+    assert twins.coherence(stage._guard.record[0], 0, 1) == pytest.approx(1)
+    assert stage._guard["pure_twin"].tolist() == [[0, 1], [1, 0]]
+
+
 @pytest.mark.parametrize(("late", "freed"), [(40, 0), (-70, 0), (200, 1), (-400, 1)])
 def test_a_source_that_comes_to_two_mics_at_once_bars_them(late: int, freed: int) -> None:
     """Bleed, as loud as the source, hides it from the coherence, but not from the correlation at small lags."""

@@ -20,17 +20,17 @@ RATE = 48000
 Float = NDArray[np.float64]
 
 
-def sources(k: int, seconds: float, seed: int = 0) -> Float:
+def sources(k: int, seconds: float, seed: int = 0, rate: int = RATE) -> Float:
     """Return tones and noise that come and go by themselves, as instruments do."""
     rng = np.random.default_rng(seed)
-    frames = round(seconds * RATE)
+    frames = round(seconds * rate)
     out = np.zeros((k, frames))
     for i in range(k):
         spectrum = np.fft.rfft(rng.standard_normal(frames))
-        frequency = np.fft.rfftfreq(frames, 1 / RATE)
+        frequency = np.fft.rfftfreq(frames, 1 / rate)
         tilt = 1 / (1 + (frequency / rng.uniform(300, 3000)) ** 2) ** 0.75
-        notes = np.repeat(rng.uniform(0.01, 1, frames // 4800 + 1) ** 3, 4800)[:frames]
-        out[i] = np.fft.irfft(spectrum * tilt, frames) * np.convolve(notes, np.hanning(2400) / 1200, "same")
+        notes = np.repeat(rng.uniform(0.01, 1, frames // (rate // 10) + 1) ** 3, rate // 10)[:frames]
+        out[i] = np.fft.irfft(spectrum * tilt, frames) * np.convolve(notes, np.hanning(rate // 20) / (rate // 40), "same")
     return out * 0.05 / np.sqrt(np.mean(out**2, axis=1, keepdims=True))
 
 
@@ -155,6 +155,22 @@ def test_crosstalk_is_undone_within_seconds(k: int, seed: int) -> None:
     paths = stage.paths
     np.testing.assert_allclose(paths[..., 0], crosstalk(k, seed) - np.eye(k), atol=0.03)
     assert np.abs(paths[..., 1:]).max() < 1e-4
+
+
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+def test_the_mode_is_entered_at_the_same_time_at_every_rate(rate: int) -> None:
+    s = sources(2, 2.2, rate=rate)
+    x = mixture(crosstalk(2), s)
+    stage = Canceller(taps=1024)
+    stage.prepare(Format(rate, 2))
+    out = np.empty((2, 512), np.float32)
+    entered = []
+    for first in range(0, x.shape[1] - 511, 512):
+        stage.process(np.ascontiguousarray(x[:, first : first + 512]), out)
+        if stage.status()["linear"] == 2:
+            entered.append(first / rate)
+    assert INSTANT.start_seconds - 0.02 < entered[0] < INSTANT.start_seconds + 0.15
+    np.testing.assert_allclose(stage.paths[..., 0], crosstalk(2) - np.eye(2), atol=0.05)
 
 
 def test_many_mics_take_turns() -> None:
