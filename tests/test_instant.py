@@ -30,7 +30,8 @@ def sources(k: int, seconds: float, seed: int = 0, rate: int = RATE) -> Float:
         frequency = np.fft.rfftfreq(frames, 1 / rate)
         tilt = 1 / (1 + (frequency / rng.uniform(300, 3000)) ** 2) ** 0.75
         notes = np.repeat(rng.uniform(0.01, 1, frames // (rate // 10) + 1) ** 3, rate // 10)[:frames]
-        out[i] = np.fft.irfft(spectrum * tilt, frames) * np.convolve(notes, np.hanning(rate // 20) / (rate // 40), "same")
+        swell = np.convolve(notes, np.hanning(rate // 20) / (rate // 40), "same")
+        out[i] = np.fft.irfft(spectrum * tilt, frames) * swell
     return out * 0.05 / np.sqrt(np.mean(out**2, axis=1, keepdims=True))
 
 

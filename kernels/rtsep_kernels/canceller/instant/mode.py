@@ -68,6 +68,7 @@ def _hear_rival(t, c, m, loudest):
 
 @kernel
 def _total(values):
+    """Return the sum over bands."""
     total = 0.0
     for n in range(values.shape[0]):
         total += values[n]
