@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels.canceller import guard
+from rtsep.stages.canceller.settings import GUARD
+from rtsep_kernels.canceller.guard import shares, twins
 
 RATE = 48000
 Float = NDArray[np.float64]
@@ -52,10 +53,10 @@ def test_the_lesser_regression_decides_what_a_mic_is_given(alike: float, innovat
     stage = Canceller(taps=1024, refine=0)
     stage.prepare(Format(RATE, 2))
     stage.reset()
-    stage._regressed["own"][:] = 1e6
-    stage._regressed["agree"][:] = 1e6 * np.array([[alike], [innovations]])
-    stage._guarded["level"][:] = 1e-3
-    guard._decide_shares(stage._guard[0], stage._instant[0], 0)
+    stage._guard.parts["evidence"]["own"][:] = 1e6
+    stage._guard.parts["evidence"]["agree"][:] = 1e6 * np.array([[alike], [innovations]])
+    stage._guard["level"][:] = 1e-3
+    shares._decide_shares(stage._guard.record[0], stage._instant.record[0], 0)
     np.testing.assert_allclose(stage.record["shares"][0], share, atol=1e-6)
 
 
@@ -96,7 +97,7 @@ def test_the_regressions_are_those_of_a_slow_twin() -> None:
         here = slice(512 * block, 512 * (block + 1))
         stage.process(np.ascontiguousarray(x[:, here]), out)
         y[:, here] = stage.record["history"][:, 512 * (block % 64) : 512 * (block % 64 + 1)]
-    found = stage._regressed["agree"] / stage._regressed["own"]
+    found = stage._guard.parts["evidence"]["agree"] / stage._guard.parts["evidence"]["own"]
     # In turn: the first mic's frames end with even blocks, the second's with odd ones.
     done = 512 * stage.status()["updates"]
     for mic in range(2):
@@ -141,7 +142,7 @@ def test_two_microphones_on_one_source_leave_each_other_alone() -> None:
     x = np.stack((s[0], delayed(s[0], 30, 0.8) + 0.02 * s[1], s[1]))
     stage, out = run(x)
     assert stage.status()["duplicates"] == 2
-    assert stage._guarded["freed"].tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
+    assert stage._guard["freed"].tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
     assert np.all(np.asarray(si_sdr(x[:2].astype(np.float32), out[:2])) > 20)
 
 
@@ -150,8 +151,16 @@ def test_coherence_is_that_of_the_mixing() -> None:
     s = 0.05 * np.random.default_rng(3).standard_normal((3, 8 * RATE))
     own = 0.7
     stage, _ = run(np.stack((s[0] + own * s[1], s[0] + own * s[2])))
-    found = guard.coherence(stage._guard[0], 0, 1)
+    found = twins.coherence(stage._guard.record[0], 0, 1)
     assert found == pytest.approx((1 + own**2) ** -2, abs=0.06)
+
+
+def test_a_copy_is_coherent_in_all_bands() -> None:
+    """Bands that are exactly alike have a median, too."""
+    s = noise(1, 1, 14)[0]
+    stage, _ = run(np.stack((s, s)))
+    assert twins.coherence(stage._guard.record[0], 0, 1) == pytest.approx(1)
+    assert stage._guard["pure_twin"].tolist() == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize(("late", "freed"), [(40, 0), (-70, 0), (200, 1), (-400, 1)])
@@ -163,27 +172,27 @@ def test_a_source_that_comes_to_two_mics_at_once_bars_them(late: int, freed: int
     x[0] += 0.6 * delayed(s[2], 500, 1.0) + 0.4 * delayed(s[3], 700, 1.0)
     x[1] += 0.4 * delayed(s[2], 900, 1.0) + 0.6 * delayed(s[3], 300, 1.0)
     stage, _ = run(x)
-    record = stage._guard[0]
-    assert guard.coherence(record, 0, 1) < guard.INCOHERENT
-    assert stage._guarded["freed"][0, 1] == freed
+    record = stage._guard.record[0]
+    assert twins.coherence(record, 0, 1) < GUARD.incoherent
+    assert stage._guard["freed"][0, 1] == freed
     assert stage.status()["duplicates"] == 2 * (1 - freed)
-    assert (guard.closeness(record, 0, 1) > guard.TOGETHER) == (not freed)
+    assert (twins.closeness(record, 0, 1) > GUARD.together) == (not freed)
 
 
 def test_closeness_is_its_naive_twin() -> None:
     rng = np.random.default_rng(11)
     stage, _ = run(0.01 * rng.standard_normal((3, RATE // 4)))
-    lines = int(stage._guard["lines"][0])
+    lines = stage._guard["lines"]
     cross = rng.standard_normal((2, lines))
     auto = rng.uniform(0.1, 1, (2, lines))
-    stage._guarded["cross_re"][0, 2, :lines], stage._guarded["cross_im"][0, 2, :lines] = cross
-    stage._guarded["auto"][0, 2, :lines], stage._guarded["auto"][2, 0, :lines] = auto
-    hertz = stage._guarded["line"][:lines] * RATE / 1024
+    stage._guard["cross_re"][0, 2, :lines], stage._guard["cross_im"][0, 2, :lines] = cross
+    stage._guard["auto"][0, 2, :lines], stage._guard["auto"][2, 0, :lines] = auto
+    hertz = stage._guard["line"][:lines] * RATE / 1024
     root = (auto[0] * auto[1]) ** 0.25
     lags = np.linspace(-1.75e-3, 1.75e-3, 57)
     sums = [np.sum((cross[0] + 1j * cross[1]) / root * np.exp(2j * np.pi * hertz * lag)).real for lag in lags]
     expected = np.abs(sums).max() / root.sum()
-    assert guard.closeness(stage._guard[0], 0, 2) == pytest.approx(expected, rel=1e-4)
+    assert twins.closeness(stage._guard.record[0], 0, 2) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_source_alone_passes_unchanged() -> None:
@@ -226,5 +235,5 @@ def test_an_offset_changes_nothing_that_is_decided() -> None:
     x = np.stack((s[0] + delayed(s[1], 200, 0.3), s[1]))
     plain, _ = run(x)
     offset, _ = run(x + np.array([[0.1], [-0.05]]))
-    assert offset._guarded["freed"].tolist() == plain._guarded["freed"].tolist()
+    assert offset._guard["freed"].tolist() == plain._guard["freed"].tolist()
     assert offset._applied["share"][0] == plain._applied["share"][0] == 1

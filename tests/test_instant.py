@@ -11,25 +11,27 @@ from rtsep.engine import process
 from rtsep.metrics import improvement
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.canceller.stage import _INSTANT_MEMORY
-from rtsep_kernels.canceller import instant
+from rtsep.stages.canceller.settings import INSTANT
+from rtsep_kernels.canceller.instant.estimate import stride
 from rtsep_kernels.canceller.record import RESTORE
+from rtsep_kernels.maths import solvers
 
 RATE = 48000
 Float = NDArray[np.float64]
 
 
-def sources(k: int, seconds: float, seed: int = 0) -> Float:
+def sources(k: int, seconds: float, seed: int = 0, rate: int = RATE) -> Float:
     """Return tones and noise that come and go by themselves, as instruments do."""
     rng = np.random.default_rng(seed)
-    frames = round(seconds * RATE)
+    frames = round(seconds * rate)
     out = np.zeros((k, frames))
     for i in range(k):
         spectrum = np.fft.rfft(rng.standard_normal(frames))
-        frequency = np.fft.rfftfreq(frames, 1 / RATE)
+        frequency = np.fft.rfftfreq(frames, 1 / rate)
         tilt = 1 / (1 + (frequency / rng.uniform(300, 3000)) ** 2) ** 0.75
-        notes = np.repeat(rng.uniform(0.01, 1, frames // 4800 + 1) ** 3, 4800)[:frames]
-        out[i] = np.fft.irfft(spectrum * tilt, frames) * np.convolve(notes, np.hanning(2400) / 1200, "same")
+        notes = np.repeat(rng.uniform(0.01, 1, frames // (rate // 10) + 1) ** 3, rate // 10)[:frames]
+        swell = np.convolve(notes, np.hanning(rate // 20) / (rate // 40), "same")
+        out[i] = np.fft.irfft(spectrum * tilt, frames) * swell
     return out * 0.05 / np.sqrt(np.mean(out**2, axis=1, keepdims=True))
 
 
@@ -53,7 +55,7 @@ def prepared(k: int, taps: int = 1024, **options: Block) -> Canceller:
 def never(k: int, taps: int = 1024) -> Canceller:
     """Return a canceller that cannot change its mode: its scores stay zero."""
     stage = prepared(k, taps)
-    stage._instant["kept"] = 1.0
+    stage._instant["score_kept"] = 1.0
     return stage
 
 
@@ -66,7 +68,7 @@ def naive_estimates(x: Block, blocks: int) -> tuple[Float, Float]:
     """Return Lambda of the slow and the fast estimate after so many blocks without a decision, and their costs."""
     k = len(x)
     window = np.hanning(1025)[:-1]
-    memories = [np.exp(-512 / (_INSTANT_MEMORY[name] * RATE)) for name in ("slow", "fast")]
+    memories = [np.exp(-512 / (seconds * RATE)) for seconds in (INSTANT.slow_memory, INSTANT.fast_memory)]
     moments = np.zeros((2, k, k, k))
     mixing = np.tile(np.eye(k), (2, 1, 1))
     level = np.zeros(k)
@@ -84,8 +86,8 @@ def naive_estimates(x: Block, blocks: int) -> tuple[Float, Float]:
             new = np.einsum("if,af,bf->iab", 1 / psi, spectra, spectra.conj()).real
             moments[e] = memories[e] * moments[e] + new
         advantage = 0.9 * advantage + 0.1 * (costs[0] - costs[1]) / k
-        patience = patience + 1 if advantage > instant.BETTER else 0
-        if patience > instant.PATIENCE:
+        patience = patience + 1 if advantage > INSTANT.better else 0
+        if patience > round(INSTANT.patience_seconds * RATE / 512):
             moments[0], mixing[0], patience, advantage = moments[1], mixing[1], 0, 0.0
         for e in range(2):
             inverse = np.linalg.inv(mixing[e])
@@ -93,11 +95,11 @@ def naive_estimates(x: Block, blocks: int) -> tuple[Float, Float]:
                 others = np.arange(k) != i
                 r = inverse @ moments[e, i] @ inverse.T
                 normal = r[np.ix_(others, others)]
-                normal = normal + np.diag(instant.DAMPING * np.diag(normal) + instant.RIDGE)
+                normal = normal + np.diag(INSTANT.damping * np.diag(normal) + INSTANT.ridge)
                 centre = mixing[0, i, others] if e else 0
-                right = r[others, i] - instant.RIDGE * (mixing[e, i, others] - centre)
+                right = r[others, i] - INSTANT.ridge * (mixing[e, i, others] - centre)
                 moved = mixing[e, i, others] + np.linalg.solve(normal, right)
-                mixing[e, i, others] = np.clip(moved, -instant.LARGEST, instant.LARGEST)
+                mixing[e, i, others] = np.clip(moved, -INSTANT.largest, INSTANT.largest)
     return mixing, costs
 
 
@@ -108,9 +110,9 @@ def test_the_estimator_is_its_naive_twin(k: int, blocks: int) -> None:
     stage = prepared(k)
     process(stage, np.ascontiguousarray(x[:, : 512 * blocks + 64]))   # the job runs as the next block begins
     mixing, costs = naive_estimates(x, blocks)
-    np.testing.assert_allclose(stage._estimates["mixing"][:2], mixing, atol=2e-3)
-    np.testing.assert_allclose(stage._estimates["cost"][:2], costs, rtol=1e-3)
-    np.testing.assert_allclose(stage._estimates["unmixing"], np.linalg.inv(stage._estimates["mixing"]), atol=1e-9)
+    np.testing.assert_allclose(stage._instant["mixing"][:2], mixing, atol=2e-3)
+    np.testing.assert_allclose(stage._instant["cost"][:2], costs, rtol=1e-3)
+    np.testing.assert_allclose(stage._instant["unmixing"], np.linalg.inv(stage._instant["mixing"]), atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 31])
@@ -119,23 +121,23 @@ def test_cholesky_solves(n: int) -> None:
     root = rng.standard_normal((n, n + 2))
     a, b = root @ root.T, rng.standard_normal(n)
     work, got = np.tril(a), b.copy()
-    assert instant.cholesky_solve(work, got, n)
+    assert solvers.cholesky_solve(work, got, n)
     np.testing.assert_allclose(got, np.linalg.solve(a, b), rtol=1e-7, atol=1e-9)
 
 
 def test_cholesky_refuses_what_is_not_positive() -> None:
-    assert not instant.cholesky_solve(np.array([[1.0, 0], [2, 1]]), np.ones(2), 2)
-    assert not instant.cholesky_solve(np.full((1, 1), np.nan), np.ones(1), 1)
+    assert not solvers.cholesky_solve(np.array([[1.0, 0], [2, 1]]), np.ones(2), 2)
+    assert not solvers.cholesky_solve(np.full((1, 1), np.nan), np.ones(1), 1)
 
 
 @pytest.mark.parametrize("k", [1, 2, 6])
 def test_the_inverse_and_its_determinant(k: int) -> None:
     mixing = np.random.default_rng(k).standard_normal((k, k)) + 2 * np.eye(k)[::-1]   # pivots off the diagonal
     inverse = np.zeros((k, k))
-    logarithm = instant._invert(mixing, inverse, np.zeros((k, 2 * k)), k)
+    logarithm = solvers.invert(mixing, inverse, np.zeros((k, 2 * k)), k, 0.05)
     np.testing.assert_allclose(inverse, np.linalg.inv(mixing), rtol=1e-9, atol=1e-12)
     assert logarithm == pytest.approx(np.linalg.slogdet(mixing)[1])
-    assert instant._invert(np.ones((2, 2)), np.zeros((2, 2)), np.zeros((2, 4)), 2) == np.inf
+    assert solvers.invert(np.ones((2, 2)), np.zeros((2, 2)), np.zeros((2, 4)), 2, 0.05) == np.inf
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -156,9 +158,25 @@ def test_crosstalk_is_undone_within_seconds(k: int, seed: int) -> None:
     assert np.abs(paths[..., 1:]).max() < 1e-4
 
 
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+def test_the_mode_is_entered_at_the_same_time_at_every_rate(rate: int) -> None:
+    s = sources(2, 2.2, rate=rate)
+    x = mixture(crosstalk(2), s)
+    stage = Canceller(taps=1024)
+    stage.prepare(Format(rate, 2))
+    out = np.empty((2, 512), np.float32)
+    entered = []
+    for first in range(0, x.shape[1] - 511, 512):
+        stage.process(np.ascontiguousarray(x[:, first : first + 512]), out)
+        if stage.status()["linear"] == 2:
+            entered.append(first / rate)
+    assert INSTANT.start_seconds - 0.02 < entered[0] < INSTANT.start_seconds + 0.15
+    np.testing.assert_allclose(stage.paths[..., 0], crosstalk(2) - np.eye(2), atol=0.05)
+
+
 def test_many_mics_take_turns() -> None:
     """With 17 mics a block renews half of the rows from half of the bins."""
-    assert instant.stride(17) > 1
+    assert stride(17) > 1
     s = sources(17, 3.5)
     x = mixture(np.where(np.eye(17) > 0, 1, 0.15 * crosstalk(17)), s)
     stage = prepared(17)
@@ -293,7 +311,7 @@ def test_only_the_mics_concerned_switch() -> None:
     x = np.concatenate([mixture(np.array([[1, 0.3], [0.25, 1]]), lines), room])
     stage = prepared(4)
     y = process(stage, x)
-    assert stage._estimates["linear"].tolist() == [1, 1, 0, 0]
+    assert stage._instant["linear"].tolist() == [1, 1, 0, 0]
     assert gains(lines, x[:2], y[:2], 3, 5).min() > 20
 
 
@@ -318,11 +336,11 @@ def test_frozen_stays() -> None:
     assert stage.status()["linear"] == 3
     stage.board.set("canceller.adapt", 0)
     process(stage, np.zeros((3, 4096), np.float32))   # what was learnt before is taken into use
-    before = stage.paths, stage._estimates["mixing"].copy()
+    before = stage.paths, stage._instant["mixing"].copy()
     other = mixture(crosstalk(3, 9), sources(3, 3, 9))
     y = process(stage, other)
     np.testing.assert_array_equal(stage.paths, before[0])
-    np.testing.assert_array_equal(stage._estimates["mixing"], before[1])
+    np.testing.assert_array_equal(stage._instant["mixing"], before[1])
     expected = np.linalg.solve(np.eye(3) + before[0][..., 0].astype(float), other)
     np.testing.assert_allclose(y, expected, atol=1e-5 * np.abs(other).max())
     assert stage.status()["linear"] == 3
@@ -389,7 +407,8 @@ def test_a_restore_forgets() -> None:
     process(stage, np.zeros((2, 1024), np.float32))
     assert stage.status()["restores"] == 1
     assert stage.status()["linear"] == 0
-    assert stage._estimates["blocks" if "blocks" in stage._estimates else "level"].max() < 1
+    assert stage._instant["blocks"] <= 2    # those that came after it
+    assert stage._instant["level"].max() < 1
 
 
 @pytest.mark.parametrize("block", [37, 480])

@@ -14,7 +14,7 @@ from rtsep.engine import process
 from rtsep.metrics import si_sdr
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.canceller.refinement import REFINEMENT
+from rtsep.stages.canceller.settings import REFINEMENT
 from rtsep_kernels.canceller import record as canceller_kernels
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
 from rtsep_kernels.canceller.refine import learn, moves, phases, precondition, sound, weights
@@ -230,15 +230,15 @@ def test_the_prior_is_an_exponential_through_the_path(anchored: int) -> None:
     path = stage._refinement["new"][0, 1]
     path[:reach] = 0.1 * rng.standard_normal(reach) * np.exp(-np.arange(reach) / 300)
     stage._refinement["doubt"][0, 1] = 0.25
-    stage._guarded["freed"][:] = 1
-    stage._guarded["anchored"][0] = anchored
+    stage._guard["freed"][:] = 1
+    stage._guard["anchored"][0] = anchored
     s["mic"] = 0
     weights.expect(s, 1)
     energy = path[:reach].astype(float) ** 2 + 0.1 * stage._refinement["prior_variance"][:reach]
     slope, start = np.polyfit((np.arange(16) + 0.5) * reach / 16, np.log(energy.reshape(16, -1).mean(axis=1)), 1)
     truth = np.exp(start + slope * np.arange(reach)) * (0.25 if anchored else 1)
     np.testing.assert_allclose(stage._refinement["variance"][1, :reach], truth, rtol=1e-3)
-    stage._guarded["freed"][0, 1] = 0       # the guard does not want this path
+    stage._guard["freed"][0, 1] = 0       # the guard does not want this path
     weights.expect(s, 1)
     assert stage._refinement["variance"][1, :reach].max() < 1e-11
 
@@ -360,7 +360,7 @@ class Objective:
         self.weights = stage._refinement["weights"][:count, : r.FRAME // 2 + 1].astype(float)
         self.variance = stage._refinement["variance"][self.others, : self.reach].astype(float)
         self.anchor = stage._refinement["anchor"][self.mic, self.others, : self.reach].astype(float)
-        self.anchor *= stage._guarded["anchored"][self.mic]
+        self.anchor *= stage._guard["anchored"][self.mic]
         self.heard = x[self.mic, first : first + frames]
         y = y.copy()
         y[:, : max(int(s["base"]), first - r.CHUNK)] = 0
@@ -389,11 +389,11 @@ def test_every_step_lowers_the_objective_towards_its_least(k: int, anchored: int
     s = stage._refinement.record[0]
     x, y = filled(stage)
     s["have"] = 8 * r.CHUNK
-    stage._guarded["freed"][:] = 1
+    stage._guard["freed"][:] = 1
     # What came before the fifth chunk is not believed in, or not even known.
     s["base"] = base * r.CHUNK
     stage._refinement["since"][:] = 5 * r.CHUNK
-    stage._guarded["anchored"][:] = anchored
+    stage._guard["anchored"][:] = anchored
     stage._refinement["doubt"][:] = 0.1
     rng = np.random.default_rng(1)
     stage._refinement["anchor"][..., :256] = 0.03 * rng.standard_normal((k, k, 256))
@@ -425,7 +425,7 @@ def test_the_error_kept_is_the_mic_cleaned_by_the_new_paths() -> None:
     s = stage._refinement.record[0]
     x, y = filled(stage)
     s["have"] = 8 * r.CHUNK
-    stage._guarded["freed"][:] = 1
+    stage._guard["freed"][:] = 1
     while s["phase"] != phases.FRESH:
         refine.do(s)
     first, frames = int(s["first"]) * r.CHUNK, int(s["chunks"]) * r.CHUNK
@@ -521,7 +521,7 @@ def test_the_kalman_filter_doubts_only_what_is_still_unknown(anchored: int) -> N
     stage = prepared(2, taps=2048)
     s = stage._refinement.record[0]
     prior = stage._paths["prior"][:, None].astype(float)
-    stage._guarded["anchored"][:] = anchored
+    stage._guard["anchored"][:] = anchored
     stage._refinement["unknown"][:] = 0.3
     stage._refinement["mask"][0, : r.BINS // 2] = 1        # below 3 kHz
     before = stage._paths["memory"].copy()
@@ -646,9 +646,9 @@ def test_a_soundcheck_that_is_wrong_is_let_go_of_and_a_right_one_is_not(right: b
     _, paths, x = concert(12, 3, k)
     start = paths if right else room(k, 55)
     stage = prepared(k, start=start.astype(np.float32), confidence=np.ones((k, k), np.float32))
-    assert stage._guarded["anchored"].tolist() == [1] * k
+    assert stage._guard["anchored"].tolist() == [1] * k
     process(stage, x)
-    assert stage._guarded["anchored"].tolist() == [int(right)] * k
+    assert stage._guard["anchored"].tolist() == [int(right)] * k
     assert (stage._refinement["moves"] == 0) == right
     assert path_error(stage, paths) < 0.15
 
@@ -723,7 +723,7 @@ def test_gains_are_the_weighted_least_squares_of_what_the_soundcheck_expects() -
     stage._refinement["anchor"][:] = anchor
     stage._refinement["doubt"][:] = 1e-4
     stage._refinement["doubt"][0, 2] = 1           # of this path nothing is known
-    stage._guarded["anchored"][:] = 1
+    stage._guard["anchored"][:] = 1
     y[1, 2 * r.CHUNK : 3 * r.CHUNK] *= 0.01     # here its player rests
     stage._refinement["y"][:] = y
     watched(stage, x, chunks)
@@ -763,7 +763,7 @@ def test_gains_are_the_weighted_least_squares_of_what_the_soundcheck_expects() -
 def judged(gain: Float) -> tuple[list[int], list[int], Float]:
     """Return the rows and columns that have moved, and the faders, for gains float[k, k]."""
     stage = prepared(len(gain))
-    stage._guarded["anchored"][:] = 1
+    stage._guard["anchored"][:] = 1
     stage._refinement["doubt"][:] = 1e-4
     stage._refinement["age"] = stage._refinement["span"]
     stage._refinement["normal"][:] = 0
@@ -815,13 +815,13 @@ def test_who_walks_is_learnt_anew_and_the_others_stay_known() -> None:
     stays = stage._refinement["doubt"][np.ix_(others, others)][~np.eye(k - 1, dtype=bool)]
     assert (stays < 1e-3).all()
     assert (stage._refinement["doubt"][others, walker] == 1).all()
-    assert stage._guarded["anchored"].tolist() == [int(i != walker) for i in range(k)]
+    assert stage._guard["anchored"].tolist() == [int(i != walker) for i in range(k)]
     # As it was before: whoever moves, the whole soundcheck is let go of.
     stage = soundchecked(before)
     first = process(stage, np.ascontiguousarray(x[:, : cut + RATE]))
     stage._refinement["doubt"][:] = 1
     stage._refinement["anchor"][:] = 0
-    stage._guarded["anchored"][:] = 0
+    stage._guard["anchored"][:] = 0
     stage._paths["p"][:] = stage._paths["prior"][:, None, None, None]
     stage._refinement["since"][:] = stage._refinement["have"] - 18000
     dropped = np.concatenate([first, process(stage, np.ascontiguousarray(x[:, cut + RATE :]))], axis=1)
@@ -855,4 +855,4 @@ def test_players_in_unison_do_not_move() -> None:
     stage = soundchecked(paths)
     process(stage, mixture(paths, s))
     assert stage._refinement["moves"] == 0
-    assert stage._guarded["anchored"].tolist() == [1] * k
+    assert stage._guard["anchored"].tolist() == [1] * k

@@ -8,7 +8,7 @@ import pytest
 from rtsep.engine import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep.systems.stability import LARGEST, _minimum_phase, radius, stable
+from rtsep.stages.canceller.stability import LARGEST, _minimum_phase, radius, stable
 
 RATE = 48000
 

@@ -11,7 +11,7 @@ Hence the latency: the synthesis window, plus what the spreading takes (hop - 64
 import numpy as np
 from numba import carray
 
-from rtsep_kernels.canceller.apply import join, split
+from rtsep_kernels.maths.spectra import join, split
 from rtsep_kernels.plane.jit import kernel, stage_entry
 from rtsep_kernels.plane.memory import call_fft, call_job, fma, samples
 

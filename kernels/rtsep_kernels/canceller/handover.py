@@ -8,7 +8,6 @@ instantaneous mode, which is applied for all pairs at once.
 """
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller import choice
 from rtsep_kernels.canceller.paths import doubt, drop, drop_good, keep_good, lay, take_back
@@ -32,7 +31,7 @@ from rtsep_kernels.maths.spectra import join, split
 from rtsep_kernels.maths.vectors import copy, fill
 from rtsep_kernels.plane.grid import sleep_until
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import call_fft, pointer
+from rtsep_kernels.plane.memory import call_fft
 from rtsep_kernels.plane.record import array, f4, f8, flat, i8, inner, link, number, record, scratch, view
 
 # After a restore the exploding filters stay audible as dry sound until all groups are renewed.
@@ -172,7 +171,7 @@ def hand_over(s, c, t, m):
     sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
     versions = view(s, "versions")
     v = 1 - versions[group]
-    linear = carray(pointer(t.linear), (k,), np.int64)
+    linear = view(t, "linear")
     held = view(w, "held")
     leaving = view(w, "leaving")
     active = view(f, "active")

@@ -4,45 +4,40 @@
 """
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.canceller import choice, guard, handover, instant, kalman
+from rtsep_kernels.canceller import choice, handover, kalman
+from rtsep_kernels.canceller.guard import shares as guard
+from rtsep_kernels.canceller.guard.record import GUARD
+from rtsep_kernels.canceller.instant import mode as instant
+from rtsep_kernels.canceller.instant.record import INSTANT
 from rtsep_kernels.canceller.paths import doubt, drop_good, forget_memory, shrink
-from rtsep_kernels.canceller.record import CANCELLER, DONE, GROUPS, HISTORY, PATHS, PUBLISHED, RESTORE, ROW, STOP
+from rtsep_kernels.canceller.record import CANCELLER, DONE, GROUPS, HISTORY, PATHS, PUBLISHED, RESTORE, STOP
 from rtsep_kernels.canceller.refine import round as refine
-from rtsep_kernels.canceller.refine.record import REFINE_TYPE
+from rtsep_kernels.canceller.refine.record import REFINE
 from rtsep_kernels.plane.grid import sleep_until
 from rtsep_kernels.plane.jit import entry, kernel
-from rtsep_kernels.plane.memory import (
-    flush_to_zero,
-    load_acquire,
-    pointer,
-    record_at,
-    restore_floats,
-    samples,
-    store_release,
-)
-from rtsep_kernels.plane.record import address, inner, link, number, record, view
+from rtsep_kernels.plane.memory import flush_to_zero, load_acquire, restore_floats, store_release
+from rtsep_kernels.plane.record import inner, link, number, record, view
 
 _SLACK = 4   # blocks by which a job must be ahead of the overwriting of what it reads
 
 JOB = record(
     canceller=link(CANCELLER),       # whose job it is
     paths=link(PATHS), kalman=link(kalman.KALMAN), handover=link(handover.HANDOVER),
-    instant=address(), guard=address(),
-    choice=address(),                # or 0: all pairs are held
-    refine=address(),                # or 0
+    instant=link(INSTANT), guard=link(GUARD),
+    choice=link(choice.CHOICE),      # or 0: all pairs are held
+    refine=link(REFINE),             # or 0
     skipped=number(start=0), jobs=number(start=0),
 )
-_INSTANT = from_dtype(instant.INSTANT)
 
 
 @kernel
 def _finish(c, t, g, m, wrote):
     """Say how each mic is cleaned, and that the job is done."""
     exact = view(c, "exact")
-    linear = carray(pointer(t.linear), (c.channels,), np.int64)
-    anchored = carray(pointer(g.anchored), (c.channels,), np.int64)
+    linear = view(t, "linear")
+    anchored = view(g, "anchored")
     for i in range(c.channels):
         exact[m % HISTORY, i] = linear[i]
         if linear[i] == 0 and anchored[i]:
@@ -56,19 +51,17 @@ def _choose(s, c, t, g, h, m):
     """Measure and choose pairs, and take those that leave a step further to zero."""
     w = inner(s, "paths")
     k = c.channels
-    linear = carray(pointer(t.linear), (k,), np.int64)
+    linear = view(t, "linear")
     held = view(w, "held")
     leaving = view(w, "leaving")
     w_re, w_im = view(w, "w_re"), view(w, "w_im")
-    shape = (k, ROW)
-    choice.work(h, c, m, view(inner(s, "kalman"), "y_power")[m % HISTORY],
-                carray(samples(t.x_re), shape), carray(samples(t.x_im), shape),
-                w_re[: w.tracked], w_im[: w.tracked], carray(pointer(g.freed), (k, k), np.int64), linear)
+    choice.work(h, c, m, view(inner(s, "kalman"), "y_power")[m % HISTORY], view(t, "x_re"), view(t, "x_im"),
+                w_re[: w.tracked], w_im[: w.tracked], view(g, "freed"), linear)
     for i in range(k):
         for j in range(k):
             # A tap that is left behind when its mic leaves the instantaneous mode fades out as a whole path does.
             if held[i, j] == 0 and leaving[i, j] == 0 and linear[i] == 0 and w_re[0, i, j, 0] != np.float32(0):
-                leaving[i, j] = choice.FADE + choice.FLUSH
+                leaving[i, j] = h.fade_blocks + choice.FLUSH
             left = leaving[i, j] - choice.FLUSH
             if left > 0:
                 shrink(w, i, j, np.float32(left - 1) / np.float32(left), 1 if linear[i] else 0)
@@ -81,7 +74,7 @@ def _count_down(s, c, h, m):
     k = c.channels
     leaving = view(w, "leaving")
     active = view(inner(c, "filters"), "active")
-    since = carray(pointer(h.since), (k, k), np.int64)
+    since = view(h, "since")
     for i in range(k):
         for j in range(k):
             if leaving[i, j] == 0:
@@ -103,9 +96,7 @@ def _count_down(s, c, h, m):
 def _adapt(s, c, m):
     """Learn from block m and hand over; True if it was learnt from."""
     a, o = inner(s, "kalman"), inner(s, "handover")
-    t = carray(record_at(s.instant, _INSTANT), (1,))[0]
-    g = carray(record_at(s.guard, guard.GUARD_TYPE), (1,))[0]
-    h = carray(record_at(s.choice, choice.CHOICE_TYPE), (1,))[0]
+    t, g, h = inner(s, "instant"), inner(s, "guard"), inner(s, "choice")
     kalman.observe(a, c, m)
     if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - _SLACK:
         s.skipped += 1           # what this job would read is being overwritten
@@ -123,7 +114,7 @@ def _adapt(s, c, m):
     if wanted == 0:
         guard.hold(g, m)
     else:
-        instant.learn(t, c, m, a.time, a.spectrum)
+        instant.learn(t, c, m)
         guard.observe(g, c, t, m)
         kalman.learn(a, c, t, g, h, s.choice, m)
         if s.choice:
@@ -142,7 +133,7 @@ def _forget_refinement(s):
     """Know nothing that the refinement has said."""
     forget_memory(inner(s, "paths"))
     if s.refine:
-        refine.forget(carray(record_at(s.refine, REFINE_TYPE), (1,))[0])
+        refine.forget(inner(s, "refine"))
 
 
 @kernel
@@ -151,7 +142,7 @@ def _job(s, c, m):
     learnt = _adapt(s, c, m)
     if s.refine == 0:
         return
-    r = carray(record_at(s.refine, REFINE_TYPE), (1,))[0]
+    r = inner(s, "refine")
     if learnt:
         refine.take(r, c, m)
         if refine.work(r):

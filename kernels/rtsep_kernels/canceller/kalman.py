@@ -11,14 +11,14 @@ Only the first `tracked` partitions of the pairs that are held, and that the gua
 """
 
 import numpy as np
-from numba import carray
 
-from rtsep_kernels.canceller import choice, guard, instant
+from rtsep_kernels.canceller import choice
+from rtsep_kernels.canceller.instant import mode as instant
 from rtsep_kernels.canceller.paths import doubt, move_to_tap, shrink
 from rtsep_kernels.canceller.record import BINS, BLOCK, GROUPS, HISTORY, PATHS, ROW, SIZE
 from rtsep_kernels.maths.spectra import power, split
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import call_fft, fma, pointer
+from rtsep_kernels.plane.memory import call_fft, fma
 from rtsep_kernels.plane.record import array, f4, inner, link, number, record, scratch, view
 
 MOST = np.float32(10)       # times the prior: no path is as strong, and doubt ends there
@@ -128,8 +128,8 @@ def _be_instant(w, t, i):
 
     When it leaves, the Kalman filter goes on from that tap and doubts everything as at the start.
     """
-    moving = carray(pointer(t.moving), (w.channels,), np.int64)
-    share = np.float32(1) / np.float32(moving[i]) if moving[i] > 0 else instant.FOLLOW
+    moving = view(t, "moving")
+    share = np.float32(1) / np.float32(moving[i]) if moving[i] > 0 else np.float32(1) - t.apart_kept
     partitions = w.partitions if moving[i] > 0 else 1
     for j in range(w.channels):
         doubt(w, i, j, partitions)
@@ -142,12 +142,12 @@ def _be_instant(w, t, i):
 def _let_go(w, g, i):
     """Let go of paths between two mics on one source."""
     k = w.channels
-    twin = carray(pointer(g.twin), (k, k), np.int64)[i]
+    twin = view(g, "twin")[i]
     held = view(w, "held")[i]
     for j in range(k):
         if twin[j] and held[j]:
             w.renew_far = 2 * GROUPS
-            shrink(w, i, j, guard.SHRINK, 0)
+            shrink(w, i, j, g.shrink_kept, 0)
 
 
 @kernel
@@ -161,7 +161,7 @@ def _learn_mic(a, w, c, g, h, chooses, m, i):
     prior = view(w, "prior")
     memory = view(w, "memory")[i]
     drift = view(w, "drift")[i]
-    freed = carray(pointer(g.freed), (k, k), np.int64)
+    freed = view(g, "freed")
     held = view(w, "held")
     _error_spectrum(a, c, m, i, e_re, e_im)
     _wanted_power(e_re, e_im, view(a, "smooth")[i], den, a.smoothing, a.caution)
@@ -200,7 +200,7 @@ def learn(a, c, t, g, h, chooses, m):
         The partition; `observe` has taken it.
     """
     w = inner(a, "paths")
-    linear = carray(pointer(t.linear), (w.channels,), np.int64)
+    linear = view(t, "linear")
     for i in range(w.channels):
         _tame(a, w, c, m, i)
         if linear[i]:

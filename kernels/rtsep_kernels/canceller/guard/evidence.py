@@ -19,44 +19,46 @@ hurts most.
 import math
 
 import numpy as np
-from numba import carray, from_dtype
+from numba import carray
 
-from rtsep_kernels.canceller.apply import BLOCK, HISTORY
+from rtsep_kernels.canceller.record import BLOCK, HISTORY
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import call_fft, pointer, samples
+from rtsep_kernels.plane.memory import call_fft, samples
+from rtsep_kernels.plane.record import address, array, f4, f8, i8, number, record, scratch, view
 
 HOPS = 4                 # in a frame, which is the window's length
 LAG = 2                  # hops: frames that overlap by half
-LINES = 560              # most bins that are looked at
-_FLOOR = np.float32(1e-3)   # of the bin's mean power
-_LEVEL_KEPT = np.float32(0.98)   # of that mean, a frame
+LINES = 560              # most bins that are looked at: a bound of arrays, and of the work
+ALIKE, NEW = 0, 1        # rows of sums: all cells alike, and innovations
 _TINY = np.float32(1e-9)
 
-EVIDENCE = np.dtype([
-    ("channels", np.int64), ("blocks", np.int64),    # blocks of BLOCK samples in a hop
-    ("first", np.int64), ("lines", np.int64),        # bins looked at
-    ("window", np.int64),                            # float32[frame]
-    ("time", np.int64), ("spectrum", np.int64),      # scratch: float32[frame], float32[frame + 32]
-    ("plan", np.int64), ("forward", np.int64),
-    ("x", np.int64), ("y", np.int64),                # float32[k, LAG, 2, LINES]: the last frames, real and imaginary
-    ("new_x", np.int64), ("new_y", np.int64),        # scratch: float32[2, LINES]
-    ("along", np.int64),                             # float32[k, 2, LINES]: sum of Y(t) conj(Y(t - LAG))
-    ("power", np.int64),                             # float32[k, LINES]: sum of |Y(t - LAG)|^2
-    ("mean", np.int64),                              # float32[k, LINES]: of |X|^2
-    ("kept", np.float32), ("memory", np.float64),    # a hop: of the regression of Y on its past, and of the sums
-    ("agree", np.int64), ("own", np.int64),          # float64[2, k]: sums of Re(X conj(B)) w, |B|^2 w; see above
-    ("frames", np.int64),                            # int64[k]: taken
-], align=True)
-EVIDENCE_TYPE = from_dtype(EVIDENCE)
+EVIDENCE = record(
+    channels=number(), blocks=number(),                   # blocks of BLOCK samples in a hop
+    size=number(),                                        # of a frame, samples
+    first=number(), lines=number(),                       # bins looked at
+    window=array(f4, "size"), time=scratch(f4, "size"), spectrum=scratch(f4, "size + 32"),
+    plan=address(), forward=address(),
+    x=array(f4, "channels", LAG, 2, LINES, start=0),      # the last frames, real and imaginary
+    y=array(f4, "channels", LAG, 2, LINES, start=0),
+    new_x=scratch(f4, 2, LINES), new_y=scratch(f4, 2, LINES),
+    along=array(f4, "channels", 2, LINES, start=0),       # sum of Y(t) conj(Y(t - LAG))
+    power=array(f4, "channels", LINES, start=0),          # sum of |Y(t - LAG)|^2
+    mean=array(f4, "channels", LINES, start=0),           # of |X|^2
+    agree=array(f8, 2, "channels", start=0),              # sums of Re(X conj(B)) w, see above
+    own=array(f8, 2, "channels", start=0),                # and of |B|^2 w
+    frames=array(i8, "channels", start=0),                # taken
+    # Tuning: the stage's, which says what each is and where it comes from; per hop.
+    along_kept=number(f4), sums_kept=number(f8), mean_kept=number(f4), floor=number(f4),
+)
 
 
 @kernel
 def _transform(e, source, m, re, im):
     """Write the spectrum, in the bins that are looked at, of the frame that ends with block m of a ring."""
-    size = HOPS * e.blocks * BLOCK
-    window = carray(samples(e.window), (size,))
-    time = carray(samples(e.time), (size,))
-    spectrum = carray(samples(e.spectrum), (size + 32,))
+    size = e.size
+    window = view(e, "window")
+    time = view(e, "time")
+    spectrum = view(e, "spectrum")
     first = (m + 1) * BLOCK - size
     for n in range(size):
         time[n] = window[n] * source[(first + n) & (HISTORY * BLOCK - 1)]
@@ -69,14 +71,13 @@ def _transform(e, source, m, re, im):
 @kernel
 def _compare(e, i, x, y, old_x, old_y):
     """Take a frame of mic i into the sums."""
-    k = e.channels
-    agree = carray(pointer(e.agree), (2, k), np.float64)
-    own = carray(pointer(e.own), (2, k), np.float64)
-    along = carray(samples(e.along), (k, 2, LINES))[i]
-    power = carray(samples(e.power), (k, LINES))[i]
-    mean = carray(samples(e.mean), (k, LINES))[i]
-    frames = carray(pointer(e.frames), (k,), np.int64)[i]
-    fresh = max(np.float32(1) - _LEVEL_KEPT, np.float32(1) / np.float32(frames + 1))
+    agree = view(e, "agree")
+    own = view(e, "own")
+    along = view(e, "along")[i]
+    power = view(e, "power")[i]
+    mean = view(e, "mean")[i]
+    frames = view(e, "frames")[i]
+    fresh = max(np.float32(1) - e.mean_kept, np.float32(1) / np.float32(frames + 1))
     alike = alike_own = new = new_own = 0.0
     for b in range(e.lines):
         x_power = x[0, b] * x[0, b] + x[1, b] * x[1, b]
@@ -84,7 +85,7 @@ def _compare(e, i, x, y, old_x, old_y):
         mean[b] += fresh * (x_power - mean[b])
         b_re = x[0, b] - y[0, b]
         b_im = x[1, b] - y[1, b]
-        weight = np.float32(1) / (x_power + y_power + _FLOOR * mean[b] + _TINY)
+        weight = np.float32(1) / (x_power + y_power + e.floor * mean[b] + _TINY)
         alike += weight * (x[0, b] * b_re + x[1, b] * b_im)
         alike_own += weight * (b_re * b_re + b_im * b_im)
         if frames >= LAG:
@@ -103,13 +104,13 @@ def _compare(e, i, x, y, old_x, old_y):
             v_im = b_im - c_re * p_im - c_im * p_re
             new += u_re * v_re + u_im * v_im
             new_own += v_re * v_re + v_im * v_im
-            along[0, b] = e.kept * along[0, b] + y[0, b] * old_y[0, b] + y[1, b] * old_y[1, b]
-            along[1, b] = e.kept * along[1, b] + y[1, b] * old_y[0, b] - y[0, b] * old_y[1, b]
-            power[b] = e.kept * power[b] + old_y[0, b] * old_y[0, b] + old_y[1, b] * old_y[1, b]
-    agree[0, i] = e.memory * agree[0, i] + alike
-    own[0, i] = e.memory * own[0, i] + alike_own
-    agree[1, i] = e.memory * agree[1, i] + new
-    own[1, i] = e.memory * own[1, i] + new_own
+            along[0, b] = e.along_kept * along[0, b] + y[0, b] * old_y[0, b] + y[1, b] * old_y[1, b]
+            along[1, b] = e.along_kept * along[1, b] + y[1, b] * old_y[0, b] - y[0, b] * old_y[1, b]
+            power[b] = e.along_kept * power[b] + old_y[0, b] * old_y[0, b] + old_y[1, b] * old_y[1, b]
+    agree[ALIKE, i] = e.sums_kept * agree[ALIKE, i] + alike
+    own[ALIKE, i] = e.sums_kept * own[ALIKE, i] + alike_own
+    agree[NEW, i] = e.sums_kept * agree[NEW, i] + new
+    own[NEW, i] = e.sums_kept * own[NEW, i] + new_own
 
 
 @kernel
@@ -125,11 +126,11 @@ def gather(e, c, m):
     k = e.channels
     heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
     cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
-    old_x = carray(samples(e.x), (k, LAG, 2, LINES))
-    old_y = carray(samples(e.y), (k, LAG, 2, LINES))
-    x = carray(samples(e.new_x), (2, LINES))
-    y = carray(samples(e.new_y), (2, LINES))
-    frames = carray(pointer(e.frames), (k,), np.int64)
+    old_x = view(e, "x")
+    old_y = view(e, "y")
+    x = view(e, "new_x")
+    y = view(e, "new_y")
+    frames = view(e, "frames")
     for i in range(k):
         if (m + i) % e.blocks:
             continue
@@ -147,16 +148,16 @@ def gather(e, c, m):
 @kernel
 def regressions(e, i):
     """Return rho of mic i over all cells alike, and over innovations; 0 where nothing was taken away."""
-    agree = carray(pointer(e.agree), (2, e.channels), np.float64)
-    own = carray(pointer(e.own), (2, e.channels), np.float64)
-    return agree[0, i] / (own[0, i] + 1e-3), agree[1, i] / (own[1, i] + 1e-6)
+    agree = view(e, "agree")
+    own = view(e, "own")
+    return agree[ALIKE, i] / (own[ALIKE, i] + 1e-3), agree[NEW, i] / (own[NEW, i] + 1e-6)
 
 
 @kernel
 def clear(e, i):
     """Know nothing of mic i."""
-    agree = carray(pointer(e.agree), (2, e.channels), np.float64)
-    own = carray(pointer(e.own), (2, e.channels), np.float64)
-    for kind in range(2):
+    agree = view(e, "agree")
+    own = view(e, "own")
+    for kind in (ALIKE, NEW):
         agree[kind, i] = 0.0
         own[kind, i] = 0.0

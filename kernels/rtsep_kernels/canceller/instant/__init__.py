@@ -1,0 +1,1 @@
+"""The instantaneous mode: bleed whose paths are one number each."""

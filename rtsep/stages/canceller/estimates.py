@@ -1,0 +1,168 @@
+"""Make the records of what the canceller decides by: instantaneous mode, guard, choice of pairs, refinement.
+
+Each gets its tuning from `settings`, in blocks and bins of the rate; the records' tables stand beside their kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from rtsep import fftw
+from rtsep.stages.canceller import settings
+from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
+from rtsep_kernels.canceller.choice import CHOICE
+from rtsep_kernels.canceller.guard import record as guard
+from rtsep_kernels.canceller.guard.evidence import EVIDENCE, HOPS
+from rtsep_kernels.canceller.guard.evidence import LINES as EVIDENCE_LINES
+from rtsep_kernels.canceller.instant.record import INSTANT, STEP
+from rtsep_kernels.canceller.record import BINS, BLOCK, SIZE
+from rtsep_kernels.canceller.refine import record as refinement
+from rtsep_kernels.canceller.refine.adopt import FADE_BINS
+from rtsep_kernels.maths.vectors import LANES
+from rtsep_kernels.plane.record import State
+
+_LOWEST_LINE = 2   # bins below hold an offset, which the window spreads over them
+
+
+def make_instant(k: int, rate: int, first_paths: NDArray[np.float32] | None) -> State:
+    """Make INSTANT for `k` mics; with first paths it begins with what they say."""
+    tuned = settings.INSTANT
+    hertz = rate / SIZE
+    span = min(LANES * round(tuned.highest / hertz / LANES), BLOCK)
+    edges = STEP * np.round(np.array(tuned.edges) / hertz / STEP)
+    return INSTANT.make(
+        channels=k, span=span, edges=np.minimum([*edges, span], span), window=np.hanning(SIZE + 1)[:-1],
+        **settings.numbers(tuned, INSTANT, rate), **first_mixture(k, rate, first_paths),
+    )
+
+
+def first_mixture(k: int, rate: int, first_paths: NDArray[np.float32] | None) -> dict[str, NDArray[Any]]:
+    """Return what is known at the start: nothing, or what the first paths say where nearly all of them is one tap."""
+    tuned = settings.INSTANT
+    mixing = np.eye(k)
+    first: dict[str, NDArray[Any]] = {}
+    if first_paths is not None:
+        tap = first_paths[..., 0].astype(float)
+        np.fill_diagonal(tap, 0)
+        others = ~np.eye(k, dtype=bool)
+        power = np.sum(first_paths.astype(float) ** 2, axis=-1, where=others[..., None]).sum(axis=-1)
+        one = (tap**2).sum(axis=-1) > np.maximum(tuned.one_tap * power, tuned.weakest)
+        mixing[one] += tap[one]
+        if abs(np.linalg.det(mixing)) > tuned.pivot and np.abs(tap[one]).max(initial=0) < tuned.largest:
+            moving = settings.numbers(tuned, INSTANT, rate)["moving_blocks"]
+            moments = np.zeros((3, k, k, k))
+            moments[:2, one] = tuned.calibrated_bins * mixing @ mixing.T
+            first = {"linear": one.astype(np.int64), "moving": np.where(one, int(moving), 0), "moments": moments}
+        else:
+            mixing = np.eye(k)
+    first |= {"mixing": mixing, "unmixing": np.linalg.inv(mixing)}
+    return {**first, "determinant": np.full(3, np.linalg.slogdet(mixing)[1])}
+
+
+def make_guard(
+    k: int, rate: int, shares: NDArray[np.float32], instant: State, known: bool, anchored: NDArray[np.bool_]
+) -> State:
+    """Make GUARD and, behind it, EVIDENCE.
+
+    Parameters
+    ----------
+    k, rate : int
+    shares : float32[HISTORY, k]
+        Where it decides how much of the subtraction each mic gets.
+    instant : State
+        Which learns from it who is a twin.
+    known : bool
+        The first paths are a soundcheck's, or another canceller's.
+    anchored : bool[k]
+        Mics to which a soundcheck's paths are believed.
+    """
+    tuned = settings.GUARD
+    hertz = rate / SIZE
+    lowest = max(_LOWEST_LINE, round(tuned.compared[0] / hertz))
+    highest = min(round(tuned.compared[1] / hertz), BINS - 1)
+    lines = np.arange(lowest, highest, -(-(highest - lowest) // guard.LINES))
+    edges = np.geomspace(lowest, highest, guard.BANDS + 1)
+    bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
+    turned = np.exp(2j * np.pi * hertz * lines * np.linspace(-tuned.close, tuned.close, guard.LAGS)[:, None])
+    rest = guard.LINES - len(lines)
+    made = guard.GUARD.make(
+        channels=k, lines=len(lines), line=np.pad(lines, (0, rest)), band=np.pad(bands, (0, rest)),
+        lag_re=np.pad(turned.real, ((0, 0), (0, rest))), lag_im=np.pad(turned.imag, ((0, 0), (0, rest))),
+        share=shares, evidence=_make_evidence(k, rate, known), known=known, anchored=anchored,
+        mode_before=instant["linear"], **settings.numbers(tuned, guard.GUARD, rate),
+    )
+    instant.put("pure_twin", made["pure_twin"])
+    return made
+
+
+def _make_evidence(k: int, rate: int, known: bool) -> State:
+    tuned = settings.EVIDENCE
+    blocks = max(1, 2 ** round(np.log2(tuned.hop / 48000 * rate / BLOCK)))
+    size = HOPS * blocks * BLOCK
+    lowest, highest = (round(hertz * size / rate) for hertz in tuned.band)
+    believed = tuned.trusted if known else 0.0
+    return EVIDENCE.make(
+        channels=k, blocks=blocks, size=size, first=lowest,
+        lines=min(highest - lowest, EVIDENCE_LINES, size // 2 + 1 - lowest), window=np.hanning(size + 1)[:-1],
+        agree=believed, own=believed, plan=fftw.plan(size, True), forward=fftw.execute_addresses()[0],
+        **settings.numbers(tuned, EVIDENCE, rate, blocks, tuned.hop // BLOCK),
+    )
+
+
+def make_choice(k: int, rate: int, pairs: int, highest: int, paths: State, active: NDArray[np.int64]) -> State:
+    """Make CHOICE, for at most `pairs` pairs; bins up to `highest` are looked at."""
+    return CHOICE.make(
+        channels=k, budget=pairs, highest=highest, active=active, held=paths["held"], leaving=paths["leaving"],
+        **settings.numbers(settings.CHOICE, CHOICE, rate),
+    )
+
+
+def make_refinement(k: int, rate: int, taps: int, budget: int, paths: State, instant: State, watching: State) -> State:
+    """Make REFINE; `watching` is the guard."""
+    r, tuned = refinement, REFINEMENT
+    factor = 2 ** max(round(np.log2(rate / tuned.rate)), 0)
+    low_rate = rate / factor
+    lowpass = np.ones(1)
+    if factor > 1:
+        lowpass = signal.firwin(tuned.lowpass_zeros * factor + 1, tuned.lowpass_edge / factor)
+    most = min(taps, factor * r.TAPS)
+    # The same prior as the Kalman filter's: variance of one tap at the low rate.
+    decay = np.repeat(LEARNING.priors(rate) / BLOCK * factor, BLOCK // factor)[: r.TAPS]
+    plans = {}
+    for name, size in {"": r.SIZE, "_frame": r.FRAME, "_wide": factor * r.SIZE, "_part": SIZE}.items():
+        plans[f"plan{name}"], plans[f"inverse{name}"] = fftw.plan(size, True), fftw.plan(size, False)
+    forward, backward = fftw.execute_addresses()
+    memory, drift = LEARNING.per_block(False, rate)
+
+    def chunks(seconds: float) -> int:
+        return int(max(1, round(seconds * low_rate / r.CHUNK)))
+
+    return r.REFINE.make(
+        channels=k, factor=factor, partitions=paths["partitions"], taps=most, reach=most // factor, rate=low_rate,
+        budget=budget, lowpass_taps=len(lowpass), lowpass=lowpass,
+        window=np.sin(np.pi * (np.arange(r.FRAME) + 0.5) / r.FRAME),
+        prior_variance=np.pad(decay, (0, r.TAPS - len(decay)), mode="edge"),
+        memory=chunks(tuned.looked_at), least=chunks(tuned.first_round), span=chunks(tuned.watched),
+        soon=chunks(tuned.soon), fresh_least=chunks(tuned.fresh[0]), fresh_most=chunks(tuned.fresh[1]),
+        keeps=int(tuned.kept * low_rate), edges=tuned.edges, edge=tuned.edge, trust=tuned.trust,
+        slow=np.exp(-BLOCK / (tuned.memory * rate)), left_doubt=tuned.left_doubt, blind_memory=memory,
+        blind_drift=drift, sure=tuned.sure, plays=tuned.plays, certain=tuned.certain, heard=tuned.heard,
+        off_moved=tuned.moved, off_turned=tuned.turned, off_settled=tuned.settled, off_uniform=tuned.uniform,
+        smooth=round(tuned.smooth * SIZE / rate), linear=instant["linear"], freed=watching["freed"],
+        anchored=watching["anchored"], paths=paths.address, forward=forward, backward=backward, **plans,
+    )
+
+
+def low_rate(made: State, paths: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return paths as the refinement holds them: band-limited, at the low rate, float32[k, k, TAPS]."""
+    r = refinement
+    factor = made["factor"]
+    spectra = np.fft.rfft(paths[..., : factor * r.TAPS], factor * r.SIZE)[..., : r.BINS]
+    fade = np.minimum(1, np.arange(r.BINS)[::-1] / FADE_BINS)
+    low = np.fft.irfft(spectra * fade, r.SIZE)[..., : r.TAPS]
+    low[..., made["reach"] :] = 0
+    return low.astype(np.float32)
