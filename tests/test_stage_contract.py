@@ -128,6 +128,26 @@ def test_used_and_reset_is_as_new(name: str) -> None:
     np.testing.assert_array_equal(process(stage, x), process(fresh, x))
 
 
+def test_a_snapshot_goes_on_bit_for_bit(name: str) -> None:
+    """In the middle of a segment and of a frame's work; into a stage that is new, and into one that was used."""
+    stage, x, cut = make(name), concert(frames=24000), 11987
+    process(stage, x[:, :cut])
+    kept = stage.snapshot()
+    wanted = process(stage, x[:, cut:])
+    used = make(name)
+    process(used, concert(7, level=0.5, frames=15001))
+    for twin in (make(name), used, stage):
+        twin.restore(kept)
+        np.testing.assert_array_equal(process(twin, x[:, cut:]), wanted)
+
+
+def test_a_snapshot_of_another_stage_is_refused(name: str) -> None:
+    stage, other = make(name), STAGES[name]()
+    other.prepare(Format(RATE, MICS + 2))
+    with pytest.raises(ValueError, match="another state"):
+        other.restore(stage.snapshot())
+
+
 def test_silence_gives_silence(name: str) -> None:
     stage = make(name)
     process(stage, concert())
