@@ -136,7 +136,8 @@ def test_residual_gains_are_the_twins(strength: float) -> None:
     for done, part in ((0, 80), (80, frames)):
         process(stage, x[:, 64 * done : 64 * part].copy(), 64)
         release = 1 - np.exp(-(64 / RATE * 1000) / stage.board.get("spectral.release_ms"))
-        truth = naive.residual_gains(power[:part], 64 / RATE, RATE, decider["quiet"], decider["silence"], strength, 10 ** (-18 / 20), release)
+        truth = naive.residual_gains(power[:part], 64 / RATE, RATE, decider["quiet"], decider["silence"], strength,
+                                     10 ** (-18 / 20), release)
         np.testing.assert_allclose(stage.gains, truth, atol=0.06)
         assert np.abs(stage.gains - truth).mean() < 0.015
         assert np.ptp(truth) > 0.2

@@ -259,7 +259,7 @@ class ProjetLive(Masking):
         }
 
 
-def first_values(sources: int, pairs: int) -> dict[str, NDArray[Any] | int]:
+def first_values(sources: int, pairs: int) -> dict[str, Any]:
     """Return what pairs of channels are known by before anything was heard, by pans only."""
     theta, phi = look_angles(), place_angles()
     looks = np.stack([np.cos(theta), np.sin(theta)])
