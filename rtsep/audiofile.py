@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 
-Block = NDArray[np.float32]
+if TYPE_CHECKING:
+    from rtsep.stage import Block
+
 Place = str | os.PathLike[str]
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".rf64": "RF64", ".w64": "W64"}

@@ -15,18 +15,21 @@ from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, make_board
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
+from rtsep.stages import spectral
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep_kernels.plane import engine as kernels
-from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.grid import store
-from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane.record import State
 
 if TYPE_CHECKING:
     from rtsep.calibration import Calibration
 
 _LIMITER_RELEASE_SECONDS = 0.1
 _SWAP_SECONDS = 0.02
+# In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
+_CHAIN = "chain."
+_SHOWN = ("meters", "counters")
 
 
 class Engine(Stage):
@@ -98,64 +101,48 @@ class Engine(Stage):
         made: Stage = getattr(importlib.import_module(spec.module), spec.cls)(config.name, **options)
         return made
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
         k = fmt.channels
         if self.meters is None:
             self.meters = Meters(k)
-        record = self._record = np.zeros(1, kernels.ENGINE)
-        record["channels"] = k
-        record["chain_function"] = self.chain.function
-        record["chain_now"] = self.chain.state
-        self._hold("swap", aligned(16, np.int64))[:] = self.chain.state
-        record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
-        record["limiter_release"] = 1 - np.exp(-1 / (_LIMITER_RELEASE_SECONDS * fmt.rate))
-        # Room for a later chain of any class.
-        frames = 1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length()
-        record["dry_frames"] = frames
-        self._hold("dry_ring", aligned((k, frames)))
-        self._hold("wet", aligned(k * 64))
-        for name in ("gain_ramps", "wet_ramps"):
-            self._hold(name, aligned((k, ramp.RAMP)))
-        self._hold("trust", aligned(ramp.RAMP))
-        for name in ("last_out", "declick", "limiter"):
-            self._hold(name, aligned(k))
-        self._hold("meter_sums", aligned((kernels.METER_ROWS, k)))
-        self._hold("meters", self.meters.levels)
-        self._hold("counters", self.meters.counters)
+        record = kernels.ENGINE.make(
+            channels=k, chain_function=self.chain.function, chain_now=self.chain.state, swap=self.chain.state,
+            ramp_segments=fmt.segments(RAMP_SECONDS),
+            limiter_release=1 - np.exp(-1 / (_LIMITER_RELEASE_SECONDS * fmt.rate)),
+            # Room for a later chain of any class.
+            dry_frames=1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length(),
+            meters=self.meters.levels, counters=self.meters.counters,
+        )
         return kernels.engine, record, self.chain.latency
 
     def _start(self) -> None:
-        for name in ("dry_ring", "last_out", "declick"):
-            self._keep[name][:] = 0
-        self._keep["limiter"][:] = 1
-        self._keep["trust"][:] = (1, 1, 1, 0, 0)
-        self._keep["meter_sums"][:] = 0
-        self._keep["meter_sums"][kernels.LIMITER_GAIN] = 1
-        self._keep["counters"][:] = 0
-        for name in ("tripped", "declick_left"):
-            self._record[name] = 0
-        get = self.board.get
-        any_solo = any(get(f"output.solo.{mic}") > 0.5 for mic in self.board.mics)
-        for c, mic in enumerate(self.board.mics):
-            silent = get(f"output.mute.{mic}") > 0.5 or get("output.mute_all") > 0.5
-            silent |= any_solo and get(f"output.solo.{mic}") <= 0.5
-            gain = 0.0 if silent else 10 ** (get(f"output.gain_db.{mic}") / 20)
-            wet = 0.0 if get(f"output.dry.{mic}") > 0.5 or get("output.dry_all") > 0.5 else 1.0
-            self._keep["gain_ramps"][c] = (gain, gain, gain, 0, 0)
-            self._keep["wet_ramps"][c] = (wet, wet, wet, 0, 0)
+        self.record["counters"] = 0
+        kernels.settle_engine(self.record.record)
 
     def reset(self) -> None:
         """Make the engine and every stage as new."""
         self.chain.reset()
         super().reset()
 
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """See `Stage.snapshot`; with the chain's, whose names begin with it, and what the meters show."""
+        chain = {_CHAIN + name: values for name, values in self.chain.snapshot().items()}
+        return {**super().snapshot(), **chain, **{name: self.record[name].copy() for name in _SHOWN}}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.restore`."""
+        own = {name: values for name, values in snapshot.items() if not name.startswith(_CHAIN) and name not in _SHOWN}
+        self.chain.restore({n.removeprefix(_CHAIN): values for n, values in snapshot.items() if n.startswith(_CHAIN)})
+        super().restore(own)
+        for name in _SHOWN:
+            self.record[name] = snapshot[name]
+
     @property
     def swapping(self) -> bool:
         """Whether the audio thread still uses the chain before the last `swap`."""
-        chain = self.chain._record
-        if int(self._keep["swap"][kernels.SEEN]) != self.chain.state:
+        if self.record["swap"][kernels.SEEN] != self.chain.state:
             return True
-        return bool(chain["faded"][0] < chain["fade_frames"][0])
+        return bool(self.chain.record["faded"] < self.chain.record["fade_frames"])
 
     def reload(self, preset: Preset) -> str:
         """Go over to another preset while running; what both share keeps running and keeps what it has learnt.
@@ -207,7 +194,7 @@ class Engine(Stage):
         self._old.append(self.chain)
         self.chain = chain
         self.latency = chain.latency
-        store(int(self._record["swap"][0]) + 8 * kernels.NEXT, chain.state)
+        store(self.record["swap"].ctypes.data + 8 * kernels.NEXT, chain.state)
 
     def retire(self, patience: float = 0.0) -> None:
         """Free chains that the audio thread has left; waits up to `patience` seconds for it."""
@@ -242,7 +229,7 @@ class Engine(Stage):
 
     def status(self) -> dict[str, int]:
         """Return the chain's counters and the engine's own."""
-        counters = self._keep["counters"]
+        counters = self.record["counters"]
         return {
             **self.chain.status(),
             "faults": int(counters[kernels.FAULTS]),
@@ -277,7 +264,7 @@ def process(stage: Stage, x: Block, block: int = 512) -> Block:
 def _fit(synthesis: int, hop: int, most: int) -> tuple[int, int]:
     """Shorten the synthesis window, then the hop, to a latency of `most`: a class promises milliseconds at any rate."""
     for shorter in (hop >> n for n in range(hop.bit_length())):
-        fits = min(synthesis, (most - shorter + 64) // shorter * shorter)
+        fits = min(synthesis, (most - spectral.latency(0, shorter)) // shorter * shorter)
         if shorter % 64 == 0 and fits >= 2 * shorter:
             return fits, shorter
     return synthesis, hop

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 # Rows of `levels`, one value per microphone, over the last 2048 frames. The compiled engine writes them.
 LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "limiter_gain")
 # Places of `counters`, which the compiled engine writes.
-COUNTERS = ("sequence", "frames", "faults", "limited")
+COUNTERS = ("frames", "faults", "limited")
 _COUNTER_SPACE = 8
 # Places of `status`, which the audio process's own thread writes a few times a second.
 STATUS = (

@@ -249,15 +249,15 @@ def test_the_reservoir_keeps_frames_of_all_times_alike() -> None:
     causal = Causal(tracking, spectrum, 2, RATE)
     numbers = np.arange(1, frames + 1, dtype=np.float32)
     power = np.tile(numbers[None, :, None], (2, 1, spectrum.bins))
-    powerlive.masks(causal._record, power, np.empty_like(power))
-    kept = np.sort(np.round(causal._held["reservoir"][0, :, 0, 0]))
+    powerlive.masks(causal.state.record, power, np.empty_like(power))
+    kept = np.sort(np.round(causal.state["reservoir"][0, :, 0, 0]))
     assert len(np.unique(kept)) == size
     halves = np.histogram(kept, 4, (0, frames))[0]
     assert halves.min() > 0.6 * size / 4
     # With a memory of the last 400 frames the early ones are gone.
     causal = Causal(Tracking("mira", 1, 400 * 64 / RATE, reservoir=size, share=1), spectrum, 2, RATE)
-    powerlive.masks(causal._record, power, np.empty_like(power))
-    assert np.median(causal._held["reservoir"][0, :, 0, 0]) > frames - 600
+    powerlive.masks(causal.state.record, power, np.empty_like(power))
+    assert np.median(causal.state["reservoir"][0, :, 0, 0]) > frames - 600
 
 
 def test_the_reservoir_finds_the_leaks() -> None:

@@ -104,7 +104,7 @@ def test_the_spectral_stage_is_the_transform(analysis: int, synthesis: int, hop:
     gains = np.random.default_rng(2).random((k, analysis // 2 + 1))
     stage = Spectral(analysis=analysis, synthesis=synthesis, hop=hop, estimator="unity")
     stage.prepare(Format(RATE, k))
-    stage._keep["gains"][:, : analysis // 2 + 1] = gains
+    stage.gains[:] = gains
     x = noise((k, frames))
     got = process(stage, np.pad(x, ((0, 0), (0, stage.latency))))[:, stage.latency :]
     first, second = windows(analysis, synthesis, hop)
@@ -126,7 +126,7 @@ def test_residual_gains_are_the_twins(strength: float) -> None:
     stage = Spectral(analysis=256, synthesis=128, hop=64)
     stage.prepare(Format(RATE, k))
     stage.board.set("spectral.strength", strength)
-    record = stage._residual
+    decider = stage.record.parts["estimator_state"]
     # They play in turns, and leak.
     x = noise((k, 64 * frames)) * np.repeat(np.arange(frames) // 40 % k == np.arange(k)[:, None], 64, axis=1)
     x = (0.97 * x + 0.03 * x.sum(axis=0)).astype(np.float32)
@@ -137,8 +137,8 @@ def test_residual_gains_are_the_twins(strength: float) -> None:
     for done, part in ((0, 80), (80, frames)):
         process(stage, x[:, 64 * done : 64 * part].copy(), 64)
         release = 1 - np.exp(-(64 / RATE * 1000) / stage.board.get("spectral.release_ms"))
-        truth = naive.residual_gains(power[:part], 64 / RATE, RATE, float(record["quiet"][0]),
-                                     float(record["silence"][0]), strength, 10 ** (-18 / 20), release)
+        truth = naive.residual_gains(power[:part], 64 / RATE, RATE, decider["quiet"], decider["silence"], strength,
+                                     10 ** (-18 / 20), release)
         np.testing.assert_allclose(stage.gains, truth, atol=0.06)
         assert np.abs(stage.gains - truth).mean() < 0.015
         assert np.ptp(truth) > 0.2
@@ -149,7 +149,7 @@ def test_the_limiter_is_its_twin() -> None:
     engine.prepare(Format(RATE, 1))
     x = noise((1, 20000), level=0.5) * np.linspace(0.2, 3, 20000, dtype=np.float32)
     got = process(engine, x)[0]
-    release = float(engine._record["limiter_release"][0])
+    release = engine.record["limiter_release"]
     truth = naive.limiter(x[0].astype(float), release, 10 ** (-1 / 20))
     np.testing.assert_allclose(got, truth, atol=1e-5)
     assert np.abs(got).max() <= np.float32(10 ** (-1 / 20))
@@ -213,7 +213,7 @@ class _Counting(Stage):
 
     @property
     def samples(self) -> int:
-        return int(self.inner._record["position"][0])
+        return int(self.inner.record["position"])
 
 
 def test_a_swap_fades_and_shared_stages_run_once() -> None:

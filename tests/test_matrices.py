@@ -431,9 +431,9 @@ def test_online_auxiva_is_its_twin() -> None:
     spectra = np.einsum("fij,jnf->inf", mixing, dry)
     re, im = np.zeros((2, frames, k, row), np.float32)
     re[..., :bins], im[..., :bins] = spectra.real.swapaxes(0, 1), spectra.imag.swapaxes(0, 1)
-    tables = auxiva.tables(auxiva.Sizes(k, bins, row, 512, 64, RATE), 0.1)
-    tables |= {"memory": np.float32(0.9), "warm": 10, "quiet": np.float32(0)}
-    auxiva_kernels.separate(re, im, **tables)
+    values = auxiva.first_values(auxiva.Sizes(k, bins, row, 512, 64, RATE), 0.1)
+    values |= {"memory": np.float32(0.9), "warm": 10, "quiet": np.float32(0)}
+    auxiva_kernels.separate(re, im, **values, work=np.empty((2 * k + 5, row), np.float32))
     found = (re + 1j * im)[..., :bins].swapaxes(0, 1)
     # The kernel's mean power is over its padding, too.
     loading, alike = float(auxiva_kernels.LOADING) * bins / row, float(auxiva_kernels.ALIKE)
@@ -484,7 +484,7 @@ def test_live_auxiva_freezes_and_ignores_silence() -> None:
     stage = AuxivaLive("auxiva", 512, 512, 64, 0.3)
     stage.prepare(Format(RATE, 2))
     process(stage, sound)
-    unmixing = stage._tables.arrays["unmixing"]
+    unmixing = stage.system["unmixing"]
     learnt = unmixing.copy()
     assert np.abs(learnt[0, 1]).max() > 0.01
     process(stage, np.zeros_like(sound))

@@ -351,7 +351,7 @@ def test_every_step_lowers_the_divergence() -> None:
     looks, response = Projections(0.0).at(0.0)
     seen = np.abs(looks @ spectra.reshape(2, -1))
     system = Projet(64)
-    system._places = projet.first_tables(3, 1, 1)["places"][0]
+    system._places = projet.first_values(3, 1)["places"][0]
     level = np.ones((3, seen.shape[1]), np.float32)
     work, costs = np.empty((4, seen.shape[1]), np.float32), []
     for _ in range(20):
@@ -416,15 +416,13 @@ def test_live_places_follow_as_fast_as_they_forget(memory: float, arrived: bool)
     x = placed(sounds, (12, 75))
     x[0, :, 3 * RATE :] = placed(sounds[:1, 3 * RATE :], (32,))[0]
     spectra = Spectrum(1024, 256, True).analyse(mixed(x).sound)
-    tables = projet.first_tables(2, 1, 513)
-    places = tables["places"][0]
-    projet_kernels.follow_all(
-        *planes(spectra), tables["looks"], tables["unlook"], tables["response"], 3, forgetting(memory, 256, RATE),
-        quiet(1024, 1024, 256), tables["heard"][0], tables["level"][0], tables["seen"], tables["work"],
-        tables["pull"], tables["mass"], tables["drawn"][0], tables["weighed"][0], places,
-        np.empty((2, 2, spectra.shape[1], 2, 513), np.float32),
+    state = projet_kernels.PROJET.make(
+        channels=2, bins=513, row=513, updates=3, forget=forgetting(memory, 256, RATE), quiet=quiet(1024, 1024, 256),
+        **projet.first_values(2, 1),
     )
-    centres = np.degrees(projet.place_angles() @ places)
+    unmix = np.empty((2, 2, spectra.shape[1], 2, 513), np.float32)
+    projet_kernels.follow_all(state.record, *planes(spectra), unmix)
+    centres = np.degrees(projet.place_angles() @ state["places"][0])
     assert centres[1] == pytest.approx(75, abs=8)
     assert (centres[0] > 28) == arrived, centres
 

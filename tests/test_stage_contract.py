@@ -128,6 +128,30 @@ def test_used_and_reset_is_as_new(name: str) -> None:
     np.testing.assert_array_equal(process(stage, x), process(fresh, x))
 
 
+@pytest.mark.parametrize("cut", [12288 + 37, 12288 + 101])
+def test_a_snapshot_goes_on_bit_for_bit(name: str, cut: int) -> None:
+    """In the middle of a segment, and of the work on a frame of a hop of 128 or 256; into a new stage, a used one."""
+    stage, x = make(name), concert(frames=24000)
+    process(stage, x[:, :cut])
+    kept = stage.snapshot()
+    wanted = process(stage, x[:, cut:])
+    used = make(name)
+    process(used, concert(7, level=0.5, frames=15001))
+    for twin in (make(name), used, stage):
+        twin.restore(kept)
+        np.testing.assert_array_equal(process(twin, x[:, cut:]), wanted)
+
+
+def test_a_snapshot_of_another_stage_is_refused(name: str) -> None:
+    stage, other = make(name), Spectral("other", 256, 128, 64)
+    other.prepare(FORMAT)
+    before = stage.snapshot()
+    with pytest.raises(ValueError, match="another state"):
+        stage.restore(other.snapshot())
+    for key, values in stage.snapshot().items():
+        np.testing.assert_array_equal(values, before[key])
+
+
 def test_silence_gives_silence(name: str) -> None:
     stage = make(name)
     process(stage, concert())

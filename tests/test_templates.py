@@ -587,7 +587,7 @@ def test_drum_masks_are_the_naive_ones() -> None:
     templates /= templates.sum(axis=(1, 2), keepdims=True)
     wanted = naive.drum_masks(magnitudes, templates, 2)
     found = np.empty((3, 14, 16), np.float32)
-    padded, sums = drums._tables(templates.astype(np.float32), 16)
+    padded, sums = drums.padded_with_sums(templates.astype(np.float32), 16)
     drum_kernels.masks((magnitudes**2).astype(np.float32), padded, sums, 2, found)
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 

@@ -6,21 +6,19 @@ Places are counted in steps from hard left (0) over the centre (`steps`) to hard
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.masking import HEAD, settle, system_entry
 from rtsep_kernels.pairs import pass_on
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import f4, given, number, record, scratch, view
 
-ADRESS = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: 0 what is there, 1 the rest
-    ("azimuth", np.int64), ("width", np.int64),          # targets, float32[k]: degrees, share of a side
-    ("steps", np.int64),
-    ("mask", np.int64),                                  # float32[row]
-], align=True)
-_ADRESS = from_dtype(ADRESS)
+ADRESS = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                     # target: 0 what is there, 1 the rest
+    azimuth=given(f4, "channels"), width=given(f4, "channels"),     # targets: degrees, share of a side
+    steps=number(), mask=scratch(f4, "row"),
+)
 SLACK = 1e-3   # steps: a place on the very edge is in, however its width was rounded
 _PLANE = types.float32[:, ::1]
 
@@ -72,21 +70,19 @@ def shares_all(re1, im1, re2, im2, steps, azimuth, width, mask):
         shares(re1[n], im1[n], re2[n], im2[n], steps, azimuth, width, mask[n])
 
 
-@entry(types.int32(types.CPointer(_ADRESS), types.int64))
+@system_entry(ADRESS)
 def adress(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k = s.channels
     first = mic // 2 * 2
-    if first + 1 == k:
-        pass_on(rows(s.gains, k, s.row)[mic])
+    if first + 1 == s.channels:
+        pass_on(view(s, "gains")[mic])
         return 0
-    re, im = rows(s.re, k, s.row), rows(s.im, k, s.row)
-    mask = carray(samples(s.mask), (s.row,))
-    azimuth, width = carray(samples(s.azimuth), (k,))[mic], carray(samples(s.width), (k,))[mic]
+    re, im, mask = view(s, "re"), view(s, "im"), view(s, "mask")
+    azimuth, width = view(s, "azimuth")[mic], view(s, "width")[mic]
     shares(re[first, :s.bins], im[first, :s.bins], re[first + 1, :s.bins], im[first + 1, :s.bins], s.steps,
            np.float64(azimuth), np.float64(width), mask)
-    if carray(samples(s.keep), (k,))[mic] >= np.float32(0.5):
+    if view(s, "keep")[mic] >= np.float32(0.5):
         for b in range(s.bins):
             mask[b] = np.float32(1) - mask[b]
     settle(s, mic, mask)

@@ -12,23 +12,27 @@ from numba import carray, types
 from rtsep_kernels.maths.linear import pseudo_inverse, solve, times
 from rtsep_kernels.mix import UNMIX, advance, head_for, multiply
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.plane.record import array, f4, f8, given, i8, number, record, scratch, view
 
-ALTMIN = np.dtype([
-    *UNMIX,
-    ("adapt", np.int64),                                  # target, float32[1]
-    ("order", np.int64),                                  # int64[channels]: the mics, then the mix
-    ("segment", np.int64),                                # float64[64, channels], in that order
-    ("gram", np.int64), ("frozen", np.int64),             # float64[channels, channels]: what runs, what is solved
-    ("memory", np.float64),                               # what is left of the Gram matrix after a segment
-    ("period", np.int64), ("iterations", np.int64),       # segments between two solutions; most iterations
-    ("count", np.int64), ("iteration", np.int64),         # of segments; -1: nothing is being solved
-    ("mixing", np.int64), ("unmixing", np.int64),         # float64[channels, channels]: Λ (without the mix), out = M x
-    ("weights", np.int64),                                # float64[channels]: b
-    ("work", np.int64),                                   # float64[4, channels, channels]
-    ("cost", np.float64), ("low", np.float64), ("high", np.float64), ("tolerance", np.float64),
-    ("max_condition", np.float64), ("learn", np.int64),
-], align=True)
+SEGMENT = 64
+"""Samples of the grid, between two steps of learning."""
+ALTMIN = record(
+    **UNMIX,
+    adapt=given(f4, 1),                                         # target
+    order=array(i8, "channels"),                                # the mics, then the mix
+    segment=array(f8, SEGMENT, "channels", start=0),            # in that order
+    gram=array(f8, "channels", "channels", start=0),            # what runs,
+    frozen=array(f8, "channels", "channels", start=0),          # what is solved
+    memory=number(f8),                                          # what is left of the Gram matrix after a segment
+    period=number(), iterations=number(),                       # segments between two solutions; most iterations
+    count=number(start=0), iteration=number(start=-1),          # of segments; -1: nothing is being solved
+    mixing=array(f8, "channels", "channels", start=0),          # Λ, without the mix
+    weights=array(f8, "channels", start=0),                     # b
+    work=array(f8, 4, "channels", "channels", start=0),         # of it, T of the last iteration is needed again
+    unmixing=scratch(f8, "channels", "channels"),               # out = M x
+    cost=number(f8, start=0), low=number(f8), high=number(f8), tolerance=number(f8),
+    max_condition=number(f8), learn=number(),
+)
 RIDGE = 1e-9
 """η as a share of the microphones' energy: about the published 1e-5 for ten seconds at an RMS of 0.1."""
 QUIET = 1e-8
@@ -150,11 +154,11 @@ def minimise(gram, mixing, weights, learn, low, high, ridge, tolerance, iteratio
 def _remember(s, gram):
     """Add the last segment to the Gram matrix, which forgets a little."""
     k = s.channels
-    segment = carray(pointer(s.segment), (64, k), np.float64)
+    segment = view(s, "segment")
     for i in range(k):
         for j in range(k):
             gram[i, j] *= s.memory
-    for n in range(64):
+    for n in range(SEGMENT):
         for i in range(k):
             for j in range(k):
                 gram[i, j] += segment[n, i] * segment[n, j]
@@ -163,19 +167,15 @@ def _remember(s, gram):
 @kernel
 def _learn(s):
     """Do one segment's share of learning."""
-    k = s.channels
-    mics = k - 1
-    gram = carray(pointer(s.gram), (k, k), np.float64)
-    frozen = carray(pointer(s.frozen), (k, k), np.float64)
-    mixing = carray(pointer(s.mixing), (k, k), np.float64)
-    weights = carray(pointer(s.weights), (k,), np.float64)
-    work = carray(pointer(s.work), (4, k, k), np.float64)
+    mics = s.channels - 1
+    gram, frozen, mixing = view(s, "gram"), view(s, "frozen"), view(s, "mixing")
+    weights, work = view(s, "weights"), view(s, "work")
     _remember(s, gram)
     s.count += 1
     if s.iteration < 0:
         loud = energy(gram, mics) / max(mics, 1)
         # What a sound of constant power adds up to by now.
-        weight = 64 * (1 - math.pow(s.memory, s.count)) / (1 - s.memory)
+        weight = SEGMENT * (1 - math.pow(s.memory, s.count)) / (1 - s.memory)
         if s.count % s.period == 0 and loud > QUIET * weight and gram[mics, mics] > FAINT * loud:
             frozen[:] = gram
             start(mics, mixing, weights, work[0])
@@ -196,8 +196,7 @@ def _adopt(s, mics, mixing, work):
     k = s.channels
     if not pseudo_inverse(mixing, mics, s.max_condition, work[1], work[2], work[3]):
         return
-    order = carray(pointer(s.order), (k,), np.int64)
-    unmixing = carray(pointer(s.unmixing), (k, k), np.float64)
+    order, unmixing = view(s, "order"), view(s, "unmixing")
     for i in range(k):
         for j in range(k):
             inside = i < mics and j < mics
@@ -210,19 +209,19 @@ def altmin(state, x, out, frames):
     """Learn a mixture by gains from a clean mix beside the microphones, and undo it."""
     s = carray(state, (1,))[0]
     k = s.channels
-    segment = carray(pointer(s.segment), (64, k), np.float64)
+    segment = view(s, "segment")
     if frames == 0:
         segment[:] = 0.0
         return 0
-    offset = s.position % 64
+    offset = s.position % SEGMENT
     if offset == 0:
-        if s.position > 0 and carray(samples(s.adapt), (1,))[0] > np.float32(0.5):
+        if s.position > 0 and view(s, "adapt")[0] > np.float32(0.5):
             _learn(s)
         advance(s)
-    order = carray(pointer(s.order), (k,), np.int64)
-    given = carray(x, (k, frames))
+    order = view(s, "order")
+    block = carray(x, (k, frames))
     for c in range(k):
         for n in range(frames):
-            segment[offset + n, c] = given[order[c], n]
+            segment[offset + n, c] = block[order[c], n]
     multiply(s, x, out, frames)
     return 0

@@ -7,29 +7,30 @@ are Hermitian: only the pairs i >= j are kept, at i (i + 1) / 2 + j.
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.masking import HEAD, TINY, system_entry
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, given, i8, number, record, scratch, view
 
-AUXIVA = np.dtype([
-    *HEAD,
-    ("adapt", np.int64),                                  # target, float32[1]
-    ("covariances", np.int64),                            # float32[k, k (k + 1) / 2, 2, row]: V of each source
-    ("unmixing", np.int64),                               # float32[k, k, 2, row]: W, y = W x
-    ("scale", np.int64),                                  # float32[k, 3, row]: E{x y*} of the own mic, and E{|y|²}
-    ("work", np.int64),                                   # float32[2 k + 6, row]
-    ("count", np.int64),                                  # int64[1]: frames that were learnt from
-    ("memory", np.float32), ("warm", np.int64), ("quiet", np.float32),
-], align=True)
-_AUXIVA = from_dtype(AUXIVA)
+AUXIVA = record(
+    **HEAD,
+    adapt=given(f4, 1),                                             # target
+    pairs=number(),                                                 # k (k + 1) / 2
+    covariances=array(f4, "channels", "pairs", 2, "row", start=0),  # V of each source
+    unmixing=array(f4, "channels", "channels", 2, "row", start=0),  # W, y = W x
+    scale=array(f4, "channels", 3, "row", start=0),                 # E{x y*} of the own mic, and E{|y|²}
+    work=scratch(f4, "2 * channels + 5", "row"),
+    count=array(i8, 2, start=0),                                    # COUNT, LEARNS
+    memory=number(f4), warm=number(), quiet=number(f4),
+)
+COUNT, LEARNS = 0, 1
+"""Places in `count`: frames that were learnt from; whether the frame in work is one of them."""
 LOADING = np.float32(1e-8)
 """Share of a frame's mean power that is added to each bin's: empty bins must not be blown up."""
 ALIKE = np.float32(1e-5)
 """Share of each mic's power in a bin that is added as if it were its own noise: what is found by subtracting mics that
 are alike must not be blown up either, and float32 must not lose it in rounding."""
-TINY = np.float32(1e-20)
 
 
 @kernel
@@ -55,8 +56,8 @@ def observe(re, im, covariances, unmixing, work, count, memory, quiet):
     if not power > quiet:
         return False
     # Plain means until there are as many frames as are remembered.
-    old = min(memory, np.float32(count[0]) / np.float32(count[0] + 1))
-    count[0] += 1
+    old = min(memory, np.float32(count[COUNT]) / np.float32(count[COUNT] + 1))
+    count[COUNT] += 1
     for m in range(k):
         _unmix(re, im, unmixing, m, work[0], work[1])
         loud = np.float32(0)
@@ -102,7 +103,7 @@ def _products(covariance, unmixing, m, s, work):
 def steer(covariances, unmixing, scale, s, work):
     """Take from every source what it has of source s, and give source s a weighted power of one, in every bin."""
     k, row = unmixing.shape[0], unmixing.shape[3]
-    part = work[6:]
+    part = work[5:]
     for m in range(k):
         _products(covariances[m], unmixing, m, s, work)
         for b in range(row):
@@ -136,7 +137,7 @@ def project(re, im, unmixing, scale, work, old):
     """Replace the spectrum of each mic by its own source, as that mic hears it; `old` is what is remembered."""
     k, row = re.shape
     new = np.float32(1) - old
-    outs = work[6:]
+    outs = work[5:]
     for m in range(k):
         y_re, y_im = work[0], work[1]
         _unmix(re, im, unmixing, m, y_re, y_im)
@@ -160,13 +161,13 @@ def part_of_frame(mic, re, im, covariances, unmixing, scale, work, count, memory
     k = re.shape[0]
     if adapt:
         if mic == 0:
-            work[5, 0] = np.float32(1 if observe(re, im, covariances, unmixing, work, count, memory, quiet) else 0)
-        if work[5, 0] > np.float32(0) and count[0] > warm:
+            count[LEARNS] = 1 if observe(re, im, covariances, unmixing, work, count, memory, quiet) else 0
+        if count[LEARNS] and count[COUNT] > warm:
             steer(covariances, unmixing, scale, mic, work)
     if mic == k - 1:
         # Frames that are not learnt from leave the levels as they are, too.
-        learnt = adapt and work[5, 0] > np.float32(0)
-        old = min(memory, np.float32(count[0] - 1) / np.float32(max(count[0], 1)))
+        learnt = adapt and count[LEARNS] != 0
+        old = min(memory, np.float32(count[COUNT] - 1) / np.float32(max(count[COUNT], 1)))
         project(re, im, unmixing, scale, work, old if learnt else np.float32(1))
 
 
@@ -180,15 +181,12 @@ def separate(re, im, covariances, unmixing, scale, work, count, memory, warm, qu
             part_of_frame(mic, re[n], im[n], covariances, unmixing, scale, work, count, memory, warm, quiet, True)
 
 
-@entry(types.int32(types.CPointer(_AUXIVA), types.int64))
+@system_entry(AUXIVA)
 def auxiva(state, mic):
     """Do one mic's share of a frame."""
     s = carray(state, (1,))[0]
-    k, row = s.channels, s.row
     part_of_frame(
-        mic, rows(s.re, k, row), rows(s.im, k, row),
-        carray(samples(s.covariances), (k, k * (k + 1) // 2, 2, row)), carray(samples(s.unmixing), (k, k, 2, row)),
-        carray(samples(s.scale), (k, 3, row)), rows(s.work, 2 * k + 6, row), carray(pointer(s.count), (1,), np.int64),
-        s.memory, s.warm, s.quiet, carray(samples(s.adapt), (1,))[0] > np.float32(0.5),
+        mic, view(s, "re"), view(s, "im"), view(s, "covariances"), view(s, "unmixing"), view(s, "scale"),
+        view(s, "work"), view(s, "count"), s.memory, s.warm, s.quiet, view(s, "adapt")[0] > np.float32(0.5),
     )
     return 0

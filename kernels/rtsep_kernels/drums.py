@@ -3,26 +3,23 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, TINY, UNEXPLAINED, rows, settle
+from rtsep_kernels.masking import HEAD, TINY, UNEXPLAINED, kept_part, settle, system_entry
 from rtsep_kernels.maths.vectors import LANES, add_scaled, dot
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, given, number, record, scratch, view
 
-DRUMS = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: number of the part
-    ("parts", np.int64), ("depth", np.int64), ("sweeps", np.int64), ("frame", np.int64),
-    ("templates", np.int64),                             # float32[parts, depth, row], each part of unit sum
-    ("sums", np.int64),                                  # float32[parts, depth]: of the first 1 ... depth frames
-    ("seen", np.int64),                                  # float32[k, depth, row]: magnitudes of the last frames
-    ("hits", np.int64),                                  # float32[k, 2 depth, parts]: activations of the last frames
-    ("ratio", np.int64),                                 # float32[depth, row]
-    ("work", np.int64),                                  # float32[3, row]
-    ("lanes", np.int64),                                 # float32[LANES]
-], align=True)
-_DRUMS = from_dtype(DRUMS)
+DRUMS = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                 # target: number of the part
+    parts=number(), depth=number(), sweeps=number(), frame=number(start=0),
+    templates=array(f4, "parts", "depth", "row"),               # each part of unit sum
+    sums=array(f4, "parts", "depth"),                           # of the first 1 ... depth frames
+    seen=array(f4, "channels", "depth", "row", start=0),        # magnitudes of the last frames
+    hits=array(f4, "channels", "2 * depth", "parts", start=0),  # activations of the last frames
+    ratio=scratch(f4, "depth", "row"), work=scratch(f4, 3, "row"), lanes=scratch(f4, LANES),
+)
 
 
 @kernel
@@ -76,23 +73,16 @@ def share(templates, hits, seen, frame, which, work, mask):
         mask[b] = (own[b] + spare / np.float32(parts)) / (total[b] + spare)
 
 
-@entry(types.int32(types.CPointer(_DRUMS), types.int64))
+@system_entry(DRUMS)
 def drums(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k, depth = s.channels, s.depth
-    templates = carray(samples(s.templates), (s.parts, depth, s.row))
-    sums = carray(samples(s.sums), (s.parts, depth))
-    seen = carray(samples(s.seen), (k, depth, s.row))[mic]
-    hits = carray(samples(s.hits), (k, 2 * depth, s.parts))[mic]
-    lanes = carray(samples(s.lanes), (LANES,))
-    follow(rows(s.power, k, s.row)[mic], templates, sums, seen, hits, rows(s.ratio, depth, s.row), lanes, s.frame,
+    templates, seen, hits, work = view(s, "templates"), view(s, "seen")[mic], view(s, "hits")[mic], view(s, "work")
+    follow(view(s, "power")[mic], templates, view(s, "sums"), seen, hits, view(s, "ratio"), view(s, "lanes"), s.frame,
            s.sweeps)
-    work = rows(s.work, 3, s.row)
-    which = int(carray(samples(s.keep), (k,))[mic] + np.float32(0.5))
-    share(templates, hits, seen, s.frame, which, work, work[2])
+    share(templates, hits, seen, s.frame, kept_part(s, mic), work, work[2])
     settle(s, mic, work[2])
-    if mic == k - 1:
+    if mic == s.channels - 1:
         s.frame += 1
     return 0
 

@@ -7,12 +7,12 @@ Live and offline run the same kernels, in float64: which peak is the nearest mus
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.masking import HEAD, kept_part, settle, system_entry
 from rtsep_kernels.pairs import pass_on, teaches
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, f8, given, i8, number, record, scratch, view
 
 ANGLES = 90                # bins of a degree
 DELAYS = 51                # odd: no delay is the middle of a bin, not the border of two
@@ -21,20 +21,20 @@ ROWS_A_FRAME = 6           # of the histogram that are smoothed in one frame of 
 FULL = math.pi / 2
 ANGLE, DELAY, FOUND = 0, 1, 2
 
-DUET = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: number of a source, from the left
-    ("sources", np.int64), ("frame", np.int64),
-    ("step", np.float64),                                # radians per sample from a bin to the next
-    ("most", np.float64),                                # delay at the ends of the histogram, samples
-    ("exponent", np.float64), ("forget", np.float64), ("quiet", np.float64),
-    ("histogram", np.int64), ("smooth", np.int64),       # float64[pairs, ANGLES, DELAYS]
-    ("picked", np.int64), ("peaks", np.int64),           # float64[pairs, sources, 3]: being picked, and in use
-    ("turns", np.int64),                                 # float64[sources, 6]: scratch
-    ("owner", np.int64),                                 # int64[pairs, row]: nearest peak of each bin
-    ("mask", np.int64),                                  # float32[row]
-], align=True)
-_DUET = from_dtype(DUET)
+DUET = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                     # target: number of a source, from the left
+    pairs=number(), sources=number(), frame=number(start=0),
+    step=number(f8),                                                # radians per sample from a bin to the next
+    most=number(f8),                                                # delay at the ends of the histogram, samples
+    exponent=number(f8), forget=number(f8), quiet=number(f8),
+    histogram=array(f8, "pairs", ANGLES, DELAYS, start=0), smooth=array(f8, "pairs", ANGLES, DELAYS, start=0),
+    picked=array(f8, "pairs", "sources", 3, start=0),               # peaks: being picked,
+    peaks=array(f8, "pairs", "sources", 3, start=0),                # and in use
+    turns=scratch(f8, "sources", 6),
+    owner=array(i8, "pairs", "row", start=0),                       # nearest peak of each bin
+    mask=scratch(f4, "row"),
+)
 _PLANE = types.float32[:, ::1]
 _WIDE = types.float64[:, ::1]
 
@@ -200,30 +200,26 @@ def follow_all(re1, im1, re2, im2, step, most, exponent, forget, quiet, histogra
         own(re1[n], im1[n], re2[n], im2[n], step, peaks, turns, owner[n])
 
 
-@entry(types.int32(types.CPointer(_DUET), types.int64))
+@system_entry(DUET)
 def duet(state, mic):
     """Write the gains of one mic; the first of a pair learns for both."""
     s = carray(state, (1,))[0]
     k = s.channels
-    pair, pairs = mic // 2, k // 2
-    if pair == pairs:
-        pass_on(rows(s.gains, k, s.row)[mic])
+    pair = mic // 2
+    if pair == s.pairs:
+        pass_on(view(s, "gains")[mic])
     else:
-        owner = carray(pointer(s.owner), (pairs, s.row), np.int64)[pair, :s.bins]
+        owner = view(s, "owner")[pair, :s.bins]
         if mic % 2 == 0:
-            re, im = rows(s.re, k, s.row), rows(s.im, k, s.row)
+            re, im = view(s, "re"), view(s, "im")
             re1, im1, re2, im2 = re[mic, :s.bins], im[mic, :s.bins], re[mic + 1, :s.bins], im[mic + 1, :s.bins]
-            shape = (pairs, ANGLES, DELAYS)
-            histogram = carray(pointer(s.histogram), shape, np.float64)[pair]
-            smooth = carray(pointer(s.smooth), shape, np.float64)[pair]
-            picked = carray(pointer(s.picked), (pairs, s.sources, 3), np.float64)[pair]
-            peaks = carray(pointer(s.peaks), (pairs, s.sources, 3), np.float64)[pair]
-            turns = carray(pointer(s.turns), (s.sources, 6), np.float64)
+            histogram, smooth = view(s, "histogram")[pair], view(s, "smooth")[pair]
+            picked, peaks = view(s, "picked")[pair], view(s, "peaks")[pair]
             learn(re1, im1, re2, im2, s.step, s.most, s.exponent, s.forget, s.quiet, histogram)
             follow(histogram, smooth, picked, peaks, s.most, s.frame)
-            own(re1, im1, re2, im2, s.step, peaks, turns, owner)
-        which = min(int(carray(samples(s.keep), (k,))[mic] + np.float32(0.5)), s.sources - 1)
-        mask = carray(samples(s.mask), (s.row,))
+            own(re1, im1, re2, im2, s.step, peaks, view(s, "turns"), owner)
+        which = min(kept_part(s, mic), s.sources - 1)
+        mask = view(s, "mask")
         for b in range(s.bins):
             mask[b] = np.float32(1 if owner[b] == which else 0)
         settle(s, mic, mask)

@@ -13,25 +13,28 @@ from numba import carray
 from rtsep_kernels.maths.linear import assign, decorrelate, eigen, pseudo_inverse, times
 from rtsep_kernels.mix import UNMIX, advance, head_for, multiply
 from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.plane.record import array, f4, f8, given, i8, number, record, scratch, view
 
-FASTICA = np.dtype([
-    *UNMIX,
-    ("adapt", np.int64),                                  # target, float32[1]
-    ("window", np.int64), ("thin", np.int64),             # samples; every `thin`-th is kept
-    ("kept", np.int64), ("store", np.int64),              # how many; float32[2, kept, channels]
-    ("half", np.int64),                                   # of the store: being filled; the other is worked on
-    ("chunk", np.int64), ("done", np.int64),              # samples a segment; of the pass
-    ("steps", np.int64), ("step_now", np.int64),          # most steps a window; IDLE, MOMENTS, WHITEN, then 0, 1 …
-    ("mean", np.int64), ("slope", np.int64),              # float64[channels]; slope is E{g'(u)}
-    ("whitening", np.int64), ("colouring", np.int64),     # float64[channels, channels]: V, and V⁻¹
-    ("turn", np.int64), ("unmixing", np.int64),           # W; and u = unmixing (x - mean)
-    ("sums", np.int64), ("own", np.int64),                # E{x xᵀ} or E{g(u) xᵀ}; out = own x
-    ("work", np.int64),                                   # float64[4, channels, channels]
-    ("path", np.int64), ("matched", np.int64),            # float64[4, channels + 1], int64[3, channels + 1]
-    ("max_condition", np.float64),
-], align=True)
 IDLE, MOMENTS, WHITEN = -3, -2, -1
+FASTICA = record(
+    **UNMIX,
+    adapt=given(f4, 1),                                             # target
+    window=number(), thin=number(),                                 # samples; every `thin`-th is kept
+    kept=number(), store=array(f4, 2, "kept", "channels", start=0), # how many
+    half=number(start=0),                                           # of the store: being filled; the other is worked on
+    chunk=number(), done=number(start=0),                           # samples a segment; of the pass
+    steps=number(), step_now=number(start=IDLE),                    # most steps a window; IDLE, MOMENTS, WHITEN, 0, 1 …
+    mean=array(f8, "channels", start=0), slope=array(f8, "channels", start=0),   # slope is E{g'(u)}
+    whitening=array(f8, "channels", "channels", start=0),           # V
+    colouring=array(f8, "channels", "channels", start=0),           # V⁻¹
+    turn=array(f8, "channels", "channels", start=0),                # W
+    unmixing=array(f8, "channels", "channels", start=0),            # u = unmixing (x - mean)
+    sums=array(f8, "channels", "channels", start=0),                # E{x xᵀ} or E{g(u) xᵀ}
+    own=array(f8, "channels", "channels", start=0),                 # out = own x
+    work=scratch(f8, 4, "channels", "channels"),
+    path=scratch(f8, 4, "channels + 1"), matched=scratch(i8, 3, "channels + 1"),
+    max_condition=number(f8),
+)
 QUIET = 1e-8
 """A window with a microphone below this power teaches nothing: -80 dBFS."""
 ALIKE = 1e-6
@@ -162,22 +165,22 @@ def own_mixing(colouring, turn, mixing, work, column, path, matched):
 
 
 @kernel
-def _keep(s, given, frames):
+def _keep(s, block, frames):
     """Store every `thin`-th sample of the window."""
-    k = s.channels
-    store = carray(samples(s.store), (2, s.kept, k))[s.half]
+    store = view(s, "store")[s.half]
     first = s.position % s.window
     n = (-first) % s.thin
     while n < frames:
         place = (first + n) // s.thin
         if place < s.kept:
-            for c in range(k):
-                store[place, c] = given[c, n]
+            for c in range(s.channels):
+                store[place, c] = block[c, n]
         n += s.thin
 
 
 @kernel
 def _begin(s, step, mean, sums, slope):
+    """Begin with a pass over the samples."""
     s.step_now, s.done = step, 0
     sums[:] = 0.0
     slope[:] = 0.0
@@ -189,14 +192,9 @@ def _begin(s, step, mean, sums, slope):
 def _work(s):
     """Do one segment's share of the last window."""
     k = s.channels
-    mean = carray(pointer(s.mean), (k,), np.float64)
-    slope = carray(pointer(s.slope), (k,), np.float64)
-    whitening = carray(pointer(s.whitening), (k, k), np.float64)
-    colouring = carray(pointer(s.colouring), (k, k), np.float64)
-    turn = carray(pointer(s.turn), (k, k), np.float64)
-    unmixing = carray(pointer(s.unmixing), (k, k), np.float64)
-    sums = carray(pointer(s.sums), (k, k), np.float64)
-    work = carray(pointer(s.work), (4, k, k), np.float64)
+    mean, slope, sums, turn = view(s, "mean"), view(s, "slope"), view(s, "sums"), view(s, "turn")
+    whitening, colouring, unmixing = view(s, "whitening"), view(s, "colouring"), view(s, "unmixing")
+    work = view(s, "work")
     if s.position % s.window == 0:
         s.half = 1 - s.half
         _begin(s, MOMENTS, mean, sums, slope)
@@ -207,8 +205,7 @@ def _work(s):
         if not whiten(s.kept, mean, sums, whitening, colouring, work):
             s.step_now = IDLE
             return
-        own = carray(pointer(s.own), (k, k), np.float64)
-        times(own, colouring, k, k, k, turn)   # from where the last window ended
+        times(view(s, "own"), colouring, k, k, k, turn)   # from where the last window ended
         for i in range(k):
             length = 0.0
             for j in range(k):
@@ -220,11 +217,11 @@ def _work(s):
         _begin(s, 0, mean, sums, slope)
         return
     last = min(s.done + s.chunk, s.kept)
-    block = carray(samples(s.store), (2, s.kept, k))[1 - s.half, s.done : last]
+    block = view(s, "store")[1 - s.half, s.done : last]
     if s.step_now == MOMENTS:
         moments(block, mean, sums)
     else:
-        slopes(block, mean, unmixing, carray(pointer(s.path), (k,), np.float64), sums, slope)
+        slopes(block, mean, unmixing, view(s, "path")[0], sums, slope)
     s.done = last
     if last < s.kept:
         return
@@ -245,13 +242,12 @@ def _work(s):
 def _adopt(s, colouring, turn, work):
     """Make the inverse of Λ the goal, if it is one that close microphones can have."""
     k = s.channels
-    path = carray(pointer(s.path), (4, k + 1), np.float64)
-    matched = carray(pointer(s.matched), (3, k + 1), np.int64)
+    path, matched = view(s, "path"), view(s, "matched")
     if not own_mixing(colouring, turn, work[2], work, matched[2, :k], path, matched[:2]):
         return
     if not pseudo_inverse(work[2], k, s.max_condition, work[3], work[0], work[1]):
         return
-    own = carray(pointer(s.own), (k, k), np.float64)
+    own = view(s, "own")
     own[:] = work[3]
     head_for(s, own)
 
@@ -262,7 +258,7 @@ def fastica(state, x, out, frames):
     s = carray(state, (1,))[0]
     if frames == 0:
         return 0
-    adapt = carray(samples(s.adapt), (1,))[0] > np.float32(0.5)
+    adapt = view(s, "adapt")[0] > np.float32(0.5)
     if s.position % 64 == 0:
         if s.position > 0 and adapt:
             _work(s)

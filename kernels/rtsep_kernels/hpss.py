@@ -1,24 +1,21 @@
 """Harmonic and percussive sounds: medians of the power over past frames and over the frame's bins."""
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, TINY, rows, settle
+from rtsep_kernels.masking import HEAD, TINY, kept_part, settle, system_entry
 from rtsep_kernels.maths.median import across, replace
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, given, number, record, scratch, view
 
-HPSS = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: 0 harmonic, 1 percussive, 2 residual
-    ("count", np.int64), ("neighbours", np.int64), ("frame", np.int64), ("binary", np.int64),
-    ("margin", np.float32),
-    ("history", np.int64),                               # float32[k, count, row]: powers of past frames
-    ("ordered", np.int64),                               # float32[k, row, count]: the same, ascending in each bin
-    ("work", np.int64),                                  # float32[3, row]
-    ("scratch", np.int64),                               # float32[neighbours]
-], align=True)
-_HPSS = from_dtype(HPSS)
+HPSS = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                  # target: 0 harmonic, 1 percussive, 2 residual
+    count=number(), neighbours=number(), frame=number(start=0), binary=number(), margin=number(f4),
+    history=array(f4, "channels", "count", "row", start=0),      # powers of past frames
+    ordered=array(f4, "channels", "row", "count", start=0),      # the same, ascending in each bin
+    work=scratch(f4, 3, "row"), around=scratch(f4, "neighbours"),
+)
 
 
 @kernel
@@ -42,24 +39,22 @@ def parts(steady, struck, which, margin, binary, mask):
             mask[b, n] = part(steady[b, n], struck[b, n], which, margin, binary)
 
 
-@entry(types.int32(types.CPointer(_HPSS), types.int64))
+@system_entry(HPSS)
 def hpss(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    power = rows(s.power, k, s.row)[mic]
-    history = carray(samples(s.history), (k, s.count, s.row))[mic, s.frame % s.count]
-    ordered = carray(samples(s.ordered), (k, s.row, s.count))[mic]
-    work = rows(s.work, 3, s.row)
+    power = view(s, "power")[mic]
+    history, ordered = view(s, "history")[mic, s.frame % s.count], view(s, "ordered")[mic]
+    work = view(s, "work")
     for b in range(s.bins):
         replace(ordered[b], history[b], power[b])
         history[b] = power[b]
         work[0, b] = ordered[b, s.count // 2]
-    across(power, s.bins, carray(samples(s.scratch), (s.neighbours,)), work[1])
-    which = int(carray(samples(s.keep), (k,))[mic] + np.float32(0.5))
+    across(power, s.bins, view(s, "around"), work[1])
+    which = kept_part(s, mic)
     for b in range(s.bins):
         work[2, b] = part(work[0, b], work[1, b], which, s.margin, s.binary != 0)
     settle(s, mic, work[2])
-    if mic == k - 1:
+    if mic == s.channels - 1:
         s.frame += 1
     return 0

@@ -3,18 +3,18 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
-from rtsep_kernels.plane.jit import entry, kernel, signed
+from rtsep_kernels.masking import HEAD, settle, system_entry
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, number, record, scratch, view
 
-MASKS = np.dtype([
-    *HEAD,
-    ("binary", np.int64), ("logit", np.int64), ("half_alpha", np.float32),
-    ("levels", np.int64),                                # float32[k, row]
-    ("mask", np.int64),                                  # float32[1, row]
-], align=True)
-_MASKS = from_dtype(MASKS)
+MASKS = record(
+    **HEAD,
+    binary=number(), logit=number(), half_alpha=number(f4),
+    levels=array(f4, "channels", "row", start=0),   # of the frame in work: found with the first mic, used by all
+    mask=scratch(f4, "row"),
+)
 
 EPSILON = np.float32(1e-10)
 """Added to the sum, and shared out equally above it: masks of near-silent bins must add up to 1 as well."""
@@ -63,7 +63,10 @@ def shares(power, half_alpha, binary, logit, out):
 
 @kernel
 def solve(matrix, x):
-    """Replace x by matrix⁻¹ x; the Hermitian, positive definite matrix, complex[n, n], by its Cholesky factor."""
+    """Replace x by matrix⁻¹ x; the Hermitian, positive definite matrix, complex[n, n], by its Cholesky factor.
+
+    `maths.linear.solve` is for real numbers.
+    """
     n = x.shape[0]
     for i in range(n):
         for j in range(i + 1):
@@ -112,13 +115,11 @@ def multichannel(mixture, powers, spatial, extra, out):
                     out[j, c, n, b] = image
 
 
-@entry(types.int32(types.CPointer(_MASKS), types.int64))
+@system_entry(MASKS)
 def masks(state, mic):
     """Write the gains of one mic: its share among all mics."""
     s = carray(state, (1,))[0]
-    power = rows(s.power, s.channels, s.row)
-    levels = rows(s.levels, s.channels, s.row)
-    mask = rows(s.mask, 1, s.row)[0]
+    power, levels, mask = view(s, "power"), view(s, "levels"), view(s, "mask")
     if mic == 0:
         for c in range(s.channels):
             for b in range(s.bins):

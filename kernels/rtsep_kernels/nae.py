@@ -3,24 +3,21 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, TINY, UNEXPLAINED, rows, settle
+from rtsep_kernels.masking import HEAD, TINY, UNEXPLAINED, kept_part, settle, system_entry
 from rtsep_kernels.maths.vectors import LANES, add_scaled, dot
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, given, i8, number, record, scratch, view
 
-NAE = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: number of the part
-    ("components", np.int64), ("parts", np.int64),
-    ("encoder", np.int64), ("decoder", np.int64),        # float32[components, row]
-    ("owner", np.int64),                                 # int64[components]: the part that each belongs to
-    ("work", np.int64),                                  # float32[4, row]
-    ("hidden", np.int64),                                # float32[components]
-    ("lanes", np.int64),                                 # float32[LANES]
-], align=True)
-_NAE = from_dtype(NAE)
+NAE = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                 # target: number of the part
+    components=number(), parts=number(),
+    encoder=array(f4, "components", "row"), decoder=array(f4, "components", "row"),
+    owner=array(i8, "components"),                              # the part that each belongs to
+    work=scratch(f4, 4, "row"), hidden=scratch(f4, "components"), lanes=scratch(f4, LANES),
+)
 
 
 @kernel
@@ -48,18 +45,13 @@ def share(magnitude, hidden, decoder, owner, parts, which, work, mask):
         mask[b] = (own[b] + spare * equal) / (total[b] + spare)
 
 
-@entry(types.int32(types.CPointer(_NAE), types.int64))
+@system_entry(NAE)
 def nae(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    work = rows(s.work, 4, s.row)
-    hidden = carray(samples(s.hidden), (s.components,))
-    lanes = carray(samples(s.lanes), (LANES,))
-    encode(rows(s.power, k, s.row)[mic], rows(s.encoder, s.components, s.row), work[2], lanes, hidden)
-    which = int(carray(samples(s.keep), (k,))[mic] + np.float32(0.5))
-    owner = carray(pointer(s.owner), (s.components,), np.int64)
-    share(work[2], hidden, rows(s.decoder, s.components, s.row), owner, s.parts, which, work, work[3])
+    work, hidden = view(s, "work"), view(s, "hidden")
+    encode(view(s, "power")[mic], view(s, "encoder"), work[2], view(s, "lanes"), hidden)
+    share(work[2], hidden, view(s, "decoder"), view(s, "owner"), s.parts, kept_part(s, mic), work, work[3])
     settle(s, mic, work[3])
     return 0
 

@@ -1,27 +1,25 @@
 """Factorisation with known templates: how strongly each sounds in one frame, by multiplicative updates."""
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import fma, samples
+from rtsep_kernels.masking import HEAD, kept_part, settle, system_entry
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.memory import fma
+from rtsep_kernels.plane.record import array, f4, given, number, record, scratch, view
 
 EUCLIDEAN, KULLBACK_LEIBLER, ITAKURA_SAITO = 0, 1, 2
 
-NMF = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: number of the part that is heard
-    ("rank", np.int64), ("parts", np.int64), ("divergence", np.int64), ("iterations", np.int64),
-    ("templates", np.int64),                             # float32[rank, bins]: each adds up to 1
-    ("columns", np.int64),                               # float32[bins, rank]: the same, for the other product
-    ("gram", np.int64),                                  # float32[rank, rank]: templates times templates
-    ("members", np.int64),                               # float32[rank]: the part of each template
-    ("strengths", np.int64),                             # float32[3, rank]: scratch
-    ("work", np.int64),                                  # float32[3, bins]
-    ("mask", np.int64),                                  # float32[row]
-], align=True)
-_NMF = from_dtype(NMF)
+NMF = record(
+    **HEAD,
+    keep=given(f4, "channels"),                             # target: number of the part that is heard
+    rank=number(), parts=number(), divergence=number(), iterations=number(),
+    templates=array(f4, "rank", "bins"),                    # each adds up to 1
+    columns=array(f4, "bins", "rank"),                      # the same, for the other product
+    gram=array(f4, "rank", "rank"),                         # templates times templates
+    members=array(f4, "rank"),                              # the part of each template
+    strengths=scratch(f4, 3, "rank"), work=scratch(f4, 3, "bins"), mask=scratch(f4, "row"),
+)
 
 FLOOR = np.float32(1e-5)
 """Added to every bin, as a share of the frame's mean: silence in a bin must not decide."""
@@ -198,19 +196,16 @@ def divide_twice(wanted, model, ratio, floor):
             ratio[i, j] = wanted[i, j] * inverse * inverse
 
 
-@entry(types.int32(types.CPointer(_NMF), types.int64))
+@system_entry(NMF)
 def nmf(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    templates, columns = rows(s.templates, s.rank, s.bins), rows(s.columns, s.bins, s.rank)
-    gram, strengths = rows(s.gram, s.rank, s.rank), rows(s.strengths, 3, s.rank)
-    members, mask = carray(samples(s.members), (s.rank,)), carray(samples(s.mask), (s.row,))
-    work = rows(s.work, 3, s.bins)
-    if levels(rows(s.power, s.channels, s.row)[mic], s.divergence, work[0]):
-        activate(work[0], templates, columns, gram, s.divergence, s.iterations, strengths, work[1:])
+    templates, strengths, work, mask = view(s, "templates"), view(s, "strengths"), view(s, "work"), view(s, "mask")
+    if levels(view(s, "power")[mic], s.divergence, work[0]):
+        activate(work[0], templates, view(s, "columns"), view(s, "gram"), s.divergence, s.iterations, strengths,
+                 work[1:])
     else:
         strengths[0] = np.float32(0)
-    which = int(carray(samples(s.keep), (s.channels,))[mic] + np.float32(0.5))
-    share(templates, strengths[0], members, s.parts, which, work[1:], mask)
+    share(templates, strengths[0], view(s, "members"), s.parts, kept_part(s, mic), work[1:], mask)
     settle(s, mic, mask)
     return 0

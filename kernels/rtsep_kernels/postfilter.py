@@ -3,22 +3,21 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.masking import HEAD, TINY, settle, system_entry
+from rtsep_kernels.maths.vectors import fill
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, number, record, scratch, view
 
-POSTFILTER = np.dtype([
-    *HEAD,
-    ("strength", np.float32), ("floor", np.float32), ("share", np.float32), ("threshold", np.float32),
-    ("total", np.int64),                                 # float32[row]: what was removed, all pairs
-    ("held", np.int64),                                  # float32[k, row]: gains, smoothed
-    ("mask", np.int64),                                  # float32[row]
-], align=True)
-_POSTFILTER = from_dtype(POSTFILTER)
+POSTFILTER = record(
+    **HEAD,
+    strength=number(f4), floor=number(f4), share=number(f4), threshold=number(f4),
+    total=array(f4, "row", start=0),                # what was removed, all pairs: found with mic 0, used by all
+    held=array(f4, "channels", "row", start=1),     # gains, smoothed
+    mask=scratch(f4, "row"),
+)
 _ONE, _ZERO = np.float32(1), np.float32(0)
-_TINY = np.float32(1e-20)
 
 
 @kernel
@@ -44,30 +43,25 @@ def pair(bleedy, cleaned, total, held, strength, floor, share, threshold, mask):
     for b in range(bleedy.shape[0]):
         before, after = math.sqrt(bleedy[b]), math.sqrt(cleaned[b])
         others = total[b] - removed(bleedy[b], cleaned[b], threshold)
-        wanted = (after - strength * max(others, _ZERO)) / (before + _TINY)
+        wanted = (after - strength * max(others, _ZERO)) / (before + TINY)
         held[b] += (min(max(wanted, floor), _ONE) - held[b]) * share
-        mask[b] = min(held[b] * before / (after + _TINY), _ONE) if before > _ZERO else _ONE
+        mask[b] = min(held[b] * before / (after + TINY), _ONE) if before > _ZERO else _ONE
 
 
-@entry(types.int32(types.CPointer(_POSTFILTER), types.int64))
+@system_entry(POSTFILTER)
 def postfilter(state, mic):
     """Write the gains of one mic: every second is the cleaned one of the mic before it."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    power = rows(s.power, k, s.row)
-    total = carray(samples(s.total), (s.row,))
-    mask = carray(samples(s.mask), (s.row,))
+    power, total, mask = view(s, "power"), view(s, "total"), view(s, "mask")
     if mic == 0:
-        for b in range(s.row):
-            total[b] = _ZERO
-        for first in range(0, k - 1, 2):
+        fill(total, _ZERO)
+        for first in range(0, s.channels - 1, 2):
             add_removed(power[first], power[first + 1], s.threshold, total)
     if mic % 2 == 1:
-        held = rows(s.held, k, s.row)[mic]
+        held = view(s, "held")[mic]
         pair(power[mic - 1], power[mic], total, held, s.strength, s.floor, s.share, s.threshold, mask)
     else:
-        for b in range(s.row):
-            mask[b] = _ONE
+        fill(mask, _ONE)
     settle(s, mic, mask)
     return 0
 

@@ -11,32 +11,32 @@ Microphone i is the close one of source i.
 """
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.masking import HEAD, settle, system_entry
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, number, record, scratch, view
 from rtsep_kernels.powers import MIRA, ROWS, WIDTH, gather, improve, mix, norm_columns, norm_rows, ratios, steep
 
-POWERS = np.dtype([
-    *HEAD,
-    ("method", np.int64), ("blocks", np.int64), ("steps", np.int64), ("frame", np.int64),
-    ("logistic", np.int64), ("rows_to_1", np.int64),
-    ("sparsity", np.float32), ("least_leak", np.float32),
-    ("silence", np.float32), ("quiet", np.float32),    # powers: added to all; below it nothing is learnt
-    ("memory", np.float32),                            # frames
-    ("close", np.int64),                               # float32[k, k]: the unit matrix
-    ("leak", np.int64),                                # float32[blocks, k, k, WIDTH]
-    ("above", np.int64), ("below", np.int64),          # the same
-    ("work", np.int64),                                # float32[ROWS + 5 k, WIDTH]
-    ("mask", np.int64),                                # float32[k, row]
-    ("size", np.int64),                                # frames in the reservoir; 0: there is none
-    ("share", np.int64), ("filled", np.int64), ("seen", np.int64), ("slot", np.int64), ("seed", np.int64),
-    ("next", np.int64),                                # the next frame of the reservoir to go over
-    ("reservoir", np.int64), ("fitted", np.int64),     # float32[blocks, size, k, WIDTH]: V and P
-    ("scale", np.int64),                               # float32[blocks, k, WIDTH]: of P since it was stored
-], align=True)
-_POWERS = from_dtype(POWERS)
+POWERS = record(
+    **HEAD,
+    method=number(), blocks=number(), steps=number(), frame=number(start=0),
+    logistic=number(), rows_to_1=number(), sparsity=number(f4), least_leak=number(f4),
+    silence=number(f4), quiet=number(f4),           # powers: added to all; below it nothing is learnt
+    memory=number(f4),                              # frames
+    close=array(f4, "channels", "channels"),        # the unit matrix
+    leak=array(f4, "blocks", "channels", "channels", WIDTH, start=0),
+    above=array(f4, "blocks", "channels", "channels", WIDTH, start=0),
+    below=array(f4, "blocks", "channels", "channels", WIDTH, start=0),
+    work=scratch(f4, f"{ROWS} + 5 * channels", WIDTH),
+    mask=array(f4, "channels", "row", start=0),     # of the frame in work: found in shares, used with the last one
+    size=number(),                                  # frames in the reservoir; 0: there is none
+    share=number(), filled=number(start=0), seen=number(start=0), slot=number(start=-1), seed=number(start=1),
+    next=number(start=0),                           # the next frame of the reservoir to go over
+    reservoir=array(f4, "blocks", "size", "channels", WIDTH, start=0),   # V
+    fitted=array(f4, "blocks", "size", "channels", WIDTH, start=0),      # P
+    scale=array(f4, "blocks", "channels", WIDTH, start=1),               # of P since it was stored
+)
 
 BEGIN_FRAMES = 50.0
 """Frames that the leaks to begin with count for, in how fast the first ones are forgotten."""
@@ -62,7 +62,7 @@ def _choose(s):
     s.slot = -1
     if s.size == 0:
         return
-    power = rows(s.power, s.channels, s.row)
+    power = view(s, "power")
     loudest = 0.0
     for c in range(s.channels):
         total = 0.0
@@ -115,10 +115,7 @@ def _learn(s, v, p, leak, above, below, work):
 def _refit(s, block, v, close, leak, above, below, work):
     """Put the frame into the reservoir, go over a share of it, and renew the leaks after the last one."""
     k = s.channels
-    shape = (s.blocks, s.size, k, WIDTH)
-    stored = carray(samples(s.reservoir), shape)[block]
-    fitted = carray(samples(s.fitted), shape)[block]
-    scale = carray(samples(s.scale), (s.blocks, k, WIDTH))[block]
+    stored, fitted, scale = view(s, "reservoir")[block], view(s, "fitted")[block], view(s, "scale")[block]
     if s.slot >= 0:
         for i in range(k):
             for b in range(WIDTH):
@@ -153,12 +150,8 @@ def _decide(s, block):
     k = s.channels
     first = block * WIDTH
     size = min(WIDTH, s.bins - first)
-    shape = (s.blocks, k, k, WIDTH)
-    leak = carray(samples(s.leak), shape)[block]
-    above, below = carray(samples(s.above), shape)[block], carray(samples(s.below), shape)[block]
-    work = carray(samples(s.work), (ROWS + 5 * k, WIDTH))
-    close = rows(s.close, k, k)
-    power, mask = rows(s.power, k, s.row), rows(s.mask, k, s.row)
+    leak, above, below = view(s, "leak")[block], view(s, "above")[block], view(s, "below")[block]
+    work, close, power, mask = view(s, "work"), view(s, "close"), view(s, "power"), view(s, "mask")
     v, p = work[ROWS + 3 * k : ROWS + 4 * k], work[ROWS + 4 * k :]
     for i in range(k):
         for b in range(WIDTH):
@@ -201,24 +194,24 @@ def _hear(s, first, last):
                 s.next = 0
 
 
-@entry(types.int32(types.CPointer(_POWERS), types.int64))
+@system_entry(POWERS)
 def powers(state, mic):
     """Do one mic's share of the bins; with the last one's, write the gains of all mics."""
     s = carray(state, (1,))[0]
     k = s.channels
     _hear(s, s.blocks * mic // k, s.blocks * (mic + 1) // k)
     if mic == k - 1:
-        mask = rows(s.mask, k, s.row)
+        mask = view(s, "mask")
         for c in range(k):
             settle(s, c, mask[c])
     return 0
 
 
-@signed(types.void(types.Array(_POWERS, 1, "C"), types.float32[:, :, ::1], types.float32[:, :, ::1]))
+@signed(types.void(types.Array(POWERS.type, 1, "C"), types.float32[:, :, ::1], types.float32[:, :, ::1]))
 def masks(state, power, result):
     """Write the masks float32[mics, frames, bins] of a passage, frame by frame as in the stream."""
     s = state[0]
-    now, mask = rows(s.power, s.channels, s.row), rows(s.mask, s.channels, s.row)
+    now, mask = view(s, "power"), view(s, "mask")
     for t in range(power.shape[1]):
         for i in range(s.channels):
             now[i, : s.bins] = power[i, t]

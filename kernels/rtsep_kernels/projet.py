@@ -7,12 +7,12 @@ frames of a bin. α = β = 1: magnitudes, and the divergence of Kullback and Lei
 """
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, share_of
+from rtsep_kernels.masking import HEAD, kept_part, pace, system_entry
 from rtsep_kernels.pairs import pass_on, teaches
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import pointer, samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import array, f4, f8, given, number, record, scratch, view
 
 TINY = np.float32(1e-12)
 HUGE = np.float32(1e15)
@@ -21,25 +21,22 @@ PLACES = 30                # pans of the grid of places
 LEAK = 1e-3                # share of Q that is everywhere: a product would never leave a place it has been at for long
 SPREAD = np.float32(0.01)  # what the sources of a bin share again before each frame: who was silent can come back
 
-PROJET = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: number of a source, from the left
-    ("sources", np.int64), ("updates", np.int64),
-    ("forget", np.float64), ("quiet", np.float64),
-    ("looks", np.int64),                                 # float32[2, LOOKS]: cos θ, sin θ
-    ("unlook", np.int64),                                # float32[2, LOOKS]: pseudo-inverse of the projections
-    ("response", np.int64),                              # float64[LOOKS, PLACES]: K
-    ("places", np.int64),                                # float64[pairs, PLACES, sources]: Q
-    ("drawn", np.int64), ("weighed", np.int64),          # float64[pairs, PLACES, sources]: Q is their quotient
-    ("pull", np.int64), ("mass", np.int64),              # float64[LOOKS, sources], [sources]
-    ("heard", np.int64),                                 # float32[pairs, LOOKS, sources]: K Q
-    ("level", np.int64),                                 # float32[pairs, sources, row]: P
-    ("seen", np.int64),                                  # float32[LOOKS, row]: |c_m|
-    ("work", np.int64),                                  # float32[sources + 1, row]
-    ("unmix", np.int64),                                 # float32[k, 2, row]: what of both channels each mic keeps
-    ("wanted", np.int64),                                # float32[2, row]
-], align=True)
-_PROJET = from_dtype(PROJET)
+PROJET = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                 # target: number of a source, from the left
+    pairs=number(), sources=number(), updates=number(), forget=number(f8), quiet=number(f8),
+    looks=array(f4, 2, LOOKS),                                  # cos θ, sin θ
+    unlook=array(f4, 2, LOOKS),                                 # pseudo-inverse of the projections
+    response=array(f8, LOOKS, PLACES),                          # K
+    places=array(f8, "pairs", PLACES, "sources", start=0),      # Q, the quotient of these:
+    drawn=array(f8, "pairs", PLACES, "sources", start=0), weighed=array(f8, "pairs", PLACES, "sources", start=0),
+    pull=scratch(f8, LOOKS, "sources"), mass=scratch(f8, "sources"),
+    heard=array(f4, "pairs", LOOKS, "sources", start=0),        # K Q
+    level=array(f4, "pairs", "sources", "row", start=0),        # P
+    seen=scratch(f4, LOOKS, "row"),                             # |c_m|
+    work=scratch(f4, "sources + 1", "row"), wanted=scratch(f4, 2, "row"),
+    unmix=array(f4, "channels", 2, "row", start=0),             # what of both channels each mic keeps
+)
 _LINE, _PLANE, _CUBE = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1]
 _WIDE_LINE, _WIDE = types.float64[::1], types.float64[:, ::1]
 
@@ -149,10 +146,11 @@ def weigh(looks, unlook, heard, level, which, channel, total, row):
 
 
 @kernel
-def follow(re1, im1, re2, im2, looks, updates, heard, level, seen, work):
-    """Update P for a frame, from where it was."""
-    sources = len(level)
-    look(re1, im1, re2, im2, looks, seen)
+def follow(s, pair, re1, im1, re2, im2):
+    """Update P of a pair for a frame, from where it was."""
+    heard, level, sources = view(s, "heard")[pair], view(s, "level")[pair], s.sources
+    seen, work = view(s, "seen"), view(s, "work")
+    look(re1, im1, re2, im2, view(s, "looks"), seen)
     for b in range(level.shape[1]):
         mean = TINY
         for j in range(sources):
@@ -160,33 +158,40 @@ def follow(re1, im1, re2, im2, looks, updates, heard, level, seen, work):
         mean *= SPREAD / np.float32(sources)
         for j in range(sources):
             level[j, b] = (np.float32(1) - SPREAD) * level[j, b] + mean
-    for _ in range(updates):
+    for _ in range(s.updates):
         update(seen, heard, level, work)
 
 
 @kernel
-def learn(response, forget, heard, level, seen, work, pull, mass, drawn, weighed, places):
-    """Update Q, and with it how the projections hear each source, for the next frame."""
-    gather(seen, heard, level, work[len(level)], pull, mass)
-    move(response, pull, mass, forget, drawn, weighed, places)
+def weigh_image(s, pair, source, channel, row):
+    """Write how much of both channels, float32[2, bins], a channel of a source's image in a pair is."""
+    heard, level, total = view(s, "heard")[pair], view(s, "level")[pair], view(s, "work")[s.sources]
+    weigh(view(s, "looks"), view(s, "unlook"), heard, level, source, channel, total, row)
+
+
+@kernel
+def learn(s, pair):
+    """Update Q of a pair, and with it how the projections hear each source, for the next frame."""
+    heard, places, response = view(s, "heard")[pair], view(s, "places")[pair], view(s, "response")
+    pull, mass = view(s, "pull"), view(s, "mass")
+    gather(view(s, "seen"), heard, view(s, "level")[pair], view(s, "work")[s.sources], pull, mass)
+    move(response, pull, mass, s.forget, view(s, "drawn")[pair], view(s, "weighed")[pair], places)
     hear(response, places, heard)
 
 
-@signed(types.void(_PLANE, _PLANE, _PLANE, _PLANE, _PLANE, _PLANE, _WIDE, types.int64, types.float64, types.float64,
-                   _PLANE, _PLANE, _PLANE, _PLANE, _WIDE, _WIDE_LINE, _WIDE, _WIDE, _WIDE,
+@signed(types.void(types.Array(PROJET.type, 1, "C"), _PLANE, _PLANE, _PLANE, _PLANE,
                    types.Array(types.float32, 5, "C")))
-def follow_all(re1, im1, re2, im2, looks, unlook, response, updates, forget, quiet, heard, level, seen, work, pull,
-               mass, drawn, weighed, places, unmix):
+def follow_all(state, re1, im1, re2, im2, unmix):
     """Write what of both channels each image is, float32[sources, 2, frames, 2, bins], as the live stage does it."""
-    sources = len(level)
-    hear(response, places, heard)
+    s = state[0]
+    hear(view(s, "response"), view(s, "places")[0], view(s, "heard")[0])
     for n in range(len(re1)):
-        follow(re1[n], im1[n], re2[n], im2[n], looks, updates, heard, level, seen, work)
-        for j in range(sources):
+        follow(s, 0, re1[n], im1[n], re2[n], im2[n])
+        for j in range(s.sources):
             for c in range(2):
-                weigh(looks, unlook, heard, level, j, c, work[sources], unmix[j, c, n])
-        if teaches(re1[n], im1[n], re2[n], im2[n], quiet):
-            learn(response, forget, heard, level, seen, work, pull, mass, drawn, weighed, places)
+                weigh_image(s, 0, j, c, unmix[j, c, n])
+        if teaches(re1[n], im1[n], re2[n], im2[n], s.quiet):
+            learn(s, 0)
 
 
 @kernel
@@ -196,11 +201,8 @@ def settle_row(s, mic, wanted):
     What its range leaves of the rest is mixed in, so that all of it is there at 0 dB; attack and release go by what
     is kept of the mic itself.
     """
-    decibels = carray(samples(s.range_db), (s.channels,))[mic]
-    floor = np.float32(10.0 ** (decibels / 20.0))
-    attack = share_of(s.frame_ms, carray(samples(s.attack_ms), (1,))[0])
-    release = share_of(s.frame_ms, carray(samples(s.release_ms), (1,))[0])
-    unmix = carray(samples(s.unmix), (s.channels, 2, s.row))[mic]
+    floor, attack, release = pace(s, mic)
+    unmix = view(s, "unmix")[mic]
     own, other = mic % 2, 1 - mic % 2
     for b in range(s.row):
         mine = floor + (np.float32(1) - floor) * wanted[own, b]
@@ -209,38 +211,22 @@ def settle_row(s, mic, wanted):
         unmix[other, b] += ((np.float32(1) - floor) * wanted[other, b] - unmix[other, b]) * share
 
 
-@entry(types.int32(types.CPointer(_PROJET), types.int64))
+@system_entry(PROJET)
 def projet(state, mic):
     """Write new spectra of a pair when called for its first mic; gains stay 1."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    if mic % 2 == 1 or mic + 1 == k:
-        pass_on(rows(s.gains, k, s.row)[mic])
+    pass_on(view(s, "gains")[mic])
+    if mic % 2 == 1 or mic + 1 == s.channels:
         return 0
-    pair, pairs, sources = mic // 2, k // 2, s.sources
-    pass_on(rows(s.gains, k, s.row)[mic])
-    re, im = rows(s.re, k, s.row), rows(s.im, k, s.row)
+    pair, re, im, wanted = mic // 2, view(s, "re"), view(s, "im"), view(s, "wanted")
     re1, im1, re2, im2 = re[mic], im[mic], re[mic + 1], im[mic + 1]
-    looks, unlook = rows(s.looks, 2, LOOKS), rows(s.unlook, 2, LOOKS)
-    response = carray(pointer(s.response), (LOOKS, PLACES), np.float64)
-    places = carray(pointer(s.places), (pairs, PLACES, sources), np.float64)[pair]
-    drawn = carray(pointer(s.drawn), (pairs, PLACES, sources), np.float64)[pair]
-    weighed = carray(pointer(s.weighed), (pairs, PLACES, sources), np.float64)[pair]
-    pull = carray(pointer(s.pull), (LOOKS, sources), np.float64)
-    mass = carray(pointer(s.mass), (sources,), np.float64)
-    heard = carray(samples(s.heard), (pairs, LOOKS, sources))[pair]
-    level = carray(samples(s.level), (pairs, sources, s.row))[pair]
-    seen, work = rows(s.seen, LOOKS, s.row), rows(s.work, sources + 1, s.row)
-    wanted = rows(s.wanted, 2, s.row)
-
-    follow(re1, im1, re2, im2, looks, s.updates, heard, level, seen, work)
+    follow(s, pair, re1, im1, re2, im2)
     for own in range(mic, mic + 2):
-        which = min(int(carray(samples(s.keep), (k,))[own] + np.float32(0.5)), sources - 1)
-        weigh(looks, unlook, heard, level, which, own - mic, work[sources], wanted)
+        weigh_image(s, pair, min(kept_part(s, own), s.sources - 1), own - mic, wanted)
         settle_row(s, own, wanted)
     if teaches(re1, im1, re2, im2, s.quiet):
-        learn(response, s.forget, heard, level, seen, work, pull, mass, drawn, weighed, places)
-    unmix = carray(samples(s.unmix), (k, 2, s.row))[mic:mic + 2]
+        learn(s, pair)
+    unmix = view(s, "unmix")[mic:mic + 2]
     for b in range(s.bins):
         lr, li, rr, ri = re1[b], im1[b], re2[b], im2[b]
         re1[b], im1[b] = unmix[0, 0, b] * lr + unmix[0, 1, b] * rr, unmix[0, 0, b] * li + unmix[0, 1, b] * ri

@@ -3,26 +3,25 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
+from rtsep_kernels.masking import HEAD, settle, system_entry
 from rtsep_kernels.maths.median import WIDTH, middles
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import fma, samples
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.memory import fma
+from rtsep_kernels.plane.record import array, f4, given, number, record, scratch, view
 
-REPET_SIM = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: 0 background, 1 foreground
-    ("frame", np.int64), ("length", np.int64),           # frames so far; frames in the ring
-    ("apart", np.int64), ("most", np.int64), ("threshold", np.float32), ("whole", np.int64),
-    ("history", np.int64),                               # float32[k, row, length]: magnitudes of past frames
-    ("norms", np.int64),                                 # float32[k, length]
-    ("dots", np.int64), ("line", np.int64),              # float32[length]: scratch
-    ("picks", np.int64), ("heights", np.int64),          # float32[most]: scratch
-    ("some", np.int64), ("chest", np.int64),             # float32[most, WIDTH], [most // 2 + 1, WIDTH]: scratch
-    ("work", np.int64),                                  # float32[3, row]
-], align=True)
-_REPET_SIM = from_dtype(REPET_SIM)
+REPET_SIM = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                 # target: 0 background, 1 foreground
+    frame=number(start=0), length=number(),                     # frames so far; frames in the ring
+    apart=number(), most=number(), threshold=number(f4), whole=number(),
+    history=array(f4, "channels", "row", "length", start=0),    # magnitudes of past frames
+    norms=array(f4, "channels", "length", start=0),
+    dots=scratch(f4, "length"), line=scratch(f4, "length"), picks=scratch(f4, "most"), heights=scratch(f4, "most"),
+    some=scratch(f4, "most", WIDTH), chest=scratch(f4, "most", WIDTH),
+    work=scratch(f4, 3, "row"),
+)
 TINY = np.float32(1e-10)
 
 
@@ -140,27 +139,23 @@ def shares(models, magnitudes, whole, out):
             out[n, b] = background(models[n, b], magnitudes[n, b]) if b >= whole else np.float32(1)
 
 
-@entry(types.int32(types.CPointer(_REPET_SIM), types.int64))
+@system_entry(REPET_SIM)
 def repet_sim(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    power = rows(s.power, k, s.row)[mic]
-    history = carray(samples(s.history), (k, s.row, s.length))[mic]
-    work = rows(s.work, 3, s.row)
+    power, work = view(s, "power")[mic], view(s, "work")
     for b in range(s.bins):
         work[0, b] = np.float32(math.sqrt(power[b]))
     repeating(
-        history, rows(s.norms, k, s.length)[mic], s.frame, work[0], s.bins, s.apart, s.threshold,
-        carray(samples(s.dots), (s.length,)), carray(samples(s.line), (s.length,)),
-        carray(samples(s.picks), (s.most,)), carray(samples(s.heights), (s.most,)),
-        rows(s.some, s.most, WIDTH), rows(s.chest, s.most // 2 + 1, WIDTH), work[1],
+        view(s, "history")[mic], view(s, "norms")[mic], s.frame, work[0], s.bins, s.apart, s.threshold,
+        view(s, "dots"), view(s, "line"), view(s, "picks"), view(s, "heights"), view(s, "some"), view(s, "chest"),
+        work[1],
     )
-    foreground = rows(s.keep, 1, k)[0, mic] >= np.float32(0.5)
+    foreground = view(s, "keep")[mic] >= np.float32(0.5)
     for b in range(s.bins):
         share = background(work[1, b], work[0, b]) if b >= s.whole else np.float32(1)
         work[2, b] = np.float32(1) - share if foreground else share
     settle(s, mic, work[2])
-    if mic == k - 1:
+    if mic == s.channels - 1:
         s.frame += 1
     return 0

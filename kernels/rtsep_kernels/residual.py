@@ -19,11 +19,13 @@ canceller from a good one where a mic's own source never rests: who knows better
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray
 
-from rtsep_kernels.masking import share_of
-from rtsep_kernels.plane.jit import entry, kernel
-from rtsep_kernels.plane.memory import fma, pointer, samples
+from rtsep_kernels.masking import pace, system_entry
+from rtsep_kernels.maths.vectors import copy, fill
+from rtsep_kernels.plane.jit import kernel
+from rtsep_kernels.plane.memory import fma
+from rtsep_kernels.plane.record import array, f4, flat, given, number, record, scratch, view
 
 LOW_QUANTILE = np.float32(0.1)
 MOST_LEAK = np.float32(0.02)
@@ -38,40 +40,41 @@ _FIRST = BIAS * _LOG2_E
 _PER_STRENGTH = np.float32(_ODDS.sum())
 _FRAME, _SHORT, _LONG, _WIDE, _HELD, _MIDDLE, _SLOW = _ODDS
 
-RESIDUAL = np.dtype([
-    ("channels", np.int64), ("bins", np.int64), ("row", np.int64), ("frame", np.int64), ("reach", np.int64),
-    ("power", np.int64), ("gains", np.int64),       # float32[k, row]: the spectral stage's
-    ("held", np.int64),                             # float32[k, row]: D
-    ("averages", np.int64),                         # float32[4, k, row]: S20, S66, S150, S250
-    ("sums", np.int64),                             # float32[3, row]: sum over mics of D, S66, S250
-    ("leak", np.int64),                             # float32[k, k, row]
-    ("bleed", np.int64),                            # float32[row]: A
-    ("work", np.int64),                             # float32[3, row]: the odds, scratch, power + silence
-    ("doubt", np.int64),                            # float32[k]: bleed expected in each mic, 1 as usual
-    ("range_db", np.int64), ("strength", np.int64), ("attack_ms", np.int64), ("release_ms", np.int64),  # targets
-    ("frame_ms", np.float32), ("hold", np.float32), ("up", np.float32), ("down", np.float32),
-    ("quiet", np.float32), ("silence", np.float32),
-    ("share20", np.float32), ("share66", np.float32), ("share150", np.float32), ("share250", np.float32),
-], align=True)
-_RESIDUAL = from_dtype(RESIDUAL)
+RESIDUAL = record(
+    channels=number(), bins=number(), row=number(), frame=number(start=0), reach=number(),
+    power=given(f4, "channels", "row"),                         # the spectral stage's
+    gains=array(f4, "channels", "row", start=1),
+    held=array(f4, "channels", "row", start=0),                 # D
+    averages=array(f4, 4, "channels", "row", start=0),          # S20, S66, S150, S250
+    sums=array(f4, 3, "row", start=0),                          # sum over mics of D, S66, S250: found with mic 0
+    leak=array(f4, "channels", "channels", "row", start=1e-3),
+    bleed=scratch(f4, "row"),                                   # A
+    work=scratch(f4, 3, "row"),                                 # the odds, scratch, power + silence
+    doubt=given(f4, "channels"),                                # bleed expected in each mic, 1 as usual
+    range_db=given(f4, "channels"), strength=given(f4, 1), attack_ms=given(f4, 1), release_ms=given(f4, 1),   # targets
+    frame_ms=number(f4), hold=number(f4), up=number(f4), down=number(f4), quiet=number(f4), silence=number(f4),
+    share20=number(f4), share66=number(f4), share150=number(f4), share250=number(f4),
+)
 
 
 @kernel
 def _hold(power, held, hold, silence):
+    """Follow powers up at once, down slowly."""
     for b in range(power.shape[0]):
         held[b] = max(power[b] + silence, held[b] * hold)
 
 
 @kernel
 def _average(power, average, share, silence):
+    """Move averages a share of the way to powers."""
     for b in range(power.shape[0]):
         average[b] = fma(power[b] + silence - average[b], share, average[b])
 
 
 @kernel
 def _sum_mics(each, total):
-    for b in range(total.shape[0]):
-        total[b] = each[0, b]
+    """Write the sum of all mics' rows."""
+    copy(each[0], total)
     for c in range(1, each.shape[0]):
         for b in range(total.shape[0]):
             total[b] += each[c, b]
@@ -81,18 +84,16 @@ def _sum_mics(each, total):
 def _observe(s):
     """Once a frame: hold and average the power of every mic."""
     size = s.channels * s.row
-    power = carray(samples(s.power), (size,))
-    _hold(power, carray(samples(s.held), (size,)), s.hold, s.silence)
-    averages = carray(samples(s.averages), (4, size))
-    _average(power, averages[0], s.share20, s.silence)
-    _average(power, averages[1], s.share66, s.silence)
-    _average(power, averages[2], s.share150, s.silence)
-    _average(power, averages[3], s.share250, s.silence)
-    shape = (4, s.channels, s.row)
-    sums = carray(samples(s.sums), (3, s.row))
-    _sum_mics(carray(samples(s.held), (s.channels, s.row)), sums[0])
-    _sum_mics(carray(samples(s.averages), shape)[1], sums[1])
-    _sum_mics(carray(samples(s.averages), shape)[3], sums[2])
+    power, each = flat(s, "power"), flat(s, "averages")
+    _hold(power, flat(s, "held"), s.hold, s.silence)
+    _average(power, each[:size], s.share20, s.silence)
+    _average(power, each[size : 2 * size], s.share66, s.silence)
+    _average(power, each[2 * size : 3 * size], s.share150, s.silence)
+    _average(power, each[3 * size :], s.share250, s.silence)
+    averages, sums = view(s, "averages"), view(s, "sums")
+    _sum_mics(view(s, "held"), sums[0])
+    _sum_mics(averages[1], sums[1])
+    _sum_mics(averages[3], sums[2])
 
 
 @kernel
@@ -106,6 +107,7 @@ def _track(leak, power, held, up, down, quiet, row):
 
 @kernel
 def _add_bleed(bleed, leak, held, row):
+    """Add what leaks from one neighbour."""
     for b in range(row):
         bleed[b] = fma(leak[b], held[b], bleed[b])
 
@@ -140,12 +142,6 @@ def _widen(value, out, bins, reach):
 
 
 @kernel
-def _set(out, value):
-    for b in range(out.shape[0]):
-        out[b] = value
-
-
-@kernel
 def _ready_exp2(odds, bits):
     """Write the bits of 2^-odds, straight between powers of 2."""
     for b in range(odds.shape[0]):
@@ -155,6 +151,7 @@ def _ready_exp2(odds, bits):
 
 @kernel
 def _gains(gains, against, floor, attack, release):
+    """Move gains to 1 / (1 + against), limited by the mic's range."""
     for b in range(gains.shape[0]):
         wanted = floor + (np.float32(1) - floor) / (np.float32(1) + against[b])
         share = attack if wanted > gains[b] else release
@@ -164,37 +161,29 @@ def _gains(gains, against, floor, attack, release):
 @kernel
 def _log_odds(s, mic, first, odds):
     """Weigh the ratios; every power is read once, with the sum of the weights that it has in them."""
-    k = s.channels
-    size = (k, s.row)
-    bleed = carray(samples(s.bleed), (s.row,))
-    work = carray(samples(s.work), (3, s.row))[1]
-    audible = carray(samples(s.work), (3, s.row))[2]
-    bits = carray(pointer(s.work), (3, s.row), np.int32)
-    work_bits = bits[1]
-    sums = carray(samples(s.sums), (3, s.row))
-    averages = carray(samples(s.averages), (4, k, s.row))
-    averages_bits = carray(pointer(s.averages), (4, k, s.row), np.int32)
-    power = carray(samples(s.power), size)[mic]
-    _set(odds, first)
+    bleed, sums, averages, power = view(s, "bleed"), view(s, "sums"), view(s, "averages"), view(s, "power")[mic]
+    work, audible = view(s, "work")[1], view(s, "work")[2]
+    bits = work.view(np.int32)
+    fill(odds, first)
     for b in range(s.row):
         audible[b] = power[b] + s.silence
-    _add_log(odds, bits[2], _FRAME + _HELD)
-    _add_log(odds, averages_bits[0, mic], _SHORT + _MIDDLE)
-    _add_log(odds, averages_bits[2, mic], _LONG + _SLOW)
-    _add_log(odds, carray(pointer(s.bleed), (s.row,), np.int32), -_FRAME - _SHORT - _LONG)
-    _others(sums[0], carray(samples(s.held), size)[mic], work)
-    _add_log(odds, work_bits, -_HELD)
+    _add_log(odds, audible.view(np.int32), _FRAME + _HELD)
+    _add_log(odds, averages[0, mic].view(np.int32), _SHORT + _MIDDLE)
+    _add_log(odds, averages[2, mic].view(np.int32), _LONG + _SLOW)
+    _add_log(odds, bleed.view(np.int32), -_FRAME - _SHORT - _LONG)
+    _others(sums[0], view(s, "held")[mic], work)
+    _add_log(odds, bits, -_HELD)
     _others(sums[1], averages[1, mic], work)
-    _add_log(odds, work_bits, -_MIDDLE)
+    _add_log(odds, bits, -_MIDDLE)
     _others(sums[2], averages[3, mic], work)
-    _add_log(odds, work_bits, -_SLOW)
+    _add_log(odds, bits, -_SLOW)
     _widen(audible, work, s.bins, s.reach)
-    _add_log(odds, work_bits, _WIDE)
+    _add_log(odds, bits, _WIDE)
     _widen(bleed, work, s.bins, s.reach)
-    _add_log(odds, work_bits, -_WIDE)
+    _add_log(odds, bits, -_WIDE)
 
 
-@entry(types.int32(types.CPointer(_RESIDUAL), types.int64))
+@system_entry(RESIDUAL)
 def residual_gains(state, mic):
     """Write the gains of one microphone; mic 0 comes first in every frame."""
     s = carray(state, (1,))[0]
@@ -202,12 +191,10 @@ def residual_gains(state, mic):
     if mic == 0:
         _observe(s)
         s.frame += 1
-    power = carray(samples(s.power), (k, s.row))
-    held = carray(samples(s.held), (k, s.row))
-    leak = carray(samples(s.leak), (k, k, s.row))
-    bleed = carray(samples(s.bleed), (s.row,))
+    power, held, leak = view(s, "power"), view(s, "held"), view(s, "leak")
+    bleed, work = view(s, "bleed"), view(s, "work")
     # The least that is thought to leak: of what cannot be heard, so that every ratio exists.
-    _set(bleed, np.float32(1e-3) * s.silence)
+    fill(bleed, np.float32(1e-3) * s.silence)
     for j in range(k):
         if j == mic:
             continue
@@ -215,14 +202,10 @@ def residual_gains(state, mic):
         if (j + s.frame) % 4 == 0:
             _track(leak[mic, j], power[mic], held[j], s.up, s.down, s.quiet, s.row)
         _add_bleed(bleed, leak[mic, j], held[j], s.row)
-    odds = carray(samples(s.work), (3, s.row))[0]
-    strength = carray(samples(s.strength), (1,))[0] * carray(samples(s.doubt), (k,))[mic]
-    strength = max(strength, np.float32(1e-12))
+    odds, against = work[0], work[1]
+    strength = max(view(s, "strength")[0] * view(s, "doubt")[mic], np.float32(1e-12))
     _log_odds(s, mic, _FIRST - _PER_STRENGTH * np.float32(math.log2(strength)), odds)
-    _ready_exp2(odds, carray(pointer(s.work), (3, s.row), np.int32)[1])
-    floor = np.float32(10.0 ** (carray(samples(s.range_db), (k,))[mic] / 20.0))
-    attack = share_of(s.frame_ms, carray(samples(s.attack_ms), (1,))[0])
-    release = share_of(s.frame_ms, carray(samples(s.release_ms), (1,))[0])
-    against = carray(samples(s.work), (3, s.row))[1]
-    _gains(carray(samples(s.gains), (k, s.row))[mic], against, floor, attack, release)
+    _ready_exp2(odds, against.view(np.int32))
+    floor, attack, release = pace(s, mic)
+    _gains(view(s, "gains")[mic], against, floor, attack, release)
     return 0

@@ -11,59 +11,55 @@ Hence the latency: the synthesis window, plus what the spreading takes (hop - 64
 import numpy as np
 from numba import carray
 
-from rtsep_kernels.maths.spectra import join, split
+from rtsep_kernels.maths.spectra import join, power, split
+from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import call_fft, call_job, fma, samples
+from rtsep_kernels.plane.memory import call_fft, call_job, fma
+from rtsep_kernels.plane.record import address, array, f4, flat, given, number, record, scratch, view
 
-SPECTRAL = np.dtype([
-    ("channels", np.int64), ("position", np.int64),
-    ("analysis", np.int64), ("synthesis", np.int64), ("hop", np.int64),
-    ("bins", np.int64), ("row", np.int64),
-    ("ring", np.int64), ("ring_frames", np.int64),            # float32[k, ring_frames], a power of two
-    ("analysis_window", np.int64), ("synthesis_window", np.int64),   # float32[analysis], float32[synthesis]
-    ("re", np.int64), ("im", np.int64), ("power", np.int64),  # float32[k, row]: the frame in work
-    ("gains", np.int64),                                      # float32[k, row]: what the estimator decides
-    ("overlap", np.int64), ("overlap_frames", np.int64),      # float32[k, overlap_frames], a power of two
-    ("time", np.int64), ("spectrum", np.int64),               # scratch
-    ("forward", np.int64), ("backward", np.int64), ("plan", np.int64), ("inverse", np.int64),
-    ("estimator", np.int64), ("estimator_state", np.int64),   # int32 f(state*, mic); 0: gains come from elsewhere
-    ("latency", np.int64), ("frame", np.int64),
-], align=True)
+SPECTRAL = record(
+    channels=number(), position=number(start=0),
+    analysis=number(), synthesis=number(), hop=number(), bins=number(), row=number(), latency=number(),
+    ring=array(f4, "channels", "ring_frames", start=0), ring_frames=number(),             # a power of two
+    analysis_window=array(f4, "analysis"), synthesis_window=array(f4, "synthesis"),
+    # The frame in work.
+    re=array(f4, "channels", "row", start=0), im=array(f4, "channels", "row", start=0),
+    power=array(f4, "channels", "row", start=0),
+    gains=given(f4, "channels", "row"),                                                   # who decides them has them
+    overlap=array(f4, "channels", "overlap_frames", start=0), overlap_frames=number(),    # a power of two
+    time=scratch(f4, "analysis"), spectrum=scratch(f4, "2 * row"),
+    forward=address(), backward=address(), plan=address(), inverse=address(),
+    # int32 f(state*, mic); 0: gains come from elsewhere.
+    estimator=address(), estimator_state=address(),
+)
+GAINS = record(channels=number(), row=number(), gains=array(f4, "channels", "row", start=1))
+"""The state of nobody: gains at 1, unless another plane writes them."""
 
 
 @kernel
 def _analyse(s, c, frame):
-    ring = carray(samples(s.ring), (s.channels, s.ring_frames))
-    window = carray(samples(s.analysis_window), (s.analysis,))
-    time = carray(samples(s.time), (s.analysis,))
-    spectrum = carray(samples(s.spectrum), (2 * s.row,))
-    re = carray(samples(s.re), (s.channels, s.row))[c]
-    im = carray(samples(s.im), (s.channels, s.row))[c]
-    power = carray(samples(s.power), (s.channels, s.row))[c]
+    """Write the spectrum of a mic's newest samples."""
+    ring, window, time = view(s, "ring"), view(s, "analysis_window"), view(s, "time")
+    re, im = view(s, "re")[c], view(s, "im")[c]
     mask = s.ring_frames - 1
     first = frame * s.hop - s.analysis
     for n in range(s.analysis):
         time[n] = ring[c, (first + n) & mask] * window[n]
     call_fft(s.forward, s.plan, s.time, s.spectrum)
-    split(spectrum, re, im, s.bins)
-    for b in range(s.row):
-        power[b] = fma(re[b], re[b], im[b] * im[b])
+    split(view(s, "spectrum"), re, im, s.bins)
+    power(re, im, view(s, "power")[c], s.row)
 
 
 @kernel
 def _synthesise(s, c, frame):
-    spectrum = carray(samples(s.spectrum), (2 * s.row,))
-    re = carray(samples(s.re), (s.channels, s.row))[c]
-    im = carray(samples(s.im), (s.channels, s.row))[c]
-    gains = carray(samples(s.gains), (s.channels, s.row))[c]
+    """Add a mic's frame, with its gains, to what is to be heard."""
+    re, im, gains = view(s, "re")[c], view(s, "im")[c], view(s, "gains")[c]
     for b in range(s.row):
         re[b] *= gains[b]
         im[b] *= gains[b]
-    join(re, im, spectrum, s.bins)
+    join(re, im, view(s, "spectrum"), s.bins)
     call_fft(s.backward, s.inverse, s.spectrum, s.time)
-    time = carray(samples(s.time), (s.analysis,))
-    window = carray(samples(s.synthesis_window), (s.synthesis,))
-    overlap = carray(samples(s.overlap), (s.channels, s.overlap_frames))
+    time, window, overlap = view(s, "time"), view(s, "synthesis_window"), view(s, "overlap")
     mask = s.overlap_frames - 1
     skipped = s.analysis - s.synthesis
     first = frame * s.hop - s.synthesis
@@ -95,27 +91,20 @@ def spectral(state, x, out, frames):
     """Apply the estimator's gains to the short-time spectrum."""
     s = carray(state, (1,))[0]
     k = s.channels
-    ring = carray(samples(s.ring), (k, s.ring_frames))
-    overlap = carray(samples(s.overlap), (k, s.overlap_frames))
+    ring, overlap = view(s, "ring"), view(s, "overlap")
     if frames == 0:
-        for c in range(k):
-            for n in range(s.ring_frames):
-                ring[c, n] = np.float32(0)
-            for n in range(s.overlap_frames):
-                overlap[c, n] = np.float32(0)
-            for b in range(s.row):
-                carray(samples(s.re), (k, s.row))[c, b] = np.float32(0)
-                carray(samples(s.im), (k, s.row))[c, b] = np.float32(0)
+        for history in (flat(s, "ring"), flat(s, "overlap"), flat(s, "re"), flat(s, "im")):
+            fill(history, np.float32(0))
         return 0
     if s.position % 64 == 0:
         _share(s)
-    given = carray(x, (k, frames))
+    block = carray(x, (k, frames))
     target = carray(out, (k, frames))
     ring_mask = s.ring_frames - 1
     overlap_mask = s.overlap_frames - 1
     for c in range(k):
         for n in range(frames):
-            ring[c, (s.position + n) & ring_mask] = given[c, n]
+            ring[c, (s.position + n) & ring_mask] = block[c, n]
             place = (s.position + n - s.latency) & overlap_mask
             target[c, n] = overlap[c, place]
             overlap[c, place] = np.float32(0)

@@ -3,25 +3,21 @@
 import math
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import carray, types
 
-from rtsep_kernels.masking import HEAD, rows, settle
-from rtsep_kernels.plane.jit import entry, kernel, signed
-from rtsep_kernels.plane.memory import samples
+from rtsep_kernels.masking import HEAD, settle, system_entry
+from rtsep_kernels.plane.jit import kernel, signed
+from rtsep_kernels.plane.record import f4, given, number, record, scratch, view
 
-YIN = np.dtype([
-    *HEAD,
-    ("keep", np.int64),                                  # target, float32[k]: 0 voice, 1 rest
-    ("frame", np.int64), ("window", np.int64), ("hop", np.int64),
-    ("shortest", np.int64), ("longest", np.int64),       # periods, samples
-    ("threshold", np.float32), ("voiced", np.float32),
-    ("rate", np.float32), ("width", np.float32),         # Hz
-    ("ring", np.int64), ("ring_frames", np.int64),       # float32[k, ring_frames]: the stage's samples
-    ("time", np.int64),                                  # float32[window]
-    ("difference", np.int64),                            # float32[longest + 2]
-    ("mask", np.int64),                                  # float32[1, row]
-], align=True)
-_YIN = from_dtype(YIN)
+YIN = record(
+    **HEAD,
+    keep=given(f4, "channels"),                                 # target: 0 voice, 1 rest
+    frame=number(start=0), window=number(), hop=number(),
+    shortest=number(), longest=number(),                        # periods, samples
+    threshold=number(f4), voiced=number(f4), rate=number(f4), width=number(f4),   # the last two in Hz
+    ring=given(f4, "channels", "ring_frames"), ring_frames=number(),              # the stage's samples
+    time=scratch(f4, "window"), difference=scratch(f4, "longest + 2"), mask=scratch(f4, "row"),
+)
 TINY = np.float32(1e-12)
 
 
@@ -122,26 +118,21 @@ def sinusoids(sound, window, hop, pitch, rate, out):
             harmonic += 1
 
 
-@entry(types.int32(types.CPointer(_YIN), types.int64))
+@system_entry(YIN)
 def yin(state, mic):
     """Write the gains of one mic."""
     s = carray(state, (1,))[0]
-    k = s.channels
-    ring = rows(s.ring, k, s.ring_frames)[mic]
-    time = carray(samples(s.time), (s.window,))
-    mask = rows(s.mask, 1, s.row)[0]
+    ring, time, mask = view(s, "ring")[mic], view(s, "time"), view(s, "mask")
     first = s.frame * s.hop - s.window
     for n in range(s.window):
         time[n] = ring[(first + n) & (s.ring_frames - 1)]
-    length, aperiodicity = period(
-        time, s.shortest, s.longest, s.threshold, carray(samples(s.difference), (s.longest + 2,))
-    )
-    rest = rows(s.keep, 1, k)[0, mic] >= np.float32(0.5)
+    length, aperiodicity = period(time, s.shortest, s.longest, s.threshold, view(s, "difference"))
+    rest = view(s, "keep")[mic] >= np.float32(0.5)
     pitch, spacing = s.rate / length, s.rate / np.float32(s.window)
     for b in range(s.bins):
         share = comb(b, spacing, pitch, s.width) if aperiodicity < s.voiced else np.float32(0)
         mask[b] = np.float32(1) - share if rest else share
     settle(s, mic, mask)
-    if mic == k - 1:
+    if mic == s.channels - 1:
         s.frame += 1
     return 0

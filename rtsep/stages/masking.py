@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.stage import Format
 from rtsep.stages.catalogue import STAGES
 from rtsep.stages.spectral import Spectral
-from rtsep.stages.tables import Tables
+from rtsep_kernels.plane.record import State, Table
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,19 @@ class Sizes:
 class Masking(Spectral):
     """Base of the systems that run live; see `rtsep_kernels.masking` for the kernel's side.
 
-    A subclass names its stage in `stage`, its compiled entry in `entry` and its record in `state_dtype` (which begins
-    with `rtsep_kernels.masking.HEAD`), and implements `tables`. Each table becomes an array that lives as long as the
-    stage, at the address in the record's field of that name; every `start` copies the values given into it again.
+    A subclass names its stage in `stage`, its compiled entry in `entry` and its record's table in `table` (which begins
+    with `rtsep_kernels.masking.HEAD`), and implements `values`.
 
     Parameters
     ----------
     name : str
     analysis, synthesis, hop : int
-        Samples. The latency is ``synthesis + hop - 64``.
+        Samples; see `rtsep.stages.spectral.latency`.
     """
 
     stage: str
     entry: Any
-    state_dtype: np.dtype[Any]
+    table: Table
 
     def __init_subclass__(cls) -> None:
         cls.params = STAGES[cls.stage].params
@@ -62,23 +60,19 @@ class Masking(Spectral):
     def __init__(self, name: str, analysis: int, synthesis: int, hop: int) -> None:
         super().__init__(name, analysis, synthesis, hop, "unity")
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """Return fields of the record: arrays as they are at the start, and numbers."""
+    @property
+    def system(self) -> State:
+        """The record of the system."""
+        return self._decider
+
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """Return what the system's record is made with: see `rtsep_kernels.plane.record.State`."""
         raise NotImplementedError
 
-    def _decide(self, fmt: Format, bins: int, row: int) -> None:
-        record = np.zeros(1, self.state_dtype)
-        record["channels"], record["bins"], record["row"] = fmt.channels, bins, row
-        record["frame_ms"] = self._hop / fmt.rate * 1000
-        for name in ("re", "im", "power", "gains"):
-            record[name] = self._keep[name].ctypes.data
-        for param in self.params:
-            record[param.name] = self.board.address(f"{self.name}.{param.name}")
-        sizes = Sizes(fmt.channels, bins, row, self._analysis, self._hop, fmt.rate)
-        self._tables = Tables(record, self.tables(sizes))
-        self._record["estimator"] = type(self).entry.address
-        self._record["estimator_state"] = record.ctypes.data
-
-    def _start(self) -> None:
-        super()._start()
-        self._tables.start()
+    def _decide(self, fmt: Format) -> tuple[Any, State]:
+        frame = self.record
+        sizes = Sizes(fmt.channels, frame["bins"], frame["row"], self._analysis, self._hop, fmt.rate)
+        return type(self).entry, type(self).table.make(
+            channels=sizes.channels, bins=sizes.bins, row=sizes.row, frame_ms=self._hop / fmt.rate * 1000,
+            re=frame["re"], im=frame["im"], power=frame["power"], **self.values(sizes),
+        )

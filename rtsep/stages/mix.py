@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
-from rtsep.stages.tables import Tables
 from rtsep.systems.demix import unmixing_of
 from rtsep_kernels import mix
-from rtsep_kernels.plane import ramp, ring
-from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane import ring
+from rtsep_kernels.plane.record import State, Table
 
 
 class Input(Stage):
@@ -36,37 +35,17 @@ class Input(Stage):
         super().__init__(name)
         self._max_delay_ms = max_delay_ms
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
-        k = fmt.channels
-        self._record = np.zeros(1, mix.INPUT)
-        self._record["channels"] = k
-        self._record["ramp_segments"] = fmt.segments(RAMP_SECONDS)
-        self._record["frames_per_ms"] = fmt.rate / 1000
-        self._record["fade_frames"] = round(RAMP_SECONDS * fmt.rate)
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
         longest = round(self._max_delay_ms * fmt.rate / 1000)
-        self._record["longest"] = longest
-        frames = 1 << max(7, (longest + 63).bit_length())
-        self._record["ring_frames"] = frames
-        self._hold("ring", aligned((k, frames)))
-        self._hold("gains", aligned((k, ramp.RAMP)))
-        for name in ("delay", "was_delay", "faded"):
-            self._hold(name, np.zeros(k, np.int64))
-        return mix.input_trim, self._record, 0
+        record = mix.INPUT.make(
+            channels=fmt.channels, ramp_segments=fmt.segments(RAMP_SECONDS), frames_per_ms=fmt.rate / 1000,
+            fade_frames=round(RAMP_SECONDS * fmt.rate), longest=longest,
+            ring_frames=1 << max(7, (longest + 63).bit_length()),
+        )
+        return mix.input_trim, record, 0
 
     def _start(self) -> None:
-        self._keep["ring"][:] = 0
-        per_ms = float(self._record["frames_per_ms"][0])
-        for c, mic in enumerate(self.board.mics):
-            path = f"{self.name}.%s.{mic}"
-            gain = 10 ** (self.board.get(path % "gain_db") / 20)
-            if self.board.get(path % "invert") > 0.5:
-                gain = -gain
-            self._keep["gains"][c] = (gain, gain, gain, 0, 0)
-            most = int(self._record["longest"][0])
-            delay = min(int(self.board.get(path % "delay_ms") * per_ms + 0.5), most)
-            self._keep["delay"][c] = delay
-            self._keep["was_delay"][c] = delay
-            self._keep["faded"][c] = self._record["fade_frames"][0]
+        mix.settle_input(self.record.record)
 
     def shadow(self) -> Input:
         """Return a twin on the same board: nothing is learnt here."""
@@ -78,9 +57,8 @@ class Input(Stage):
 class Unmixing(Stage):
     """Base of the stages that multiply the microphones by a matrix, which moves to every new estimate; no latency.
 
-    A subclass names its stage in `stage`, its compiled entry in `entry` and its record in `state_dtype` (which begins
-    with `rtsep_kernels.mix.UNMIX`), and implements `tables`. Each table becomes an array that lives as long as the
-    stage, at the address in the record's field of that name; every start copies the values given into it again.
+    A subclass names its stage in `stage`, its compiled entry in `entry` and its record's table in `table` (which begins
+    with `rtsep_kernels.mix.UNMIX`), and implements `values`.
 
     Parameters
     ----------
@@ -91,7 +69,7 @@ class Unmixing(Stage):
 
     stage: str
     entry: Any
-    state_dtype: np.dtype[Any]
+    table: Table
 
     def __init_subclass__(cls) -> None:
         cls.params = STAGES[cls.stage].params
@@ -100,33 +78,27 @@ class Unmixing(Stage):
         super().__init__(name)
         self._ramp_ms = ramp_ms
 
-    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
-        """Return fields of the record: arrays as they are at the start, and numbers."""
+    def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """Return what the record is made with: see `rtsep_kernels.plane.record.State`."""
         raise NotImplementedError
+
+    def first(self) -> Block:
+        """Return the matrix to begin with, float32[mics, mics]."""
+        return np.eye(self.fmt.channels, dtype=np.float32)
 
     @property
     def unmixing(self) -> Block:
         """The matrix of now, float32[mics, mics]: out = M x."""
-        matrix: Block = self._keep["now"].reshape(self.fmt.channels, -1).copy()
+        matrix: Block = self.record["now"].copy()
         return matrix
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
-        k = fmt.channels
-        self._record = np.zeros(1, self.state_dtype)
-        self._record["channels"] = k
-        self._record["ramp_segments"] = fmt.segments(self._ramp_ms / 1000)
-        for name in ("now", "next", "goal", "step"):
-            self._hold(name, aligned(k * k))
-        self._first: Block = np.eye(k, dtype=np.float32)
-        self._tables = Tables(self._record, self.tables(fmt))
-        return type(self).entry, self._record, 0
-
-    def _start(self) -> None:
-        self._record["left"] = 0
-        for name in ("now", "next", "goal"):
-            self._keep[name][:] = self._first.ravel()
-        self._keep["step"][:] = 0
-        self._tables.start()
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
+        first = self.first()
+        record = type(self).table.make(
+            channels=fmt.channels, ramp_segments=fmt.segments(self._ramp_ms / 1000), now=first, next=first, goal=first,
+            **self.values(fmt),
+        )
+        return type(self).entry, record, 0
 
     def shadow(self) -> Stage:
         """Return a stage that multiplies another signal by this one's matrix, in step with it."""
@@ -142,15 +114,9 @@ class _Follower(Stage):
         super().__init__(master.name)
         self._master = master
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
-        self._record = np.zeros(1, mix.FOLLOW)
-        self._record["channels"] = fmt.channels
-        for name in ("now", "next"):
-            self._hold(name, self._master._keep[name])
-        return mix.follow, self._record, 0
-
-    def _start(self) -> None:
-        """Nothing of its own starts."""
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
+        matrix = self._master.record
+        return mix.follow, mix.FOLLOW.make(channels=fmt.channels, now=matrix["now"], next=matrix["next"]), 0
 
 
 class Matrix(Unmixing):
@@ -177,7 +143,7 @@ class Matrix(Unmixing):
 
     stage = "matrix"
     entry = mix.matrix
-    state_dtype = mix.MATRIX
+    table = mix.MATRIX
 
     def __init__(
         self,
@@ -198,16 +164,19 @@ class Matrix(Unmixing):
         InputError
             If it is not square, has the wrong size, a zero on its diagonal, or is badly conditioned.
         """
-        arrays = self._tables.arrays
-        ring.slot_publish(arrays["slot"], arrays["estimates"], self._unmixing(mixing).ravel())
+        estimates = self.record["estimates"].reshape(3, -1)
+        ring.slot_publish(self.record["slot"], estimates, self._unmixing(mixing).ravel())
 
-    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Unmixing.tables`."""
+    def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Unmixing.values`."""
+        del fmt   # nothing hangs on it
         slot = np.zeros(ring.SLOT_HEADER, np.int64)
         ring.slot_clear(slot)
-        if len(self._mixing):
-            self._first = self._unmixing(self._mixing)
-        return {"slot": slot, "estimates": np.zeros((3, fmt.channels**2), np.float32)}
+        return {"slot": slot}
+
+    def first(self) -> Block:
+        """See `Unmixing.first`."""
+        return self._unmixing(self._mixing) if len(self._mixing) else super().first()
 
     def _unmixing(self, mixing: Sequence[Sequence[float]] | NDArray[np.float64]) -> Block:
         k = self.fmt.channels

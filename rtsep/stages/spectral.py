@@ -6,17 +6,20 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtsep import fftw
 from rtsep.errors import InputError
 from rtsep.stage import Block, Format, Stage
 from rtsep.stages.catalogue import STAGES
 from rtsep_kernels import residual, stft
-from rtsep_kernels.plane.memory import aligned
+from rtsep_kernels.plane.grid import GRID
+from rtsep_kernels.plane.record import State
 
 _HELD_SECONDS = 0.06      # release of a neighbour's power: about what a room holds it
 _QUANTILE_SECONDS = 0.5   # time in which a leak may change by a factor e
+# Beside a full-scale bin's power.
+_QUIET = 1e-8             # below it a mic teaches nothing about its neighbours: -80 dBFS
+_SILENCE = 1e-12          # added to the powers in every bin: -120 dBFS
 
 
 def windows(analysis: int, synthesis: int, hop: int) -> tuple[Block, Block]:
@@ -52,6 +55,11 @@ def windows(analysis: int, synthesis: int, hop: int) -> tuple[Block, Block]:
     return first.astype(np.float32), second.astype(np.float32)
 
 
+def latency(synthesis: int, hop: int) -> int:
+    """Return how late the stage is, samples: the synthesis window, and what spreading the work over a hop takes."""
+    return synthesis + hop - GRID
+
+
 class Spectral(Stage):
     """Short-time Fourier transform, a gain in every bin, weighted overlap-add.
 
@@ -59,7 +67,7 @@ class Spectral(Stage):
     ----------
     name : str
     analysis, synthesis, hop : int
-        Samples. The latency is ``synthesis + hop - 64``.
+        Samples; see `latency`.
     estimator : str
         `residual` suppresses what a canceller has left (see `rtsep_kernels.residual`); `unity` leaves all gains
         where they are, at 1 unless another plane writes them.
@@ -88,8 +96,7 @@ class Spectral(Stage):
     @property
     def gains(self) -> Block:
         """Gains as decided last, float32[channels, bins]."""
-        bins = int(self._record["bins"][0])
-        array: Block = self._keep["gains"][:, :bins]
+        array: Block = self.record["gains"][:, : self.record["bins"]]
         return array
 
     def believe(self, doubt: Block) -> None:
@@ -103,85 +110,48 @@ class Spectral(Stage):
         """
         if doubt.dtype != np.float32 or doubt.shape != (self.fmt.channels,) or not doubt.flags.c_contiguous:
             raise ValueError(f"doubt is float32[{self.fmt.channels}], not {doubt.dtype}{doubt.shape}")
-        if "residual" in self._keep:
-            self._keep["doubt"] = doubt
-            self._residual["doubt"] = doubt.ctypes.data
+        if "doubt" in self._decider.table.fields:
+            self._decider.put("doubt", doubt)
 
-    def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
-        k, bins = fmt.channels, self._analysis // 2 + 1
-        row = -(-bins // 16) * 16
-        record = self._record = np.zeros(1, stft.SPECTRAL)
-        latency = self._synthesis + self._hop - 64
-        for name, number in {
-            "channels": k, "analysis": self._analysis, "synthesis": self._synthesis, "hop": self._hop,
-            "bins": bins, "row": row, "latency": latency, "plan": fftw.plan(self._analysis, True),
-            "inverse": fftw.plan(self._analysis, False), "ring_frames": _power_of_two(self._analysis + self._hop),
-            "overlap_frames": _power_of_two(latency + self._synthesis + 64),
-        }.items():
-            record[name] = number
-        record["forward"], record["backward"] = fftw.execute_addresses()
-        for name, window in zip(
-            ("analysis_window", "synthesis_window"), windows(self._analysis, self._synthesis, self._hop), strict=True
-        ):
-            self._hold(name, aligned(window.size))[:] = window
-        self._hold("ring", aligned((k, int(record["ring_frames"][0]))))
-        self._hold("overlap", aligned((k, int(record["overlap_frames"][0]))))
-        for name in ("re", "im", "power"):
-            self._hold(name, aligned((k, row)))
-        self._hold("time", aligned(self._analysis))
-        self._hold("spectrum", aligned(2 * row))
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
+        bins, late = self._analysis // 2 + 1, latency(self._synthesis, self._hop)
+        forward, backward = fftw.execute_addresses()
+        first, second = windows(self._analysis, self._synthesis, self._hop)
+        self.record = stft.SPECTRAL.make(
+            channels=fmt.channels, analysis=self._analysis, synthesis=self._synthesis, hop=self._hop, bins=bins,
+            row=-(-bins // 16) * 16, latency=late, ring_frames=_power_of_two(self._analysis + self._hop),
+            overlap_frames=_power_of_two(late + self._synthesis + GRID), analysis_window=first, synthesis_window=second,
+            forward=forward, backward=backward, plan=fftw.plan(self._analysis, True),
+            inverse=fftw.plan(self._analysis, False),
+        )
         if self._master is not None:
-            self._hold("gains", self._master._keep["gains"])
+            self.record.put("gains", self._master.record["gains"])
         else:
-            self._hold("gains", aligned((k, row)))
-            self._decide(fmt, bins, row)
-        return stft.spectral, record, latency
+            entry, self._decider = self._decide(fmt)
+            for param in self.params:
+                if param.name in self._decider.table.fields:
+                    self._decider.put(param.name, self.board.address(f"{self.name}.{param.name}"))
+            self.record.put("gains", self._decider["gains"])
+            self.record.put("estimator_state", self._decider)
+            self.record.put("estimator", entry.address if entry else 0)
+        return stft.spectral, self.record, late
 
-    def _decide(self, fmt: Format, bins: int, row: int) -> None:
-        """Put who decides the gains into the record."""
+    def _decide(self, fmt: Format) -> tuple[Any, State]:
+        """Return who decides the gains: a compiled entry, or None, and its state, with the gains."""
+        k, row = fmt.channels, self.record["row"]
         if self._estimator != "residual":
-            return
-        k, frame = fmt.channels, self._hop / fmt.rate
-        record = self._residual = np.zeros(1, residual.RESIDUAL)
-        arrays = {
-            "held": aligned((k, row)), "averages": aligned((4, k, row)), "sums": aligned((3, row)),
-            "leak": aligned((k, k, row)), "bleed": aligned(row), "work": aligned((3, row)), "doubt": aligned(k),
-        }
-        self._keep["residual"] = (residual.residual_gains, arrays)
-        for name, array in (*arrays.items(), ("power", self._keep["power"]), ("gains", self._keep["gains"])):
-            record[name] = array.ctypes.data
-        record["channels"], record["bins"], record["row"] = k, bins, row
-        for param in self.params:
-            record[param.name] = self.board.address(f"{self.name}.{param.name}")
-        record["frame_ms"] = frame * 1000
-        record["hold"] = math.exp(-frame / _HELD_SECONDS)
+            return None, stft.GAINS.make(channels=k, row=row)
+        frame = self._hop / fmt.rate
         # Steps in proportion 1 - q : q balance at quantile q; each leak moves in one frame of four.
-        step = 4 * frame / _QUANTILE_SECONDS
-        record["up"] = math.exp(step * float(residual.LOW_QUANTILE))
-        record["down"] = math.exp(-step * (1 - float(residual.LOW_QUANTILE)))
-        full = float((self._keep["analysis_window"] ** 2).sum())
-        # Below -80 dBFS a mic teaches nothing about its neighbours; -120 dBFS in every bin is added to all powers.
-        record["quiet"] = 1e-8 * full
-        record["silence"] = 1e-12 * full
-        for ms in (20, 66, 150, 250):
-            record[f"share{ms}"] = 1 - math.exp(-frame * 1000 / ms)
-        record["reach"] = round(residual.BANDWIDTH_HZ / 2 / (fmt.rate / self._analysis))
-        self._record["estimator"] = residual.residual_gains.address
-        self._record["estimator_state"] = record.ctypes.data
-
-    def _start(self) -> None:
-        for name in ("ring", "overlap", "re", "im", "power"):
-            self._keep[name][:] = 0
-        if self._master is not None:
-            return
-        self._keep["gains"][:] = 1
-        if "residual" in self._keep:
-            arrays = self._keep["residual"][1]
-            arrays["held"][:] = 0
-            arrays["averages"][:] = 0
-            arrays["leak"][:] = 1e-3
-            arrays["doubt"][:] = 1
-            self._residual["frame"] = 0
+        step, q = 4 * frame / _QUANTILE_SECONDS, float(residual.LOW_QUANTILE)
+        full = float((self.record["analysis_window"] ** 2).sum())
+        return residual.residual_gains, residual.RESIDUAL.make(
+            channels=k, bins=self.record["bins"], row=row, power=self.record["power"], doubt=np.ones(k, np.float32),
+            reach=round(residual.BANDWIDTH_HZ / 2 / (fmt.rate / self._analysis)),
+            frame_ms=frame * 1000, hold=math.exp(-frame / _HELD_SECONDS), up=math.exp(step * q),
+            down=math.exp(-step * (1 - q)), quiet=_QUIET * full, silence=_SILENCE * full,
+            **{f"share{ms}": 1 - math.exp(-frame * 1000 / ms) for ms in (20, 66, 150, 250)},
+        )
 
     def shadow(self) -> Spectral:
         """Return a stage that applies this one's gains, frame by frame, to another signal."""

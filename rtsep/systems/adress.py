@@ -102,7 +102,7 @@ class AdressLive(Masking):
 
     stage = "adress"
     entry = kernels.adress
-    state_dtype = kernels.ADRESS
+    table = kernels.ADRESS
 
     def __init__(
         self, name: str = "adress", analysis: int = 4096, synthesis: int = 2048, hop: int = 256, steps: int = 100
@@ -110,6 +110,7 @@ class AdressLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._steps = steps
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        return {"steps": self._steps, "mask": np.zeros(sizes.row, np.float32)}
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
+        del sizes   # nothing hangs on them
+        return {"steps": self._steps}

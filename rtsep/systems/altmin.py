@@ -177,7 +177,7 @@ class AltminLive(Unmixing):
 
     stage = "altmin"
     entry = kernels.altmin
-    state_dtype = kernels.ALTMIN
+    table = kernels.ALTMIN
 
     def __init__(
         self,
@@ -200,15 +200,12 @@ class AltminLive(Unmixing):
             "max_condition": max_condition,
         }
 
-    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Unmixing.tables`."""
-        k = fmt.channels
+    def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Unmixing.values`."""
         low, high = self._numbers_given["low"], self._numbers_given["high"]
         return {
             **self._numbers_given,
-            "order": mix_last(self.name, self._mix, k, low, high), "segment": np.zeros((64, k)),
-            "gram": np.zeros((k, k)), "frozen": np.zeros((k, k)), "mixing": np.zeros((k, k)),
-            "unmixing": np.eye(k), "weights": np.zeros(k), "work": np.zeros((4, k, k)),
-            "memory": float(np.exp(-64 / (self._memory_s * fmt.rate))), "period": fmt.segments(self._every_s),
-            "count": 0, "iteration": -1, "cost": 0.0,
+            "order": mix_last(self.name, self._mix, fmt.channels, low, high),
+            "memory": float(np.exp(-kernels.SEGMENT / (self._memory_s * fmt.rate))),
+            "period": fmt.segments(self._every_s),
         }

@@ -101,15 +101,15 @@ class Auxiva:
         k, frames, bins = spectra.shape
         row = -(-bins // 16) * 16
         if self._state is None or passage.first == 0:
-            self._state = tables(Sizes(k, bins, row, self.window, hop, passage.rate), self.memory_s)
+            self._state = first_values(Sizes(k, bins, row, self.window, hop, passage.rate), self.memory_s)
         re, im = (np.zeros((frames, k, row), np.float32) for _ in range(2))
         re[..., :bins] = spectra.real.swapaxes(0, 1)
         im[..., :bins] = spectra.imag.swapaxes(0, 1)
-        kernels.separate(re, im, **self._state)
+        kernels.separate(re, im, **self._state, work=np.empty((2 * k + 5, row), np.float32))
         return np.ascontiguousarray((re + 1j * im)[..., :bins].swapaxes(0, 1), np.complex64)
 
 
-def tables(sizes: Sizes, memory_s: float) -> dict[str, Any]:
+def first_values(sizes: Sizes, memory_s: float) -> dict[str, Any]:
     """Return what `rtsep_kernels.auxiva` keeps, as it is at the start, and its numbers."""
     k, row = sizes.channels, sizes.row
     unmixing = np.zeros((k, k, 2, row), np.float32)
@@ -118,8 +118,8 @@ def tables(sizes: Sizes, memory_s: float) -> dict[str, Any]:
     analysis = windows(sizes.window, sizes.window, sizes.hop)[0].astype(np.float64)
     return {
         "covariances": np.zeros((k, k * (k + 1) // 2, 2, row), np.float32), "unmixing": unmixing,
-        "scale": np.zeros((k, 3, row), np.float32), "work": np.zeros((2 * k + 6, row), np.float32),
-        "count": np.zeros(1, np.int64), "memory": np.float32(np.exp(-1 / frames)), "warm": round(frames / 2),
+        "scale": np.zeros((k, 3, row), np.float32), "count": np.zeros(2, np.int64),
+        "memory": np.float32(np.exp(-1 / frames)), "warm": round(frames / 2),
         # Noise of that power at one mic has so much in all its bins.
         "quiet": np.float32(_QUIET * np.sum(analysis**2) * sizes.bins),
     }
@@ -142,7 +142,7 @@ class AuxivaLive(Masking):
 
     stage = "auxiva"
     entry = kernels.auxiva
-    state_dtype = kernels.AUXIVA
+    table = kernels.AUXIVA
 
     def __init__(
         self,
@@ -155,6 +155,6 @@ class AuxivaLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._memory_s = memory_s
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        return tables(sizes, self._memory_s)
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
+        return {"pairs": sizes.channels * (sizes.channels + 1) // 2, **first_values(sizes, self._memory_s)}

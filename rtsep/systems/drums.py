@@ -144,7 +144,7 @@ class DrumsLive(Masking):
 
     stage = "drums"
     entry = kernels.drums
-    state_dtype = kernels.DRUMS
+    table = kernels.DRUMS
 
     def __init__(
         self,
@@ -158,17 +158,12 @@ class DrumsLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._templates, self._frames = templates, frames
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         templates = known(self._templates, Frames(sizes.rate, sizes.window, sizes.hop), self._frames)
-        templates, sums = _tables(templates, sizes.row)
-        (parts, depth, row), k = templates.shape, sizes.channels
-        return {
-            "parts": parts, "depth": depth, "sweeps": SWEEPS, "frame": 0, "templates": templates, "sums": sums,
-            "seen": np.zeros((k, depth, row), np.float32), "hits": np.zeros((k, 2 * depth, parts), np.float32),
-            "ratio": np.zeros((depth, row), np.float32), "work": np.zeros((3, row), np.float32),
-            "lanes": np.zeros(LANES, np.float32),
-        }
+        padded, sums = padded_with_sums(templates, sizes.row)
+        parts, depth, _ = padded.shape
+        return {"parts": parts, "depth": depth, "sweeps": SWEEPS, "templates": padded, "sums": sums}
 
 
 def learn(
@@ -316,14 +311,15 @@ def _follow(spectra: NDArray[np.complexfloating[Any, Any]], templates: Floats) -
     """Return the masks float32[parts, frames, bins] as the live stage makes them."""
     frames, bins = spectra.shape
     row = -(-bins // LANES) * LANES
-    padded, sums = _tables(templates, row)
+    padded, sums = padded_with_sums(templates, row)
     out = np.empty((len(padded), frames, row), np.float32)
     power = spectra.real**2 + spectra.imag**2
     kernels.masks(np.pad(power, ((0, 0), (0, row - bins))), padded, sums, SWEEPS, out)
     return out[:, :, :bins]
 
 
-def _tables(templates: Floats, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def padded_with_sums(templates: Floats, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return templates with rows of that length, and the sums of their first 1 ... depth frames."""
     parts, depth, bins = templates.shape
     padded = np.zeros((parts, depth, row), np.float32)
     padded[:, :, :bins] = templates

@@ -124,7 +124,7 @@ class DuetLive(Masking):
 
     stage = "duet"
     entry = kernels.duet
-    state_dtype = kernels.DUET
+    table = kernels.DUET
 
     def __init__(
         self,
@@ -140,18 +140,14 @@ class DuetLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._sources, self._max_delay, self._exponent, self._memory = sources, max_delay, exponent, memory_s
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        pairs, shape = sizes.channels // 2, (kernels.ANGLES, kernels.DELAYS)
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
+        pairs = sizes.channels // 2
         return {
-            "sources": self._sources, "frame": 0, "step": 2 * math.pi / sizes.window, "most": self._max_delay,
+            "pairs": pairs, "sources": self._sources, "step": 2 * math.pi / sizes.window, "most": self._max_delay,
             "exponent": self._exponent, "forget": forgetting(self._memory, sizes.hop, sizes.rate),
             "quiet": quiet(sizes.window, self._synthesis, sizes.hop),
-            "histogram": np.zeros((pairs, *shape)), "smooth": np.zeros((pairs, *shape)),
-            "picked": np.zeros((pairs, self._sources, 3)),
             "peaks": np.tile(even_peaks(self._sources), (pairs, 1, 1)),
-            "turns": np.zeros((self._sources, 6)), "owner": np.zeros((pairs, sizes.row), np.int64),
-            "mask": np.zeros(sizes.row, np.float32),
         }
 
 

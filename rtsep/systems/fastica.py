@@ -125,7 +125,7 @@ class FasticaLive(Unmixing):
 
     stage = "fastica"
     entry = kernels.fastica
-    state_dtype = kernels.FASTICA
+    table = kernels.FASTICA
 
     def __init__(
         self,
@@ -140,19 +140,15 @@ class FasticaLive(Unmixing):
         self._window_s, self._kept, self._steps = window_s, kept, steps
         self._max_condition = max_condition
 
-    def tables(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Unmixing.tables`."""
-        k, segments = fmt.channels, fmt.segments(self._window_s)
+    def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Unmixing.values`."""
+        segments = fmt.segments(self._window_s)
         window = 64 * segments
         kept = min(self._kept, window)
         # A pass for the covariance, one for each step, and a segment each to begin and to whiten.
         passes = self._steps + 1
         share = max(1, (segments - 2) // passes)
         return {
-            "window": window, "thin": window // kept, "kept": kept, "store": np.zeros((2, kept, k), np.float32),
-            "half": 0, "chunk": -(-kept // share), "done": 0, "steps": self._steps, "step_now": kernels.IDLE,
-            "mean": np.zeros(k), "slope": np.zeros(k), "whitening": np.zeros((k, k)), "colouring": np.zeros((k, k)),
-            "turn": np.zeros((k, k)), "unmixing": np.zeros((k, k)), "sums": np.zeros((k, k)), "own": np.eye(k),
-            "work": np.zeros((4, k, k)), "path": np.zeros((4, k + 1)), "matched": np.zeros((3, k + 1), np.int64),
-            "max_condition": self._max_condition,
+            "window": window, "thin": window // kept, "kept": kept, "chunk": -(-kept // share), "steps": self._steps,
+            "own": np.eye(fmt.channels), "max_condition": self._max_condition,
         }

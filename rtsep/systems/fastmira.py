@@ -15,7 +15,7 @@ from scipy import fft
 from scipy.signal.windows import hann
 
 from rtsep.stages.masking import Masking
-from rtsep.systems.powermodel import Fit, Follower, Power, PowerTables, Tracking, demand, magnitude2, own_mics
+from rtsep.systems.powermodel import Fit, Follower, Power, PowerModel, Tracking, demand, magnitude2, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
 
@@ -89,7 +89,7 @@ class FastMira:
         return Fit("mira", self.iterations, 1, self.first_leak, self.sparsity)
 
 
-class FastMiraLive(PowerTables, Masking):
+class FastMiraLive(PowerModel, Masking):
     """The same in the stream: a reservoir of frames, gone over a few at a time; no look-ahead.
 
     Parameters

@@ -90,7 +90,7 @@ class HpssLive(Masking):
 
     stage = "hpss"
     entry = kernels.hpss
-    state_dtype = kernels.HPSS
+    table = kernels.HPSS
 
     def __init__(
         self,
@@ -107,14 +107,11 @@ class HpssLive(Masking):
         self._lengths = (harmonic_ms, percussive_hz)
         self._margin, self._binary = margin, mask == "binary"
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        k, row = sizes.channels, sizes.row
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         count, neighbours = lengths(*self._lengths, sizes.window, sizes.hop, sizes.rate)
         return {
-            "count": count, "neighbours": neighbours, "frame": 0, "binary": self._binary, "margin": self._margin,
-            "history": np.zeros((k, count, row), np.float32), "ordered": np.zeros((k, row, count), np.float32),
-            "work": np.zeros((3, row), np.float32), "scratch": np.zeros(neighbours, np.float32),
+            "count": count, "neighbours": neighbours, "binary": self._binary, "margin": self._margin,
         }
 
 

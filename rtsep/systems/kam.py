@@ -137,7 +137,7 @@ class KamLive(Masking):
 
     stage = "kam"
     entry = kernels.kam
-    state_dtype = kernels.KAM
+    table = kernels.KAM
 
     def __init__(
         self,
@@ -152,13 +152,7 @@ class KamLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._iterations, self._lengths = iterations, (harmonic_ms, percussive_hz)
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        k, row, times = sizes.channels, sizes.row, self._iterations
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         count, neighbours = lengths(*self._lengths, sizes.window, sizes.hop, sizes.rate)
-        return {
-            "count": count, "neighbours": neighbours, "iterations": times, "frame": 0,
-            "history": np.zeros((times, k, count, row), np.float32),
-            "ordered": np.zeros((times, k, row, count), np.float32),
-            "work": np.zeros((5, row), np.float32), "scratch": np.zeros(neighbours, np.float32),
-        }
+        return {"count": count, "neighbours": neighbours, "iterations": self._iterations}

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking
-from rtsep.systems.powermodel import Fit, Follower, Pairs, PowerTables, Tracking, demand, own_mics
+from rtsep.systems.powermodel import Fit, Follower, Pairs, PowerModel, Tracking, demand, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
 
@@ -103,7 +103,7 @@ class Kamir:
         return dict(zip(names, fit.clean(spectrum, passage.sound, close), strict=True))
 
 
-class KamirLive(PowerTables, Masking):
+class KamirLive(PowerModel, Masking):
     """The same in the stream, for one close microphone each: leaks are learnt while it runs; no look-ahead.
 
     Parameters

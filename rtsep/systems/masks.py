@@ -151,7 +151,7 @@ class MasksLive(Masking):
 
     stage = "masks"
     entry = kernels.masks
-    state_dtype = kernels.MASKS
+    table = kernels.MASKS
 
     def __init__(
         self,
@@ -167,9 +167,7 @@ class MasksLive(Masking):
         self._half_alpha = _HALF_ALPHA.get(mask, alpha / 2)
         self._binary, self._logit = mask == "binary", logit
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        return {
-            "binary": self._binary, "logit": self._logit, "half_alpha": self._half_alpha,
-            "levels": np.zeros((sizes.channels, sizes.row), np.float32), "mask": np.zeros((1, sizes.row), np.float32),
-        }
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
+        del sizes   # nothing hangs on them
+        return {"binary": self._binary, "logit": self._logit, "half_alpha": self._half_alpha}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rtsep.stages.masking import Masking
-from rtsep.systems.powermodel import Fit, Follower, PowerTables, Tracking, demand, own_mics
+from rtsep.systems.powermodel import Fit, Follower, PowerModel, Tracking, demand, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
 
@@ -71,7 +71,7 @@ class Mira:
         return dict(zip(passage.names, images, strict=True))
 
 
-class MiraLive(PowerTables, Masking):
+class MiraLive(PowerModel, Masking):
     """The same in the stream: leaks are learnt while it runs, powers found in each frame; no look-ahead.
 
     Parameters

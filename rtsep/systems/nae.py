@@ -200,7 +200,7 @@ class NaeLive(Masking):
 
     stage = "nae"
     entry = kernels.nae
-    state_dtype = kernels.NAE
+    table = kernels.NAE
 
     def __init__(
         self, name: str = "nae", analysis: int = 2048, synthesis: int = 2048, hop: int = 256, templates: str = ""
@@ -208,16 +208,15 @@ class NaeLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._templates = templates
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         weights = known(self._templates, Frames(sizes.rate, sizes.window))
         if len(weights.parts) > _MOST_PARTS:
             raise InputError(self._templates, f"has {len(weights.parts)} parts", f"allowed is {_MOST_PARTS} at most")
         encoder, decoder = weights.padded(sizes.row)
         return {
             "components": len(encoder), "parts": len(weights.parts), "encoder": encoder, "decoder": decoder,
-            "owner": weights.owner, "work": np.zeros((4, sizes.row), np.float32),
-            "hidden": np.zeros(len(encoder), np.float32), "lanes": np.zeros(LANES, np.float32),
+            "owner": weights.owner,
         }
 
 

@@ -132,7 +132,7 @@ class NmfLive(Masking):
 
     stage = "nmf"
     entry = kernels.nmf
-    state_dtype = kernels.NMF
+    table = kernels.NMF
 
     def __init__(
         self,
@@ -147,17 +147,15 @@ class NmfLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._templates, self._split, self._iterations = templates, split, iterations
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         place = f"{self.name}.templates"
         known = dictionary.find(place, self._templates, sizes.window, sizes.rate, self._split)
-        rank, bins = known.templates.shape
         columns, gram = _products(known.templates)
         return {
-            "rank": rank, "parts": len(known.names), "divergence": DIVERGENCES.index(known.divergence),
+            "rank": len(known.templates), "parts": len(known.names), "divergence": DIVERGENCES.index(known.divergence),
             "iterations": self._iterations, "templates": known.templates, "columns": columns, "gram": gram,
-            "members": known.members.astype(np.float32), "strengths": np.zeros((3, rank), np.float32),
-            "work": np.zeros((3, bins), np.float32), "mask": np.zeros(sizes.row, np.float32),
+            "members": known.members.astype(np.float32),
         }
 
 

@@ -147,7 +147,7 @@ class PostFilterLive(Masking):
 
     stage = "postfilter"
     entry = kernels.postfilter
-    state_dtype = kernels.POSTFILTER
+    table = kernels.POSTFILTER
 
     def __init__(
         self,
@@ -162,14 +162,12 @@ class PostFilterLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._strength, self._floor, self._smooth = strength, floor, smooth_ms
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         return {
             "strength": self._strength, "floor": self._floor,
             "share": _share(sizes.hop, sizes.rate, self._smooth),
             "threshold": _threshold(sizes.window, sizes.hop, self._synthesis),
-            "total": np.zeros(sizes.row, np.float32), "mask": np.zeros(sizes.row, np.float32),
-            "held": np.ones((sizes.channels, sizes.row), np.float32),
         }
 
 

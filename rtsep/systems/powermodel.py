@@ -15,7 +15,7 @@ from rtsep.stages.spectral import windows
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import powerfit, powerlive
-from rtsep_kernels.powers import KAMIR, MIRA, ROWS, WIDTH
+from rtsep_kernels.powers import KAMIR, MIRA, WIDTH
 
 Power = NDArray[np.float32]
 Pairs = NDArray[np.int64]
@@ -151,24 +151,20 @@ class Tracking:
     reservoir: int = 0
     share: int = 0
 
-    def tables(self, sizes: Sizes, synthesis: int) -> dict[str, NDArray[Any] | int | float]:
-        """Return what `rtsep.stages.masking.Masking.tables` does."""
+    def values(self, sizes: Sizes, synthesis: int) -> dict[str, NDArray[Any] | int | float]:
+        """Return what `rtsep.stages.masking.Masking.values` does."""
         k = sizes.channels
         blocks = -(-sizes.bins // WIDTH)
         leak = np.full((blocks, k, k, WIDTH), self.first_leak, np.float32)
         leak[:, np.arange(k), np.arange(k)] = 1
-        weight = np.float32(0 if self.reservoir else powerlive.BEGIN_WEIGHT)
+        weight = 0.0 if self.reservoir else float(powerlive.BEGIN_WEIGHT)
         full = float((windows(sizes.window, synthesis, sizes.hop)[0] ** 2).sum())
-        stored = np.zeros((blocks, self.reservoir, k, WIDTH), np.float32)
         return {
-            "method": _METHODS[self.method], "blocks": blocks, "steps": self.steps, "frame": 0,
+            "method": _METHODS[self.method], "blocks": blocks, "steps": self.steps,
             "logistic": self.logistic, "rows_to_1": self.rows_to_1, "sparsity": self.sparsity,
             "least_leak": self.least_leak, "silence": _SILENCE * full, "quiet": _QUIET * full,
             "memory": max(1.0, self.memory_s * sizes.rate / sizes.hop), "close": np.eye(k, dtype=np.float32),
-            "leak": leak, "above": weight * leak, "below": np.full_like(leak, weight),
-            "work": np.zeros((ROWS + 5 * k, WIDTH), np.float32), "mask": np.zeros((k, sizes.row), np.float32),
-            "size": self.reservoir, "share": self.share, "filled": 0, "seen": 0, "slot": -1, "seed": 1, "next": 0,
-            "reservoir": stored, "fitted": stored, "scale": np.ones((blocks, k, WIDTH), np.float32),
+            "leak": leak, "above": weight * leak, "below": weight, "size": self.reservoir, "share": self.share,
         }
 
 
@@ -186,38 +182,37 @@ class Causal:
     def __init__(self, tracking: Tracking, spectrum: Spectrum, channels: int, rate: int) -> None:
         self._spectrum = spectrum
         sizes = Sizes(channels, spectrum.bins, spectrum.bins, spectrum.window, spectrum.hop, rate)
-        record = self._record = np.zeros(1, powerlive.POWERS)
-        record["channels"], record["bins"], record["row"] = channels, spectrum.bins, spectrum.bins
-        tables = {**tracking.tables(sizes, spectrum.window), "power": np.zeros((channels, spectrum.bins), np.float32)}
-        self._held = {name: np.array(value) for name, value in tables.items() if isinstance(value, np.ndarray)}
-        for name, value in tables.items():
-            record[name] = self._held[name].ctypes.data if name in self._held else value
+        self.state = powerlive.POWERS.make(
+            channels=channels, bins=spectrum.bins, row=spectrum.bins,
+            power=np.zeros((channels, spectrum.bins), np.float32), **tracking.values(sizes, spectrum.window),
+        )
+        self.state.start()
 
     @property
     def leak(self) -> Power:
         """Leaks as learnt so far, float32[mics, sources, bins]."""
-        return np.concatenate(list(self._held["leak"]), axis=2)[..., : self._spectrum.bins]
+        return np.concatenate(list(self.state["leak"]), axis=2)[..., : self._spectrum.bins]
 
     def clean(self, sound: Audio) -> Audio:
         """Return the image of each mic's own source in it, float32[mics, frames]."""
         spectra = analyse(self._spectrum, sound)
         masks = np.empty(spectra.shape, np.float32)
-        powerlive.masks(self._record, magnitude2(spectra), masks)
+        powerlive.masks(self.state.record, magnitude2(spectra), masks)
         spectra *= masks
         return resynthesise(self._spectrum, spectra, sound.shape[1])
 
 
-class PowerTables:
+class PowerModel:
     """What the live stages of the three add to `Masking`: kernel, record, and its arrays from a `Tracking`."""
 
     entry = powerlive.powers
-    state_dtype = powerlive.POWERS
+    table = powerlive.POWERS
     _tracking: Tracking
     _synthesis: int
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        return self._tracking.tables(sizes, self._synthesis)
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
+        return self._tracking.values(sizes, self._synthesis)
 
 
 class Follower:

@@ -121,14 +121,12 @@ class Projet:
     def _followed(self, spectra: Spectra, rate: int) -> Iterator[Spectra]:
         """Yield each image, complex64[2, frames, bins], as the live stage makes it."""
         hop, bins = self.window // 4, spectra.shape[2]
-        tables = first_tables(self.sources, 1, bins)
-        unmix = np.empty((self.sources, 2, spectra.shape[1], 2, bins), np.float32)
-        kernels.follow_all(
-            *planes(spectra), tables["looks"], tables["unlook"], tables["response"], self.updates,
-            forgetting(self.memory_s, hop, rate), quiet(self.window, self.window, hop), tables["heard"][0],
-            tables["level"][0], tables["seen"], tables["work"], tables["pull"], tables["mass"], tables["drawn"][0],
-            tables["weighed"][0], tables["places"][0], unmix,
+        state = kernels.PROJET.make(
+            channels=2, bins=bins, row=bins, updates=self.updates, forget=forgetting(self.memory_s, hop, rate),
+            quiet=quiet(self.window, self.window, hop), **first_values(self.sources, 1),
         )
+        unmix = np.empty((self.sources, 2, spectra.shape[1], 2, bins), np.float32)
+        kernels.follow_all(state.record, *planes(spectra), unmix)
         for rows in unmix:
             yield rows[:, :, 0] * spectra[0] + rows[:, :, 1] * spectra[1]
 
@@ -234,7 +232,7 @@ class ProjetLive(Masking):
 
     stage = "projet"
     entry = kernels.projet
-    state_dtype = kernels.PROJET
+    table = kernels.PROJET
 
     def __init__(
         self,
@@ -249,21 +247,19 @@ class ProjetLive(Masking):
         super().__init__(name, analysis, synthesis, hop)
         self._sources, self._updates, self._memory = sources, updates, memory_s
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         unmix = np.zeros((sizes.channels, 2, sizes.row), np.float32)
         for mic in range(sizes.channels):
             unmix[mic, mic % 2] = 1
         return {
-            "sources": self._sources, "updates": self._updates,
-            "forget": forgetting(self._memory, sizes.hop, sizes.rate),
+            "updates": self._updates, "forget": forgetting(self._memory, sizes.hop, sizes.rate),
             "quiet": quiet(sizes.window, self._synthesis, sizes.hop), "unmix": unmix,
-            "wanted": np.zeros((2, sizes.row), np.float32),
-            **first_tables(self._sources, sizes.channels // 2, sizes.row),
+            **first_values(self._sources, sizes.channels // 2),
         }
 
 
-def first_tables(sources: int, pairs: int, columns: int) -> dict[str, NDArray[Any]]:
+def first_values(sources: int, pairs: int) -> dict[str, Any]:
     """Return what pairs of channels are known by before anything was heard, by pans only."""
     theta, phi = look_angles(), place_angles()
     looks = np.stack([np.cos(theta), np.sin(theta)])
@@ -271,13 +267,10 @@ def first_tables(sources: int, pairs: int, columns: int) -> dict[str, NDArray[An
     bump = (phi[:, None] - even_angles(sources)) / math.radians(_WIDE_BUMP_DEGREES)
     places = np.tile(normalised(np.exp(-(bump**2) / 2) + _ELSEWHERE), (pairs, 1, 1))
     return {
-        "looks": looks.astype(np.float32), "unlook": np.linalg.pinv(looks.T).astype(np.float32),
+        "sources": sources, "pairs": pairs, "looks": looks.astype(np.float32),
+        "unlook": np.linalg.pinv(looks.T).astype(np.float32),
         "response": response, "places": places, "drawn": places * _PRIOR, "weighed": np.full_like(places, _PRIOR),
-        "pull": np.zeros((kernels.LOOKS, sources)), "mass": np.zeros(sources),
-        "heard": (response @ places).astype(np.float32),
-        "level": np.full((pairs, sources, columns), kernels.TINY, np.float32),
-        "seen": np.zeros((kernels.LOOKS, columns), np.float32),
-        "work": np.zeros((sources + 1, columns), np.float32),
+        "heard": (response @ places).astype(np.float32), "level": float(kernels.TINY),
     }
 
 

@@ -18,7 +18,6 @@ from rtsep.systems.repet import Past, picked_medians, split, whole_bins
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import repet as kernels
-from rtsep_kernels.maths.median import WIDTH
 
 _FRAMES_AT_ONCE = 256   # of the similarities: all of them would grow with the square of the length
 _LEAD_SECONDS = 24.0    # what a short passage looks back to, at least
@@ -112,7 +111,7 @@ class RepetSimLive(Masking):
 
     stage = "repet_sim"
     entry = kernels.repet_sim
-    state_dtype = kernels.REPET_SIM
+    table = kernels.REPET_SIM
 
     def __init__(
         self,
@@ -130,19 +129,12 @@ class RepetSimLive(Masking):
         self._similar, self._threshold = similar, threshold
         self._seconds, self._background_hz = (buffer_s, apart_s), background_hz
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
-        k, row = sizes.channels, sizes.row
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         length, apart = lengths(*self._seconds, sizes.hop, sizes.rate)
-        most = self._similar
         return {
-            "frame": 0, "length": length, "apart": apart, "most": most, "threshold": self._threshold,
+            "length": length, "apart": apart, "most": self._similar, "threshold": self._threshold,
             "whole": whole_bins(self._background_hz, sizes.window, sizes.rate),
-            "history": np.zeros((k, row, length), np.float32), "norms": np.zeros((k, length), np.float32),
-            "dots": np.zeros(length, np.float32), "line": np.zeros(length, np.float32),
-            "picks": np.zeros(most, np.float32), "heights": np.zeros(most, np.float32),
-            "some": np.zeros((most, WIDTH), np.float32), "chest": np.zeros((most // 2 + 1, WIDTH), np.float32),
-            "work": np.zeros((3, row), np.float32),
         }
 
 

@@ -152,7 +152,7 @@ class YinLive(Masking):
 
     stage = "yin"
     entry = kernels.yin
-    state_dtype = kernels.YIN
+    table = kernels.YIN
 
     def __init__(
         self,
@@ -170,14 +170,12 @@ class YinLive(Masking):
         self._pitches, self._threshold = (fmin, fmax), threshold
         self._voiced, self._width = voiced, width_hz
 
-    def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
-        """See `Masking.tables`."""
+    def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
+        """See `Masking.values`."""
         shortest, longest = lags(f"{self.name}.analysis", *self._pitches, sizes.window, sizes.rate)
         return {
-            "frame": 0, "window": sizes.window, "hop": sizes.hop, "shortest": shortest, "longest": longest,
+            "window": sizes.window, "hop": sizes.hop, "shortest": shortest, "longest": longest,
             "threshold": self._threshold, "voiced": self._voiced, "rate": sizes.rate, "width": self._width,
             # The frame as it was recorded: the spectrum is that of the windowed one.
-            "ring": self._keep["ring"].ctypes.data, "ring_frames": self._keep["ring"].shape[1],
-            "time": np.zeros(sizes.window, np.float32), "difference": np.zeros(longest + 2, np.float32),
-            "mask": np.zeros((1, sizes.row), np.float32),
+            "ring": self.record["ring"], "ring_frames": self.record["ring_frames"],
         }

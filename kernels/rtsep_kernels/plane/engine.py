@@ -1,170 +1,188 @@
 """The engine's own work around the chain: dry path, faults, mute/solo/gain, limiter, meters.
 
-┌── dry ring (as late as the chain) ──┐
-x ── meter ──┤                                     ├─ wet/dry ── gain ── limiter ── meter ── out
-└── chain ── finite? ─────────────────┘
+               ┌── dry ring (as late as the chain) ──┐
+    x ── meter ┤                                     ├─ wet/dry ── gain ── limiter ── meter ── out
+               └── chain ── finite? ─────────────────┘
+
+A piece goes through all of it at once: `engine`, at the end, is the order.
 """
 
 import numpy as np
-from numba import carray
+from numba import carray, types
 
 from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.chain import CHAIN
-from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import call_stage, load_acquire, pointer, record_at, samples, store_release
+from rtsep_kernels.plane.jit import kernel, signed, stage_entry
+from rtsep_kernels.plane.memory import call_stage, load_acquire, record_at, samples, store_release
+from rtsep_kernels.plane.record import address, array, f4, given, i8, number, record, scratch, view
 
 CEILING = np.float32(10 ** (-1 / 20))   # -1 dBFS
 METER_FRAMES = 2048
 # Rows of the meters, per mic, over the last METER_FRAMES.
 METER_ROWS = 6
 IN_PEAK, OUT_PEAK, IN_POWER, OUT_POWER, DRY_POWER, LIMITER_GAIN = range(METER_ROWS)
-# Counters, int64.
 COUNTERS = 8
+FRAMES, FAULTS, LIMITED = range(3)   # places in them
 # Places in `swap`: the chain that Python has prepared, and the one that the audio thread uses.
 NEXT, SEEN = 0, 8
-SEQUENCE, FRAMES, FAULTS, LIMITED = 0, 1, 2, 3
 
-ENGINE = np.dtype([
-    ("channels", np.int64), ("position", np.int64),
-    ("chain_function", np.int64),
-    ("chain_now", np.int64), ("swap", np.int64),        # address of a CHAIN record; int64[16]: NEXT, SEEN
-    ("dry_ring", np.int64), ("dry_frames", np.int64),  # float32[channels, dry_frames], a power of two
-    ("wet", np.int64),                                 # float32[channels * 64]
-    ("gain_db", np.int64), ("mute", np.int64), ("solo", np.int64), ("dry", np.int64),  # targets, per mic
-    ("dry_all", np.int64), ("mute_all", np.int64),     # targets, one each
-    ("gain_ramps", np.int64), ("wet_ramps", np.int64), # float32[channels, RAMP]
-    ("trust", np.int64),                               # float32[RAMP]: 0 after a fault, then back to 1
-    ("last_out", np.int64), ("declick", np.int64),     # float32[channels]
-    ("limiter", np.int64), ("limiter_release", np.float32), ("unused", np.float32),
-    ("ramp_segments", np.int64),
-    ("tripped", np.int64), ("declick_left", np.int64),
-    ("meter_sums", np.int64), ("meters", np.int64), ("counters", np.int64),
-], align=True)
+ENGINE = record(
+    channels=number(), position=number(start=0),
+    chain_function=address(), chain_now=address(), swap=array(i8, 16),       # a CHAIN; NEXT, SEEN
+    dry_ring=array(f4, "channels", "dry_frames", start=0), dry_frames=number(),   # a power of two
+    dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"),
+    gain_db=given(f4, "channels"), mute=given(f4, "channels"), solo=given(f4, "channels"), dry=given(f4, "channels"),
+    dry_all=given(f4, 1), mute_all=given(f4, 1),                             # these, and those before: targets
+    gain_ramps=array(f4, "channels", ramp.RAMP, start=0), wet_ramps=array(f4, "channels", ramp.RAMP, start=0),
+    trust=array(f4, ramp.RAMP, start=0),                                     # 0 after a fault, then back to 1
+    last_out=array(f4, "channels", start=0), declick=array(f4, "channels", start=0),
+    limiter=array(f4, "channels", start=1), limiter_release=number(f4), ramp_segments=number(),
+    tripped=number(start=0), declick_left=number(start=0),
+    meter_sums=array(f4, METER_ROWS, "channels", start=0),
+    meters=given(f4, METER_ROWS, "channels"), counters=given(i8, COUNTERS),
+)
 _CHAIN = CHAIN.type
+
+
+@kernel
+def _new_targets(s, at_once):
+    """Move gain and wet/dry of every mic towards what the board says, or put them there."""
+    gain_db, mute, solo, dry = view(s, "gain_db"), view(s, "mute"), view(s, "solo"), view(s, "dry")
+    dry_all, mute_all = view(s, "dry_all")[0], view(s, "mute_all")[0]
+    gains, wets = view(s, "gain_ramps"), view(s, "wet_ramps")
+    any_solo = False
+    for c in range(s.channels):
+        if solo[c] > np.float32(0.5):
+            any_solo = True
+    for c in range(s.channels):
+        silent = mute[c] > 0.5 or mute_all > 0.5 or (any_solo and solo[c] <= 0.5)
+        gain = np.float32(0) if silent else np.float32(10.0 ** (gain_db[c] / 20.0))
+        wet = np.float32(0) if dry[c] > 0.5 or dry_all > 0.5 else np.float32(1)
+        if at_once:
+            ramp.settle(gains[c], gain)
+            ramp.settle(wets[c], wet)
+        else:
+            ramp.advance(gains[c], gain, s.ramp_segments)
+            ramp.advance(wets[c], wet, s.ramp_segments)
+
+
+@kernel
+def _clear_meters(s):
+    """Begin to measure anew."""
+    sums = view(s, "meter_sums")
+    sums[:] = np.float32(0)
+    sums[LIMITER_GAIN] = np.float32(1)
+
+
+@signed(types.void(types.Array(ENGINE.type, 1, "C")))
+def settle_engine(state):
+    """Stand where the board says, trusting the chain: only before the first sample."""
+    s = state[0]
+    ramp.settle(view(s, "trust"), np.float32(1))
+    _new_targets(s, True)
+    _clear_meters(s)
 
 
 @kernel
 def _start_segment(s):
     """Do what happens only at multiples of 64 samples: a new chain, the end of a fault, new targets."""
-    channels = s.channels
     newest = load_acquire(s.swap + 8 * NEXT)
     if newest != s.chain_now:
         s.chain_now = newest
         store_release(s.swap + 8 * SEEN, newest)
-    trust = carray(samples(s.trust), (ramp.RAMP,))
+    trust = view(s, "trust")
     if s.tripped:
         call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)
         s.tripped = 0
         ramp.settle(trust, np.float32(0))
     ramp.advance(trust, np.float32(1), s.ramp_segments)
-    gain_db = carray(samples(s.gain_db), (channels,))
-    mute = carray(samples(s.mute), (channels,))
-    solo = carray(samples(s.solo), (channels,))
-    dry_on = carray(samples(s.dry), (channels,))
-    dry_all = carray(samples(s.dry_all), (1,))[0]
-    mute_all = carray(samples(s.mute_all), (1,))[0]
-    gains = carray(samples(s.gain_ramps), (channels, ramp.RAMP))
-    wets = carray(samples(s.wet_ramps), (channels, ramp.RAMP))
-    any_solo = False
-    for c in range(channels):
-        if solo[c] > np.float32(0.5):
-            any_solo = True
-    for c in range(channels):
-        silent = mute[c] > 0.5 or mute_all > 0.5 or (any_solo and solo[c] <= 0.5)
-        gain = np.float32(0) if silent else np.float32(10.0 ** (gain_db[c] / 20.0))
-        dry = dry_on[c] > 0.5 or dry_all > 0.5
-        wet = np.float32(0) if dry else np.float32(1)
-        ramp.advance(gains[c], gain, s.ramp_segments)
-        ramp.advance(wets[c], wet, s.ramp_segments)
+    _new_targets(s, False)
 
 
 @kernel
-def _publish_meters(s):
-    channels = s.channels
-    sums = carray(samples(s.meter_sums), (METER_ROWS, channels))
-    shown = carray(samples(s.meters), (METER_ROWS, channels))
-    counters = carray(pointer(s.counters), (COUNTERS,), np.int64)
-    for r in range(METER_ROWS):
-        for c in range(channels):
-            shown[r, c] = sums[r, c]
-            sums[r, c] = np.float32(0)
-    for c in range(channels):
-        sums[LIMITER_GAIN, c] = np.float32(1)
-    counters[FRAMES] = s.position
-    store_release(s.counters, counters[SEQUENCE] + 1)
-
-
-@stage_entry(ENGINE)
-def engine(state, x, out, frames):
-    """Process one piece of at most 64 frames that does not cross the grid."""
-    s = carray(state, (1,))[0]
-    if frames == 0:
-        call_stage(s.chain_function, s.chain_now, x, out, frames)
-        return 0
-    channels = s.channels
-    offset = s.position % 64
-    if offset == 0:
-        _start_segment(s)
+def _keep_dry(s, block):
+    """Write the input into the ring."""
+    ring = view(s, "dry_ring")
     mask = s.dry_frames - 1
-    ring = carray(samples(s.dry_ring), (channels, s.dry_frames))
-    given = carray(x, (channels, frames))
-    y = carray(out, (channels, frames))
-    wet = carray(samples(s.wet), (channels, frames))
-    counters = carray(pointer(s.counters), (COUNTERS,), np.int64)
-    for c in range(channels):
-        for i in range(frames):
-            ring[c, (s.position + i) & mask] = given[c, i]
-    now = carray(record_at(s.chain_now, _CHAIN), (1,))[0]
-    faded = now.faded
-    late = now.latency
-    was_late = now.old_latency
-    fading = faded < now.fade_frames and late != was_late
-    call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
+    for c in range(block.shape[0]):
+        for i in range(block.shape[1]):
+            ring[c, (s.position + i) & mask] = block[c, i]
 
-    # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
-    first_bad = 0 if s.tripped else frames
-    for c in range(channels):
-        for i in range(first_bad):
-            if not np.isfinite(wet[c, i]):
-                first_bad = i
-                break
-    newly = first_bad < frames and not s.tripped
 
-    gains = carray(samples(s.gain_ramps), (channels, ramp.RAMP))
-    wets = carray(samples(s.wet_ramps), (channels, ramp.RAMP))
-    trust = carray(samples(s.trust), (ramp.RAMP,))
-    last = carray(samples(s.last_out), (channels,))
-    declick = carray(samples(s.declick), (channels,))
-    limiter = carray(samples(s.limiter), (channels,))
-    sums = carray(samples(s.meter_sums), (METER_ROWS, channels))
-    for c in range(channels):
-        held = limiter[c]
-        in_peak = sums[IN_PEAK, c]
-        out_peak = sums[OUT_PEAK, c]
-        in_power = sums[IN_POWER, c]
-        out_power = sums[OUT_POWER, c]
-        dry_power = sums[DRY_POWER, c]
-        least = sums[LIMITER_GAIN, c]
-        left = s.declick_left
+@kernel
+def _dry(s, chain, frames):
+    """Write the input as late as the chain is; while chains cross-fade, from the old one's lateness to the new one's.
+
+    Before the chain has run: it counts how far it has faded.
+    """
+    ring, dry = view(s, "dry_ring"), view(s, "dry_now")
+    mask = s.dry_frames - 1
+    late, was_late, faded = chain.latency, chain.old_latency, chain.faded
+    fading = faded < chain.fade_frames and late != was_late
+    for c in range(s.channels):
         for i in range(frames):
-            dry = ring[c, (s.position + i - late) & mask]
+            now = ring[c, (s.position + i - late) & mask]
             if fading:
                 before = ring[c, (s.position + i - was_late) & mask]
-                w = np.float32(faded + i + 1) / np.float32(now.fade_frames)
-                dry = before + (dry - before) * min(w, np.float32(1))
-            clean = dry
+                w = np.float32(faded + i + 1) / np.float32(chain.fade_frames)
+                now = before + (now - before) * min(w, np.float32(1))
+            dry[c, i] = now
+
+
+@kernel
+def _first_bad(s, wet):
+    """Return the first sample that is not finite; 0 all the rest of a segment in which there was one."""
+    first = 0 if s.tripped else wet.shape[1]
+    for c in range(wet.shape[0]):
+        for i in range(first):
+            if not np.isfinite(wet[c, i]):
+                first = i
+                break
+    return first
+
+
+@kernel
+def _mix(s, wet, first_bad, y):
+    """Write wet and dry together; from a first bad sample on dry alone, led over to without a click."""
+    frames = wet.shape[1]
+    newly = first_bad < frames and not s.tripped
+    offset = s.position % 64
+    dry, wets, trust = view(s, "dry_now"), view(s, "wet_ramps"), view(s, "trust")
+    last, declick = view(s, "last_out"), view(s, "declick")
+    for c in range(s.channels):
+        left = s.declick_left
+        for i in range(frames):
+            clean = dry[c, i]
             if i < first_bad:
                 share = ramp.value(wets[c], offset + i) * ramp.value(trust, offset + i)
                 # Exactly the chain's sample when fully wet: x + (y - x) is not y in floating point.
-                clean = wet[c, i] if share == np.float32(1) else dry + (wet[c, i] - dry) * share
+                clean = wet[c, i] if share == np.float32(1) else dry[c, i] + (wet[c, i] - dry[c, i]) * share
             elif newly and i == first_bad:
-                declick[c] = last[c] - dry
+                declick[c] = last[c] - dry[c, i]
                 left = 64
             if left > 0:
                 clean += declick[c] * np.float32(left) * np.float32(1 / 64)
                 left -= 1
             last[c] = clean
-            v = clean * ramp.value(gains[c], offset + i)
+            y[c, i] = clean
+    if newly:
+        s.tripped = 1
+        view(s, "counters")[FAULTS] += 1
+        s.declick_left = max(0, 64 - (frames - first_bad))
+    else:
+        s.declick_left = max(0, s.declick_left - frames)
+
+
+@kernel
+def _limit(s, y):
+    """Apply gains, and the limiter: instant attack, bit-transparent below the ceiling, counted."""
+    offset = s.position % 64
+    gains, limiter = view(s, "gain_ramps"), view(s, "limiter")
+    sums, counters = view(s, "meter_sums"), view(s, "counters")
+    for c in range(y.shape[0]):
+        held, least = limiter[c], sums[LIMITER_GAIN, c]
+        for i in range(y.shape[1]):
+            v = y[c, i] * ramp.value(gains[c], offset + i)
             size = abs(v)
             allowed = CEILING / size if size > CEILING else np.float32(1)
             if held < np.float32(1):
@@ -179,26 +197,59 @@ def engine(state, x, out, frames):
                 v = v * held
                 v = min(max(v, -CEILING), CEILING)
             y[c, i] = v
-            g = abs(given[c, i])
-            in_peak = max(in_peak, g)
-            out_peak = max(out_peak, abs(v))
-            in_power += g * g
-            out_power += v * v
-            dry_power += dry * dry
             least = min(least, held)
-        limiter[c] = held
-        sums[IN_PEAK, c] = in_peak
-        sums[OUT_PEAK, c] = out_peak
-        sums[IN_POWER, c] = in_power
-        sums[OUT_POWER, c] = out_power
-        sums[DRY_POWER, c] = dry_power
-        sums[LIMITER_GAIN, c] = least
-    if newly:
-        s.tripped = 1
-        counters[FAULTS] += 1
-        s.declick_left = max(0, 64 - (frames - first_bad))
-    else:
-        s.declick_left = max(0, s.declick_left - frames)
+        limiter[c], sums[LIMITER_GAIN, c] = held, least
+
+
+@kernel
+def _measure(s, block, y):
+    """Add a piece to the meters' sums."""
+    sums, dry = view(s, "meter_sums"), view(s, "dry_now")
+    for c in range(y.shape[0]):
+        in_peak, out_peak = sums[IN_PEAK, c], sums[OUT_PEAK, c]
+        in_power, out_power, dry_power = sums[IN_POWER, c], sums[OUT_POWER, c], sums[DRY_POWER, c]
+        for i in range(y.shape[1]):
+            given_now, v = abs(block[c, i]), y[c, i]
+            in_peak = max(in_peak, given_now)
+            out_peak = max(out_peak, abs(v))
+            in_power += given_now * given_now
+            out_power += v * v
+            dry_power += dry[c, i] * dry[c, i]
+        sums[IN_PEAK, c], sums[OUT_PEAK, c] = in_peak, out_peak
+        sums[IN_POWER, c], sums[OUT_POWER, c], sums[DRY_POWER, c] = in_power, out_power, dry_power
+
+
+@kernel
+def _publish_meters(s):
+    """Show what was measured: with the frames, everything written before is seen."""
+    sums, shown = view(s, "meter_sums"), view(s, "meters")
+    for r in range(METER_ROWS):
+        for c in range(s.channels):
+            shown[r, c] = sums[r, c]
+    _clear_meters(s)
+    store_release(s.counters + 8 * FRAMES, s.position)
+
+
+@stage_entry(ENGINE)
+def engine(state, x, out, frames):
+    """Process one piece of at most 64 frames that does not cross the grid."""
+    s = carray(state, (1,))[0]
+    if frames == 0:
+        call_stage(s.chain_function, s.chain_now, x, out, frames)
+        return 0
+    if s.position % 64 == 0:
+        _start_segment(s)
+    block = carray(x, (s.channels, frames))
+    y = carray(out, (s.channels, frames))
+    wet = carray(samples(s.wet), (s.channels, frames))
+    chain = carray(record_at(s.chain_now, _CHAIN), (1,))[0]
+    _keep_dry(s, block)
+    _dry(s, chain, frames)
+    call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
+    # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
+    _mix(s, wet, _first_bad(s, wet), y)
+    _limit(s, y)
+    _measure(s, block, y)
     s.position += frames
     if s.position % METER_FRAMES == 0:
         _publish_meters(s)
