@@ -323,7 +323,7 @@ def _separate(args: argparse.Namespace) -> int:
 
 
 def _list_systems(args: argparse.Namespace) -> int:
-    from rtsep.systems.catalogue import SYSTEMS, latency_ms
+    from rtsep.catalogue import SYSTEMS, latency_ms
 
     if args.method and args.method not in SYSTEMS:
         raise InputError("--method", f"there is no {args.method}", "known: " + ", ".join(SYSTEMS))
@@ -529,7 +529,7 @@ def _devices(args: argparse.Namespace) -> int:
 
 def _presets(args: argparse.Namespace) -> int:
     from rtsep import presets
-    from rtsep.stages.catalogue import CLASS_LIMITS
+    from rtsep.catalogue import CLASS_LIMITS
 
     found = [presets.load(name) for name in presets.names()]
     rows: list[dict[str, Any]] = [

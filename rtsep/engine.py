@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
 from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, make_board
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.grid import store

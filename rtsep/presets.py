@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtsep.atomic import replacing
+from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
 from rtsep.params import Board, Option, Param
-from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 
 SCHEMA = 1
 """The number that a preset's `schema` must be."""

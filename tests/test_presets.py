@@ -11,10 +11,9 @@ import sys
 import pytest
 
 from rtsep import presets
+from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, SYSTEMS
 from rtsep.errors import InputError
 from rtsep.params import Board
-from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
-from rtsep.systems.catalogue import SYSTEMS
 
 GOOD = """\
 schema = 1

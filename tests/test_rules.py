@@ -95,7 +95,7 @@ def test_fastmath_is_what_the_grid_allows() -> None:
 
 def test_no_option_without_a_test() -> None:
     """Each stage option and parameter is named in some test or preset that is tested."""
-    from rtsep.stages.catalogue import OUTPUT_PARAMS, STAGES
+    from rtsep.catalogue import OUTPUT_PARAMS, STAGES
 
     told = "".join(p.read_text() for p in [*(ROOT / "tests").glob("*.py"), *(ROOT / "presets").glob("*.toml")])
     for spec in STAGES.values():

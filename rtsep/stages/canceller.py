@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
+from rtsep.catalogue import STAGES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
-from rtsep.stages.catalogue import STAGES
 from rtsep.systems.stability import stable
 from rtsep_kernels.canceller import apply as kernels
 from rtsep_kernels.canceller import choice, evidence, guard, instant

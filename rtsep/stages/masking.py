@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import STAGES
 from rtsep.stage import Format
-from rtsep.stages.catalogue import STAGES
 from rtsep.stages.spectral import Spectral
 from rtsep.stages.tables import Tables
 
@@ -42,14 +42,16 @@ class Masking(Spectral):
     """Base of the systems that run live; see `rtsep_kernels.masking` for the kernel's side.
 
     A subclass names its stage in `stage`, its compiled entry in `entry` and its record in `state_dtype` (which begins
-    with `rtsep_kernels.masking.HEAD`), and implements `tables`. Each table becomes an array that lives as long as the
-    stage, at the address in the record's field of that name; every `start` copies the values given into it again.
+    with `rtsep_kernels.masking.HEAD`), and implements `configure` and `tables`. Each table becomes an array that lives
+    as long as the stage, at the address in the record's field of that name; every `start` copies the values given into
+    it again.
 
     Parameters
     ----------
     name : str
-    analysis, synthesis, hop : int
-        Samples. The latency is ``synthesis + hop - 64``.
+        The stage's by default.
+    given, options
+        The stage's options (`rtsep.catalogue`), in order or by name; the rest have their defaults.
     """
 
     stage: str
@@ -59,8 +61,15 @@ class Masking(Spectral):
     def __init_subclass__(cls) -> None:
         cls.params = STAGES[cls.stage].params
 
-    def __init__(self, name: str, analysis: int, synthesis: int, hop: int) -> None:
-        super().__init__(name, analysis, synthesis, hop, "unity")
+    def __init__(self, name: str = "", *given: Any, **options: Any) -> None:
+        values = STAGES[self.stage].complete(given, options)
+        analysis, synthesis, hop = (values.pop(key) for key in ("analysis", "synthesis", "hop"))
+        super().__init__(name or self.stage, analysis, synthesis, hop, "unity")
+        self.configure(**values)
+
+    def configure(self, *args: Any, **options: Any) -> None:
+        """Take the options but for the windows."""
+        raise NotImplementedError
 
     def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
         """Return fields of the record: arrays as they are at the start, and numbers."""
