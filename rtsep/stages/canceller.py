@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,19 @@ class Canceller(Stage):
         spectra = (self._filters["w_re"] + 1j * self._filters["w_im"])[..., : kernels.BINS]
         taps = np.fft.irfft(spectra, 1024)[..., : kernels.BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * kernels.BLOCK).astype(np.float32)
+
+    def learnt(self) -> dict[str, NDArray[Any]] | None:
+        """See `Stage.learnt`: the paths, as guesses that may be changed quickly."""
+        if self._master is not None:
+            return None
+        paths, own = self.paths, np.arange(self.fmt.channels)
+        paths[own, own] = 0
+        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32)}
+
+    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.start_from`: `paths` and `confidence` as the class takes them."""
+        if "paths" in learnt:
+            self._first_paths, self._confidence = stable(learnt["paths"]), learnt.get("confidence")
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""

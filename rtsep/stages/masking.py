@@ -75,6 +75,9 @@ class Masking(Spectral):
         """Return fields of the record: arrays as they are at the start, and numbers."""
         raise NotImplementedError
 
+    def _known(self, name: str) -> NDArray[Any]:
+        return self._tables.arrays[name]
+
     def _decide(self, fmt: Format, bins: int, row: int) -> None:
         record = np.zeros(1, self.state_dtype)
         record["channels"], record["bins"], record["row"] = fmt.channels, bins, row

@@ -118,6 +118,17 @@ class Unmixing(Stage):
         matrix: Block = self._keep["now"].reshape(self.fmt.channels, -1).copy()
         return matrix
 
+    def _known(self, name: str) -> NDArray[Any]:
+        if name != "goal":
+            return self._tables.arrays[name]
+        matrix: Block = self._keep[name].reshape(self.fmt.channels, -1)
+        return matrix
+
+    def _recall(self) -> None:
+        super()._recall()
+        for name in ("now", "next"):
+            self._keep[name][:] = self._keep["goal"]
+
     def _build(self, fmt: Format) -> tuple[Any, NDArray[Any], int]:
         k = fmt.channels
         self._record = np.zeros(1, self.state_dtype)

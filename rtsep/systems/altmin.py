@@ -182,6 +182,7 @@ class AltminLive(Unmixing):
     stage = "altmin"
     entry = kernels.altmin
     state_dtype = kernels.ALTMIN
+    knowledge = ("goal", "gram")
 
     def configure(
         self, mix: int, learn: bool, low: float, high: float, tolerance: float, iterations: int, memory_s: float,
@@ -189,6 +190,7 @@ class AltminLive(Unmixing):
     ) -> None:
         """See `Unmixing.configure`."""
         self._mix, self._memory_s, self._every_s = mix, memory_s, every_s
+        self.terms = (mix,)
         self._numbers_given = {
             "learn": learn, "low": low, "high": high, "tolerance": tolerance, "iterations": iterations,
             "max_condition": max_condition,

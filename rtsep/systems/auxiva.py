@@ -147,6 +147,7 @@ class AuxivaLive(Masking):
     stage = "auxiva"
     entry = kernels.auxiva
     state_dtype = kernels.AUXIVA
+    knowledge = ("covariances", "unmixing", "scale", "count")
 
     def configure(self, memory_s: float) -> None:
         """See `Masking.configure`."""

@@ -129,9 +129,11 @@ class DuetLive(Masking):
     stage = "duet"
     entry = kernels.duet
     state_dtype = kernels.DUET
+    knowledge = ("histogram", "peaks")
 
     def configure(self, sources: int, max_delay: float, exponent: float, memory_s: float) -> None:
         """See `Masking.configure`."""
+        self.terms = (max_delay,)   # the histogram's axis
         self._sources, self._max_delay, self._exponent, self._memory = sources, max_delay, exponent, memory_s
 
     def tables(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

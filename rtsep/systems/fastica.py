@@ -130,6 +130,7 @@ class FasticaLive(Unmixing):
     stage = "fastica"
     entry = kernels.fastica
     state_dtype = kernels.FASTICA
+    knowledge = ("goal",)
 
     def configure(self, window_s: float, kept: int, steps: int, max_condition: float) -> None:
         """See `Unmixing.configure`."""

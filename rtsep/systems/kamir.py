@@ -124,6 +124,8 @@ class KamirLive(PowerTables, Masking):
         self, first_leak: float, least_leak: float, normalise: bool, form: str, steps: int, memory_s: float,
     ) -> None:
         """See `Masking.configure`."""
+        if form == "logistic":
+            self.knowledge = ()   # leaks are given, not learnt
         self._tracking = _tracking(steps, memory_s, first_leak, least_leak, normalise, form)
 
 

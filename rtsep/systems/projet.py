@@ -239,6 +239,7 @@ class ProjetLive(Masking):
     stage = "projet"
     entry = kernels.projet
     state_dtype = kernels.PROJET
+    knowledge = ("places", "drawn", "weighed", "heard")
 
     def configure(self, sources: int, updates: int, memory_s: float) -> None:
         """See `Masking.configure`."""
