@@ -341,6 +341,8 @@ def _list_systems(args: argparse.Namespace) -> int:
         system = chosen[0]
         print(f"{system.name} ({system.section}): {system.task}\ninputs: {system.inputs}\nsource: {system.source}")
         print(f"stream: {system.role}" + (f" (stage {system.live})" if system.live else ""))
+        if system.stage:
+            print(f"preset {system.live}: {system.stage.hint}")
         for option in system.options:
             print(f"  --set {option.name}={option.default}   {option.help}")
         return 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 
 import numpy as np
 import pytest
 from live_systems import LIVE
 
-from rtsep import calibration, learnt, presets
+from rtsep import calibration, learnt, presets, terminal
 from rtsep.calibration import Calibration
 from rtsep.catalogue import STAGES
 from rtsep.engine import Engine, process
 from rtsep.errors import InputError
+from rtsep.hosts.records import Keeper
 from rtsep.stage import Block, Format, Stage
 
 RATE = 16000
@@ -143,6 +145,33 @@ def test_every_stage_of_a_chain_survives_a_restart(tmp_path: pathlib.Path) -> No
         for name, values in group.items():
             np.testing.assert_allclose(after.stages[stage][name], values, atol=1e-6, err_msg=f"{stage}.{name}")
     assert np.abs(before.stages["auxiva"]["unmixing"]).max() > 0
+
+
+def test_the_audio_process_keeps_what_every_stage_has_learnt(tmp_path: pathlib.Path) -> None:
+    made = engine(TWO, known_paths())
+    path = tmp_path / "learnt.npz"
+    keeper = Keeper(made, str(path), MICS)
+    keeper.wake()
+    until = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    keeper.finish()
+    kept = learnt.load(path)
+    assert (kept.names, kept.rate) == (MICS, RATE)
+    for stage in made.chain.stages:
+        found, given = kept.of(stage.name), stage.learnt()
+        assert found is not None
+        assert given is not None
+        for name, values in given.items():
+            np.testing.assert_array_equal(found[name], values)
+
+
+def test_key_f_freezes_whatever_learns() -> None:
+    preset = presets.loads(TWO, "two")
+    board = presets.make_board(preset, MICS)
+    for frozen in (0.0, 1.0):
+        terminal.press("f", preset, board)
+        assert [board.get(f"{name}.adapt") for name in ("canceller", "second", "auxiva")] == [frozen] * 3
 
 
 def test_a_stage_that_is_rebuilt_keeps_what_it_has_learnt() -> None:
