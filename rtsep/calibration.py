@@ -6,12 +6,16 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+
+if TYPE_CHECKING:
+    from rtsep.learnt import Known
 
 SCHEMA = 1
 _FIELDS = ("schema", "rate", "names", "paths", "noise_db", "confidence")
@@ -41,6 +45,11 @@ class Calibration:
     paths: NDArray[np.float32]
     noise_db: NDArray[np.float32]
     confidence: NDArray[np.float32]
+
+    def of(self, stage: str) -> dict[str, NDArray[np.float32]]:
+        """Return what every stage may start from that takes paths (`rtsep.learnt.Known`)."""
+        del stage
+        return {"paths": self.paths, "confidence": self.confidence}
 
 
 def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
@@ -110,12 +119,12 @@ def load(path: str | os.PathLike[str]) -> Calibration:
     return Calibration(int(rate), tuple(map(str, names)), paths, noise_db, confidence)
 
 
-def check(calibration: Calibration, channels: int, rate: int) -> None:
-    """Refuse a calibration that belongs to another stage.
+def check(calibration: Known, channels: int, rate: int) -> None:
+    """Refuse a calibration, or what was learnt, that belongs to another set-up.
 
     Parameters
     ----------
-    calibration : Calibration
+    calibration : Known
         The calibration.
     channels : int
         Microphones of the run.

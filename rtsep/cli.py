@@ -323,7 +323,7 @@ def _separate(args: argparse.Namespace) -> int:
 
 
 def _list_systems(args: argparse.Namespace) -> int:
-    from rtsep.systems.catalogue import SYSTEMS, latency_ms
+    from rtsep.catalogue import SYSTEMS, latency_ms
 
     if args.method and args.method not in SYSTEMS:
         raise InputError("--method", f"there is no {args.method}", "known: " + ", ".join(SYSTEMS))
@@ -341,6 +341,8 @@ def _list_systems(args: argparse.Namespace) -> int:
         system = chosen[0]
         print(f"{system.name} ({system.section}): {system.task}\ninputs: {system.inputs}\nsource: {system.source}")
         print(f"stream: {system.role}" + (f" (stage {system.live})" if system.live else ""))
+        if system.stage:
+            print(f"preset {system.live}: {system.stage.hint}")
         for option in system.options:
             print(f"  --set {option.name}={option.default}   {option.help}")
         return 0
@@ -529,7 +531,7 @@ def _devices(args: argparse.Namespace) -> int:
 
 def _presets(args: argparse.Namespace) -> int:
     from rtsep import presets
-    from rtsep.stages.catalogue import CLASS_LIMITS
+    from rtsep.catalogue import CLASS_LIMITS
 
     found = [presets.load(name) for name in presets.names()]
     rows: list[dict[str, Any]] = [

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.calibration import check
+from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
+from rtsep.learnt import Known, for_mics
 from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, make_board
 from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
-from rtsep.stages import spectral
-from rtsep.stages.canceller import Canceller
-from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
-
-if TYPE_CHECKING:
-    from rtsep.calibration import Calibration
 
 _LIMITER_RELEASE_SECONDS = 0.1
 _SWAP_SECONDS = 0.02
@@ -38,19 +34,19 @@ class Engine(Stage):
     Parameters
     ----------
     preset : Preset
-    calibration : Calibration, optional
-        What `rtsep learn` has found out: paths to start from.
+    known : Known, optional
+        What stages start from: a calibration, or what another run has learnt.
     meters : Meters, optional
         Where to show levels; private ones by default.
     """
 
     params = OUTPUT_PARAMS
 
-    def __init__(self, preset: Preset, calibration: Calibration | None = None, meters: Meters | None = None) -> None:
+    def __init__(self, preset: Preset, known: Known | None = None, meters: Meters | None = None) -> None:
         super().__init__("output")
         self.preset = preset
         self.meters = meters
-        self._calibration = calibration
+        self._first_known = known
         self._configs: dict[str, StageConfig] = {}
         self._old: list[Chain] = []
 
@@ -60,12 +56,10 @@ class Engine(Stage):
         Raises
         ------
         InputError
-            If the calibration is for another format, or the chain's latency exceeds the preset's class.
+            If what is known is of another format, or the chain's latency exceeds the preset's class.
         """
-        if self._calibration is not None:
-            from rtsep.calibration import check
-
-            check(self._calibration, fmt.channels, fmt.rate)
+        if self._first_known is not None:
+            check(self._first_known, fmt.channels, fmt.rate)
         if board is None:
             board = make_board(self.preset, [f"mic{c + 1}" for c in range(fmt.channels)])
         for path, value in self.preset.params.items():
@@ -88,17 +82,14 @@ class Engine(Stage):
 
     def _make(self, config: StageConfig, preset: Preset, fmt: Format, before: Stage | None) -> Stage:
         spec = STAGES[config.stage]
-        options: dict[str, Any] = dict(config.options)
-        if config.stage == "canceller":
-            if isinstance(before, Canceller):
-                options["start"] = before.paths
-            elif self._calibration is not None:
-                options["start"] = self._calibration.paths
-                options["confidence"] = self._calibration.confidence
-        if "synthesis" in options:
-            most = int(CLASS_LIMITS[preset.latency_class] * fmt.rate)
-            options["synthesis"], options["hop"] = _fit(options["synthesis"], options["hop"], most)
-        made: Stage = getattr(importlib.import_module(spec.module), spec.cls)(config.name, **options)
+        made = spec.make(config.name, spec.fit(config.options, fmt.rate, preset.latency_class))
+        learnt: Mapping[str, NDArray[Any]] | None = None if before is None else before.learnt()
+        if learnt is None and self._first_known is not None:
+            learnt = self._first_known.of(config.name)
+            if learnt is not None:
+                learnt = for_mics(learnt, self._first_known.names, self.board.mics)
+        if learnt is not None:
+            made.start_from(learnt)
         return made
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
@@ -259,15 +250,6 @@ def process(stage: Stage, x: Block, block: int = 512) -> Block:
         stage.process(piece, result)
         out[:, first : first + block] = result
     return out
-
-
-def _fit(synthesis: int, hop: int, most: int) -> tuple[int, int]:
-    """Shorten the synthesis window, then the hop, to a latency of `most`: a class promises milliseconds at any rate."""
-    for shorter in (hop >> n for n in range(hop.bit_length())):
-        fits = min(synthesis, (most - spectral.latency(0, shorter)) // shorter * shorter)
-        if shorter % 64 == 0 and fits >= 2 * shorter:
-            return fits, shorter
-    return synthesis, hop
 
 
 def _check_class(preset: Preset, chain: Chain, fmt: Format) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from rtsep import audiofile
 from rtsep.atomic import new_folder
+from rtsep.catalogue import SYSTEMS, System
 from rtsep.errors import InputError
-from rtsep.systems.catalogue import SYSTEMS, System
 from rtsep.systems.separator import Audio, Passage, Separator
 
 PASSAGE_SECONDS = 60.0

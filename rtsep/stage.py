@@ -26,6 +26,7 @@ Block = NDArray[np.float32]
 
 RAMP_SECONDS = 0.02   # time in which a parameter reaches its target
 _AT = "at"            # in a snapshot: the sample of the grid
+_TERMS = "terms"      # in what was learnt
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Stage:
     """
 
     params: Sequence[Param] = ()
+    knowledge: Sequence[str] = ()
+    """Arrays that hold what it has learnt, by name."""
+    terms: Sequence[float] = ()
+    """Options without which what it has learnt means something else."""
     record: State
 
     def __init__(self, name: str) -> None:
@@ -75,9 +80,8 @@ class Stage:
         self.latency = 0
         self.function = 0
         self.state = 0
-        self._keep: dict[str, Any] = {}
-        self._record: NDArray[Any] = np.zeros(0)
         self._runner: Runner | None = None
+        self._learnt: Mapping[str, NDArray[Any]] = {}
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Allocate everything; nothing is allocated afterwards.
@@ -97,25 +101,20 @@ class Stage:
         if board is None:
             board = Board([f"mic{c + 1}" for c in range(fmt.channels)], [(self.name, self.params)])
         self.board = board
-        self._keep.clear()
-        self._compiled, made, self.latency = self._build(fmt)
-        if isinstance(made, State):
-            self.record, self._record = made, made.record
-        else:   # while stages move to tables
-            self._record = made
+        self._compiled, self.record, self.latency = self._build(fmt)
         for param in self.params:
-            if param.name in (self._record.dtype.names or ()):   # else an estimator holds the address
-                self._record[param.name] = board.address(f"{self.name}.{param.name}")
+            if param.name in self.record.table.fields:   # else an estimator holds the address
+                self.record.put(param.name, board.address(f"{self.name}.{param.name}"))
         self.function = self._compiled.address
-        self.state = self._record.ctypes.data
+        self.state = self.record.address
         self._runner = None
         self._begin()
         return fmt
 
     def _begin(self) -> None:
-        if hasattr(self, "record"):
-            self.record.start()
+        self.record.start()
         self._start()
+        self._recall()
 
     def process(self, x: Block, out: Block) -> None:
         """Process any number of frames; `x` is left alone.
@@ -131,8 +130,6 @@ class Stage:
 
     def reset(self) -> None:
         """Make the stage as new: history, ramps and everything learnt; nothing is allocated."""
-        if "position" in (self._record.dtype.names or ()):
-            self._record["position"] = 0
         self._begin()
         if self._runner is not None:
             self._runner.record["position"] = 0
@@ -156,6 +153,43 @@ class Stage:
         self._runner = self._runner or Runner(self)
         self._runner.record["position"] = int(snapshot[_AT][0])
 
+    def learnt(self) -> dict[str, NDArray[Any]] | None:
+        """Return a copy of what it has learnt, for another life of it or for a stage that replaces it; None: nothing.
+
+        Returns
+        -------
+        dict of str to array, or None
+            An array whose first two axes are as long as there are microphones is by microphone.
+        """
+        if not self.knowledge:
+            return None
+        terms = {_TERMS: np.array(self.terms, np.float64)} if self.terms else {}
+        return {**{name: self._known(name).copy() for name in self.knowledge}, **terms}
+
+    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+        """Begin with what a stage has `learnt`, at the next `prepare` or `reset` and every one after it.
+
+        Parameters
+        ----------
+        learnt : mapping of str to array
+            What it does not know is left alone; so is all of it if anything is missing or does not fit.
+        """
+        self._learnt = learnt
+
+    def _known(self, name: str) -> NDArray[Any]:
+        """Return one of the arrays of `knowledge`."""
+        array: NDArray[Any] = self.record[name]
+        return array
+
+    def _recall(self) -> None:
+        """Put what it starts from into its arrays; everything else has been started."""
+        found = {name: self._learnt[name] for name in self.knowledge if name in self._learnt}
+        same_terms = np.array_equal(self._learnt.get(_TERMS, ()), self.terms)
+        fits = all(array.shape == self._known(name).shape for name, array in found.items())
+        if same_terms and fits and len(found) == len(self.knowledge):
+            for name, array in found.items():
+                self._known(name)[...] = array
+
     def shadow(self) -> Stage:
         """Return a prepared stage that applies this one's decisions to another signal, in step with it.
 
@@ -174,7 +208,7 @@ class Stage:
         """Return counters that a user should see, such as late updates."""
         return {}
 
-    def _build(self, fmt: Format) -> tuple[Any, State | NDArray[Any], int]:
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
         raise NotImplementedError
 
     def _start(self) -> None:
@@ -187,12 +221,6 @@ class Stage:
 
     def believe(self, doubt: Block) -> None:
         """Take what a stage in front says of the bleed that it leaves; see `doubt`."""
-
-    def _hold(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        """Keep an array alive and put its address into the state record."""
-        self._keep[name] = array
-        self._record[name] = array.ctypes.data
-        return array
 
 
 class Runner:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from rtsep.meters import Meters
 from rtsep.params import Board
+from rtsep.presets import learning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ def press(key: str, preset: Preset, board: Board) -> bool:
         board.set("output.mute_all", 1 - round(board.get("output.mute_all")))
     elif key == "f":
         learn = float(_frozen(preset, board))
-        for path in _adapt_paths(preset):
+        for path in learning(preset):
             board.set(path, learn)
     return key == "q"
 
@@ -157,12 +158,8 @@ class View:
 
 
 def _frozen(preset: Preset, board: Board) -> bool:
-    paths = _adapt_paths(preset)
+    paths = learning(preset)
     return bool(paths) and all(board.get(path) < 0.5 for path in paths)
-
-
-def _adapt_paths(preset: Preset) -> list[str]:
-    return [f"{config.name}.adapt" for config in preset.chain if config.stage == "canceller"]
 
 
 def _db(peak: float) -> float:

@@ -13,6 +13,7 @@ from multiprocessing import shared_memory
 import numpy as np
 import pytest
 
+from rtsep.catalogue import OUTPUT_PARAMS, STAGES, StageSpec
 from rtsep.engine import Engine, process
 from rtsep.errors import InputError
 from rtsep.meters import COUNTERS, LEVELS, STATUS, Meters
@@ -20,7 +21,6 @@ from rtsep.params import Board, Option, Param
 from rtsep.presets import loads
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.catalogue import OUTPUT_PARAMS, STAGES
 from rtsep.stages.mix import Input, Matrix
 from rtsep.stages.spectral import Spectral
 
@@ -116,17 +116,33 @@ def test_every_option_is_in_range_and_explained(spec: object, option: Option) ->
 
 
 @pytest.mark.parametrize("spec", STAGES.values(), ids=lambda s: s.name)
-def test_the_catalogue_is_what_the_classes_have(spec: object) -> None:
-    """Options are constructor arguments with the same defaults; params are the class's own."""
-    made = getattr(importlib.import_module(spec.module), spec.cls)  # type: ignore[attr-defined]
-    arguments = inspect.signature(made).parameters
-    assert made.params == spec.params  # type: ignore[attr-defined]
-    assert arguments["name"].default == spec.name  # type: ignore[attr-defined]
-    for option in spec.options:  # type: ignore[attr-defined]
-        default = arguments[option.name].default
-        assert (list(default) if option.kind is list else default) == option.default
-    for things in (spec.options, spec.params, OUTPUT_PARAMS):  # type: ignore[attr-defined]
+def test_the_catalogue_is_what_the_classes_have(spec: StageSpec) -> None:
+    """A class takes every option, with the catalogue's default, and no other; its params are the catalogue's."""
+    cls = getattr(importlib.import_module(spec.module), spec.cls)
+    assert cls.params == spec.params
+    assert cls().name == spec.name
+    assert spec.make("other", spec.defaults).name == "other"
+    arguments = inspect.signature(cls).parameters
+    if "given" in arguments:   # it takes them through `configure`, but for those that its base takes
+        arguments = {"name": arguments["name"], **inspect.signature(cls.configure).parameters}
+        del arguments["self"]
+    told = {option.name for option in spec.options}
+    assert set(arguments) - {"name", "start", "confidence"} <= told
+    for name, argument in arguments.items():
+        if name in told and argument.default is not inspect.Parameter.empty:
+            assert argument.default == spec.defaults[name], name
+    for things in (spec.options, spec.params, OUTPUT_PARAMS):
         assert len({thing.name for thing in things}) == len(things)
+
+
+def test_options_are_given_in_order_or_by_name_and_never_unknown() -> None:
+    spec = STAGES["hpss"]
+    assert spec.complete((512, 256), {"margin": 2.0}) == {
+        **spec.defaults, "analysis": 512, "synthesis": 256, "margin": 2.0,
+    }
+    for given, options in (((), {"margn": 2.0}), ((512,), {"analysis": 512}), ((1,) * 9, {})):
+        with pytest.raises(TypeError, match="margin"):
+            spec.complete(given, options)
 
 
 # Board

@@ -11,10 +11,9 @@ import sys
 import pytest
 
 from rtsep import presets
+from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, SYSTEMS
 from rtsep.errors import InputError
 from rtsep.params import Board
-from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
-from rtsep.systems.catalogue import SYSTEMS
 
 GOOD = """\
 schema = 1
@@ -126,8 +125,86 @@ def test_each_builtin_preset_is_consistent(name: str) -> None:
 def test_the_four_classes_come_first_then_a_preset_for_each_live_system() -> None:
     live = {system.live for system in SYSTEMS.values() if system.live}
     assert presets.names()[:4] == list(CLASS_LIMITS)
-    shown = {config.stage for name in presets.names()[4:] for config in presets.load(name).chain}
-    assert live <= shown
+    assert presets.names()[4:] == sorted(live)
+    for name in live:
+        assert STAGES[name].hint, name
+        assert [config.stage for config in presets.load(name).chain] == ["input", name]
+
+
+# What the files said from which the catalogue's presets took over; options are as they were, defaults included.
+WINDOWS = {"analysis": 2048, "synthesis": 2048, "hop": 256}
+OF_SYSTEMS = {
+    "adress": ("record", {**WINDOWS, "analysis": 4096, "steps": 100},
+               {"adress.keep": 0, "adress.azimuth": 45, "adress.width": 0.2}),
+    "altmin": (
+        "live",
+        {"mix": 0, "learn": False, "low": 0.001, "high": 0.5, "tolerance": 1e-7, "iterations": 1000, "memory_s": 10.0,
+         "every_s": 0.5, "ramp_ms": 40.0, "max_condition": 20.0},
+        {"altmin.adapt": 1},
+    ),
+    "auxiva": ("record", {**WINDOWS, "memory_s": 3.0}, {"auxiva.adapt": 1}),
+    "hpss": ("record", {**WINDOWS, "harmonic_ms": 200.0, "percussive_hz": 500.0, "margin": 1.0, "mask": "soft"},
+             {"hpss.keep": 0}),
+    "masks": ("record", {**WINDOWS, "mask": "wiener", "alpha": 1.2, "logit": False},
+              {"masks.range_db": -20, "masks.attack_ms": 5, "masks.release_ms": 50}),
+    "matrix": ("live", {"mixing": [], "ramp_ms": 40.0, "max_condition": 20.0}, {}),
+    "mira": ("record", {**WINDOWS, "first_leak": 0.5, "sparsity": 40.0, "steps": 3, "memory_s": 10.0},
+             {"mira.range_db": -30}),
+    "nmf": ("record", {**WINDOWS, "templates": "combs", "split": 60, "iterations": 20}, {"nmf.keep": 0}),
+    "repet_sim": (
+        "record",
+        {"analysis": 2048, "synthesis": 1024, "hop": 512, "similar": 100, "apart_s": 1.0, "threshold": 0.0,
+         "buffer_s": 10.0, "background_hz": 100.0},
+        {"repet_sim.keep": 1, "repet_sim.range_db": -20},
+    ),
+    "yin": (
+        "record",
+        {**WINDOWS, "fmin": 98.0, "fmax": 400.0, "threshold": 0.15, "voiced": 0.8, "width_hz": 25.0},
+        {"yin.keep": 0, "yin.range_db": -20, "yin.release_ms": 20},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_SYSTEMS)
+def test_a_systems_preset_is_an_input_and_its_stage(name: str) -> None:
+    latency_class, options, params = OF_SYSTEMS[name]
+    chain = (
+        presets.StageConfig("input", "input", {"max_delay_ms": 50.0}), presets.StageConfig(name, name, options)
+    )
+    assert presets.load(name) == presets.Preset(name, latency_class, presets.HostConfig(64), chain, params)
+
+
+def test_what_learns_and_how_large_blocks_may_be_is_asked_of_the_stages() -> None:
+    preset = presets.loads(GOOD, "")
+    assert presets.learning(preset) == ["drums.adapt", "canceller.adapt"]
+    assert presets.most_block(preset) == 512
+    assert presets.learning(presets.load("auxiva")) == ["auxiva.adapt"]
+    assert presets.most_block(presets.load("auxiva")) is None
+    assert presets.learning(presets.load("hpss")) == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "latency_class", "expected"),
+    [(48000, "foh", (512, 128)), (44100, "foh", (384, 128)), (48000, "monitor", (128, 64)), (32000, "foh", (256, 128)),
+     (192000, "foh", (512, 128)), (48000, "live", (512, 128))],
+)  # fmt: skip
+def test_windows_are_shortened_to_what_a_class_promises(
+    rate: int, latency_class: str, expected: tuple[int, int]
+) -> None:
+    spec = STAGES["spectral"]
+    fitted = spec.fit(spec.defaults, rate, latency_class)
+    assert (fitted["synthesis"], fitted["hop"]) == expected
+    assert {**fitted, "synthesis": 512, "hop": 128} == spec.defaults
+    if latency_class != "live":   # which no window fits: the engine refuses it
+        assert spec.latency(fitted) <= CLASS_LIMITS[latency_class] * rate
+
+
+def test_windows_and_bounds_that_do_not_fit_are_refused_with_any_stage() -> None:
+    head = 'schema = 1\nname = "x"\nlatency_class = "record"\n[[chain]]\nstage = '
+    refused(head + '"hpss"\nsynthesis = 4096\n', 6, "hpss.synthesis", "4096", "2048")
+    refused(head + '"hpss"\nhop = 1536\n', 6, "hpss.hop", "1536")
+    refused(head + '"altmin"\nlow = 0.6\n', 6, "altmin.low", "0.6", "0.5")
+    refused(head + '"altmin"\nmix = 1\nhigh = 0.0005\n', 7, "altmin.high", "0.0005")
 
 
 def test_the_layout_is_every_stage_by_its_name_and_the_output_last() -> None:

@@ -11,10 +11,10 @@ import soundfile
 from live_systems import LIVE
 
 from rtsep import separate
+from rtsep.catalogue import SYSTEMS
 from rtsep.cli import main
 from rtsep.engine import process
 from rtsep.stage import Format, Stage
-from rtsep.systems.catalogue import SYSTEMS
 from rtsep.systems.hpss import Hpss
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
@@ -84,7 +84,7 @@ def test_the_future_does_not_change_the_past(name: str) -> None:
 
 
 def test_every_system_with_a_live_stage_is_compared() -> None:
-    from rtsep.stages.catalogue import STAGES
+    from rtsep.catalogue import STAGES
 
     stages = {case.stage().name for case in LIVE.values()}
     assert {s.live for s in SYSTEMS.values() if s.live} <= stages

@@ -247,7 +247,7 @@ def test_the_callback_maps_channels_fades_and_counts() -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"block": 1024}, "a preset with a canceller needs 512 or less"),
+    ({"block": 1024}, "this preset needs 512 or less"),
     ({"rate": 100}, "8000 to 192000"),
     ({"seconds": 0.0}, "more than 0"),
     ({"settings": ("canceller.speed=1",)}, "no such parameter"),
@@ -362,7 +362,7 @@ def test_a_device_with_large_blocks_gets_no_canceller(preset: str) -> None:
     with jack_server(period=1024, channels=2) as large:   # PortAudio cuts its blocks to the 64 that we ask for
         run = Live(large, preset=preset, seconds=2)
         assert run.end()[0] == InputError.exit_code
-    assert "at a time; a preset with a canceller needs 512 or less" in run.lines[-1]
+    assert "at a time; this preset needs 512 or less" in run.lines[-1]
 
 
 def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:

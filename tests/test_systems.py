@@ -10,9 +10,9 @@ import pytest
 
 from rtsep.bench import systems
 from rtsep.bench.checks.check import Check, Measured
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.separate import make
-from rtsep.systems.catalogue import SYSTEMS
 
 
 @pytest.mark.parametrize(

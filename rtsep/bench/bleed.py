@@ -16,6 +16,7 @@ from rtsep.bench import cases
 from rtsep.bench.cases import Case
 from rtsep.bench.oracles import ORACLES
 from rtsep.calibration import Calibration
+from rtsep.catalogue import SYSTEMS
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.hosts.file import make_engine
@@ -23,7 +24,6 @@ from rtsep.scenes import Scene
 from rtsep.separate import make
 from rtsep.stage import Block
 from rtsep.systems import soundcheck
-from rtsep.systems.catalogue import SYSTEMS
 from rtsep.systems.separator import Passage
 
 Rival = Callable[[Block, int], Block]

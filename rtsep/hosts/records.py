@@ -1,4 +1,4 @@
-"""What an audio process keeps of a run: figures, a tape of every sample, and what the canceller has learnt.
+"""What an audio process keeps of a run: figures, a tape of every sample, and what its stages have learnt.
 
 All of it happens in Python threads that the sound does not wait for.
 """
@@ -240,17 +240,14 @@ class Tape:
 
 
 class Keeper:
-    """Saves what the canceller has learnt, so that a restarted audio process need not learn it again."""
+    """Saves what every stage has learnt, so that a restarted audio process need not learn it again."""
 
     def __init__(self, engine: Engine, path: str | None, names: Sequence[str]) -> None:
-        from rtsep.stages.canceller import Canceller
-
-        self._path, self._names, self._rate = path, tuple(names), engine.fmt.rate
-        self._cancellers = [stage for stage in engine.chain.stages if isinstance(stage, Canceller)]
+        self._path, self._names, self._engine = path, tuple(names), engine
         self._due = threading.Event()
         self._end = False
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        if path is not None and self._cancellers:
+        if path is not None:
             self._thread.start()
 
     def wake(self) -> None:
@@ -265,24 +262,18 @@ class Keeper:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        from rtsep.calibration import Calibration, save
+        from rtsep.learnt import gather, save
 
         # This is the least urgent work of the process; niceness is a thread's own on Linux.
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        k = len(self._names)
         while True:
             self._due.wait()
             self._due.clear()
             if self._end:
                 return
-            paths = self._cancellers[0].paths
-            if not np.isfinite(paths).all():
-                continue
-            paths[np.arange(k), np.arange(k)] = 0
-            known = Calibration(
-                self._rate, self._names, paths, np.full(k, -120, np.float32), np.zeros((k, k), np.float32)
-            )
-            with contextlib.suppress(InputError):   # a full disk costs the copy, not the concert
-                save(known, str(self._path))
+            known = gather(self._engine.chain.stages, self._engine.fmt.rate, self._names)
+            if known.stages:
+                with contextlib.suppress(InputError):   # a full disk costs the copy, not the concert
+                    save(known, str(self._path))

@@ -26,6 +26,7 @@ from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
 from rtsep.hosts.records import Figures, Keeper, RateWatch, Tape
+from rtsep.presets import most_block
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -39,8 +40,7 @@ SOFT_START_SECONDS = 0.4
 FADE_OUT_SECONDS = 0.05
 SILENCE_MEANS_LOST = 0.5        # seconds without a call
 FIRST_CALL_PATIENCE = 3.0       # seconds that a device may take to begin
-CANCELLER_BLOCK = 512           # adaptation is due two partitions of 512 later
-SAVE_EVERY = 5.0                # seconds between two copies of what the canceller has learnt
+SAVE_EVERY = 5.0                # seconds between two copies of what has been learnt
 _POLL = 0.05
 _STOP_PATIENCE = 2.0
 
@@ -63,7 +63,7 @@ class Request:
         Where the map was read, for messages.
     calibration : str or None
     keep : str or None
-        File for what the canceller learns, every 5 s.
+        File for what is learnt, every 5 s.
     tape : tuple of str or None
         Files for input and output of every sample.
     wait : bool
@@ -81,11 +81,6 @@ class Request:
     keep: str | None
     tape: tuple[str, str] | None
     wait: bool
-
-
-def cancels(preset: Preset) -> bool:
-    """Return whether the chain has a canceller, whose learning large device blocks would make late."""
-    return any(stage.stage == "canceller" for stage in preset.chain)
 
 
 def serve(pipe: Connection, request: Request) -> None:
@@ -198,14 +193,14 @@ class Session:
         from rtsep.stage import Format
 
         preset, names = self.request.preset, [mic.name for mic in self._mics]
-        calibration = None
+        known = None
         if self.request.calibration is not None:
-            from rtsep.calibration import load
+            from rtsep.learnt import load
 
-            calibration = load(self.request.calibration)
+            known = load(self.request.calibration)
         board = make_board(preset, names, board_name, create=False)
         meters = Meters(len(names), meters_name, create=False)
-        engine: Engine = engine_module.Engine(preset, calibration, meters)
+        engine: Engine = engine_module.Engine(preset, known, meters)
         fmt = Format(self._rate, len(names))
         engine.prepare(fmt, board)
         # Once through everything, so that the first real block does not wait for memory pages.
@@ -323,15 +318,16 @@ class Session:
         }))
 
     def _check_burst(self, stream: Any) -> None:
-        """Refuse a device whose own blocks are too large for a canceller, though PortAudio cuts them for us."""
-        if not cancels(self.request.preset):
+        """Refuse a device whose own blocks are too large for what the preset learns, though PortAudio cuts them."""
+        most = most_block(self.request.preset)
+        if most is None:
             return
         burst = _burst(self._runner)
-        if burst > 1.2 * CANCELLER_BLOCK:
+        if burst > 1.2 * most:
             self._stop(stream)
             raise InputError(
                 full_name(self._device[0]), f"it hands over about {burst} frames at a time",
-                f"a preset with a canceller needs {CANCELLER_BLOCK} or less: set the device, or JACK's period",
+                f"this preset needs {most} or less: set the device, or JACK's period",
             )
 
     def _stop(self, stream: Any) -> bool:
@@ -437,7 +433,7 @@ def _is_urgent(thread: int) -> bool:
         fields = pathlib.Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False
-    # Fields 40 and 41 of proc(5). The canceller's helper has real-time priority too, the lowest: it does not count.
+    # Fields 40 and 41 of proc(5). A stage's helper has real-time priority too, the lowest: it does not count.
     return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > realtime.HELPER
 
 

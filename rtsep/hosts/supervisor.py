@@ -26,7 +26,7 @@ from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import devices, soundcard
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import layout, load, make_board, notes
+from rtsep.presets import layout, load, make_board, most_block, notes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -120,7 +120,7 @@ class Supervisor:
     request : soundcard.Request
         Of the first start.
     folder : Path
-        For what the canceller learns; the caller removes it.
+        For what is learnt; the caller removes it.
     """
 
     def __init__(self, options: RunOptions, request: soundcard.Request, folder: pathlib.Path) -> None:
@@ -499,10 +499,11 @@ def _request(options: RunOptions) -> soundcard.Request:
     block = preset.host.block if options.block is None else options.block
     if not 1 <= block <= 8192:
         raise InputError("--block", str(block), "1 to 8192 frames")
-    if soundcard.cancels(preset) and block > soundcard.CANCELLER_BLOCK:
+    most = most_block(preset)
+    if most is not None and block > most:
         raise InputError(
             "--block" if options.block else f"preset {preset.name}: host.block", f"{block} frames",
-            f"a preset with a canceller needs {soundcard.CANCELLER_BLOCK} or less: what it learns would be late",
+            f"this preset needs {most} or less: what it learns would be late",
         )
     if options.rate is not None and not 8000 <= options.rate <= 192000:
         raise InputError("--rate", str(options.rate), "8000 to 192000 Hz")

@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rtsep.catalogue import STAGES
 from rtsep.stage import Format
-from rtsep.stages.catalogue import STAGES
 from rtsep.stages.spectral import Spectral
 from rtsep_kernels.plane.record import State, Table
 
@@ -41,13 +41,15 @@ class Masking(Spectral):
     """Base of the systems that run live; see `rtsep_kernels.masking` for the kernel's side.
 
     A subclass names its stage in `stage`, its compiled entry in `entry` and its record's table in `table` (which begins
-    with `rtsep_kernels.masking.HEAD`), and implements `values`.
+    with `rtsep_kernels.masking.HEAD`), and implements `configure` and
+    `values`.
 
     Parameters
     ----------
     name : str
-    analysis, synthesis, hop : int
-        Samples; see `rtsep.stages.spectral.latency`.
+        The stage's by default.
+    given, options
+        The stage's options (`rtsep.catalogue`), in order or by name; the rest have their defaults.
     """
 
     stage: str
@@ -57,8 +59,15 @@ class Masking(Spectral):
     def __init_subclass__(cls) -> None:
         cls.params = STAGES[cls.stage].params
 
-    def __init__(self, name: str, analysis: int, synthesis: int, hop: int) -> None:
-        super().__init__(name, analysis, synthesis, hop, "unity")
+    def __init__(self, name: str = "", *given: Any, **options: Any) -> None:
+        values = STAGES[self.stage].complete(given, options)
+        analysis, synthesis, hop = (values.pop(key) for key in ("analysis", "synthesis", "hop"))
+        super().__init__(name or self.stage, analysis, synthesis, hop, "unity")
+        self.configure(**values)
+
+    def configure(self, *args: Any, **options: Any) -> None:
+        """Take the options but for the windows."""
+        raise NotImplementedError
 
     @property
     def system(self) -> State:
@@ -76,3 +85,7 @@ class Masking(Spectral):
             channels=sizes.channels, bins=sizes.bins, row=sizes.row, frame_ms=self._hop / fmt.rate * 1000,
             re=frame["re"], im=frame["im"], power=frame["power"], **self.values(sizes),
         )
+
+    def _known(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = self._decider[name]
+        return array

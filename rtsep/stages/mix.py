@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
-from rtsep.stages.catalogue import STAGES
 from rtsep.systems.demix import unmixing_of
 from rtsep_kernels import mix
 from rtsep_kernels.plane import ring
@@ -31,7 +31,7 @@ class Input(Stage):
 
     params = STAGES["input"].params
 
-    def __init__(self, name: str = "input", max_delay_ms: float = 50.0) -> None:
+    def __init__(self, name: str = "input", max_delay_ms: float = STAGES["input"].defaults["max_delay_ms"]) -> None:
         super().__init__(name)
         self._max_delay_ms = max_delay_ms
 
@@ -58,13 +58,14 @@ class Unmixing(Stage):
     """Base of the stages that multiply the microphones by a matrix, which moves to every new estimate; no latency.
 
     A subclass names its stage in `stage`, its compiled entry in `entry` and its record's table in `table` (which begins
-    with `rtsep_kernels.mix.UNMIX`), and implements `values`.
+    with `rtsep_kernels.mix.UNMIX`), and implements `configure` and `values`.
 
     Parameters
     ----------
     name : str
-    ramp_ms : float
-        Time to move to a new matrix.
+        The stage's by default.
+    given, options
+        The stage's options (`rtsep.catalogue`), in order or by name; the rest have their defaults.
     """
 
     stage: str
@@ -74,9 +75,15 @@ class Unmixing(Stage):
     def __init_subclass__(cls) -> None:
         cls.params = STAGES[cls.stage].params
 
-    def __init__(self, name: str, ramp_ms: float) -> None:
-        super().__init__(name)
-        self._ramp_ms = ramp_ms
+    def __init__(self, name: str = "", *given: Any, **options: Any) -> None:
+        super().__init__(name or self.stage)
+        values = STAGES[self.stage].complete(given, options)
+        self._ramp_ms: float = values.pop("ramp_ms")
+        self.configure(**values)
+
+    def configure(self, *args: Any, **options: Any) -> None:
+        """Take the options but for `ramp_ms`."""
+        raise NotImplementedError
 
     def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
         """Return what the record is made with: see `rtsep_kernels.plane.record.State`."""
@@ -91,6 +98,11 @@ class Unmixing(Stage):
         """The matrix of now, float32[mics, mics]: out = M x."""
         matrix: Block = self.record["now"].copy()
         return matrix
+
+    def _recall(self) -> None:
+        super()._recall()
+        if self._learnt:
+            self.record["now"] = self.record["next"] = self.record["goal"]
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         first = self.first()
@@ -145,14 +157,8 @@ class Matrix(Unmixing):
     entry = mix.matrix
     table = mix.MATRIX
 
-    def __init__(
-        self,
-        name: str = "matrix",
-        mixing: Sequence[Sequence[float]] | NDArray[np.float64] = (),
-        ramp_ms: float = 40.0,
-        max_condition: float = 20.0,
-    ) -> None:
-        super().__init__(name, ramp_ms)
+    def configure(self, mixing: Sequence[Sequence[float]] | NDArray[np.float64], max_condition: float) -> None:
+        """See `Unmixing.configure`."""
         self._mixing = mixing
         self._max_condition = max_condition
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from rtsep import fftw
+from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.stage import Block, Format, Stage
-from rtsep.stages.catalogue import STAGES
 from rtsep_kernels import residual, stft
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.record import State
 
+_DEFAULTS = STAGES["spectral"].defaults
 _HELD_SECONDS = 0.06      # release of a neighbour's power: about what a room holds it
 _QUANTILE_SECONDS = 0.5   # time in which a leak may change by a factor e
 # Beside a full-scale bin's power.
@@ -78,10 +79,10 @@ class Spectral(Stage):
     def __init__(
         self,
         name: str = "spectral",
-        analysis: int = 1024,
-        synthesis: int = 512,
-        hop: int = 128,
-        estimator: str = "residual",
+        analysis: int = _DEFAULTS["analysis"],
+        synthesis: int = _DEFAULTS["synthesis"],
+        hop: int = _DEFAULTS["hop"],
+        estimator: str = _DEFAULTS["estimator"],
     ) -> None:
         super().__init__(name)
         if synthesis > analysis or synthesis % hop or synthesis // hop < 2:

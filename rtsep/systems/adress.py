@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.pairs import planes
@@ -22,6 +23,9 @@ from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import adress as kernels
 
 _MOST_DEGREES = 90.0
+
+
+_DEFAULTS = SYSTEMS["adress"].defaults
 
 
 @dataclass
@@ -49,11 +53,11 @@ class Adress:
     Barry, Lawlor, Coyle, "Sound source separation: azimuth discrimination and resynthesis", DAFx 2004.
     """
 
-    window: int = 4096
-    causal: bool = False
-    azimuths: str = "45"
-    width: float = 0.2
-    steps: int = 100
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    azimuths: str = _DEFAULTS["azimuths"]
+    width: float = _DEFAULTS["width"]
+    steps: int = _DEFAULTS["steps"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing, but see that there are two channels, and that the azimuths are numbers."""
@@ -104,10 +108,8 @@ class AdressLive(Masking):
     entry = kernels.adress
     table = kernels.ADRESS
 
-    def __init__(
-        self, name: str = "adress", analysis: int = 4096, synthesis: int = 2048, hop: int = 256, steps: int = 100
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, steps: int) -> None:
+        """See `Masking.configure`."""
         self._steps = steps
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.engine import process
 from rtsep.errors import InputError
 from rtsep.stage import Format
 from rtsep.stages.mix import Unmixing
-from rtsep.systems.demix import MAX_CONDITION, apply, unmixing_of
+from rtsep.systems.demix import apply, unmixing_of
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep_kernels import altmin as kernels
 
 Matrix = NDArray[np.float64]
+
+
+_DEFAULTS = SYSTEMS["altmin"].defaults
 
 
 @dataclass
@@ -57,16 +61,16 @@ class Altmin:
     SYSTEMS.md §0.3.
     """
 
-    mix: int = 0
-    form: str = "gram"
-    learn: bool = False
-    low: float = 0.001
-    high: float = 0.5
-    tolerance: float = 1e-7
-    iterations: int = 1000
-    causal: bool = False
-    memory_s: float = 10.0
-    every_s: float = 0.5
+    mix: int = _DEFAULTS["mix"]
+    form: str = _DEFAULTS["form"]
+    learn: bool = _DEFAULTS["learn"]
+    low: float = _DEFAULTS["low"]
+    high: float = _DEFAULTS["high"]
+    tolerance: float = _DEFAULTS["tolerance"]
+    iterations: int = _DEFAULTS["iterations"]
+    causal: bool = _DEFAULTS["causal"]
+    memory_s: float = _DEFAULTS["memory_s"]
+    every_s: float = _DEFAULTS["every_s"]
 
     def fit(self, excerpt: Passage) -> None:
         """See `Separator.fit`."""
@@ -178,23 +182,15 @@ class AltminLive(Unmixing):
     stage = "altmin"
     entry = kernels.altmin
     table = kernels.ALTMIN
+    knowledge = ("goal", "gram")
 
-    def __init__(
-        self,
-        name: str = "altmin",
-        mix: int = 0,
-        learn: bool = False,
-        low: float = 0.001,
-        high: float = 0.5,
-        tolerance: float = 1e-7,
-        iterations: int = 1000,
-        memory_s: float = 10.0,
-        every_s: float = 0.5,
-        ramp_ms: float = 40.0,
-        max_condition: float = MAX_CONDITION,
+    def configure(
+        self, mix: int, learn: bool, low: float, high: float, tolerance: float, iterations: int, memory_s: float,
+        every_s: float, max_condition: float,
     ) -> None:
-        super().__init__(name, ramp_ms)
+        """See `Unmixing.configure`."""
         self._mix, self._memory_s, self._every_s = mix, memory_s, every_s
+        self.terms = (mix,)
         self._numbers_given = {
             "learn": learn, "low": low, "high": high, "tolerance": tolerance, "iterations": iterations,
             "max_condition": max_condition,

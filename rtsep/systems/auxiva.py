@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.stages.spectral import windows
 from rtsep.systems.ica import assign
@@ -28,6 +29,9 @@ _MOST_VALUES = 8_000_000
 """Bins of frames that are learnt from: 128 MB. Of a longer excerpt every n-th frame is taken."""
 _QUIET = 1e-8
 """Power of a frame below which nothing is learnt: -80 dBFS."""
+
+
+_DEFAULTS = SYSTEMS["auxiva"].defaults
 
 
 @dataclass
@@ -52,10 +56,10 @@ class Auxiva:
     source separation with rank-1 updates", ICASSP 2020, doi:10.1109/ICASSP40776.2020.9053556, which invert nothing.
     """
 
-    window: int = 4096
-    iterations: int = 30
-    causal: bool = False
-    memory_s: float = 3.0
+    window: int = _DEFAULTS["window"]
+    iterations: int = _DEFAULTS["iterations"]
+    causal: bool = _DEFAULTS["causal"]
+    memory_s: float = _DEFAULTS["memory_s"]
 
     def fit(self, excerpt: Passage) -> None:
         """See `Separator.fit`."""
@@ -143,16 +147,10 @@ class AuxivaLive(Masking):
     stage = "auxiva"
     entry = kernels.auxiva
     table = kernels.AUXIVA
+    knowledge = ("covariances", "unmixing", "scale", "count")
 
-    def __init__(
-        self,
-        name: str = "auxiva",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        memory_s: float = 3.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, memory_s: float) -> None:
+        """See `Masking.configure`."""
         self._memory_s = memory_s
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_opening
 from sklearn.decomposition import non_negative_factorization
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.systems.hpss import lengths, medians
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
@@ -32,6 +33,9 @@ _BEFORE, _AFTER = 0.1, 0.03   # seconds around the begin of a tone in which ther
 _CONSONANT_HZ = 2000.0        # fricatives and plosives are above
 
 Exact = NDArray[np.float64]
+
+
+_DEFAULTS = SYSTEMS["cascade"].defaults
 
 
 @dataclass
@@ -58,12 +62,12 @@ class Cascade:
     ICASSP 2015, doi:10.1109/ICASSP.2015.7177945.
     """
 
-    fmin: float = 98.0
-    fmax: float = 400.0
-    threshold: float = 0.15
-    width_hz: float = 25.0
-    rank: int = 10
-    iterations: int = 20
+    fmin: float = _DEFAULTS["fmin"]
+    fmax: float = _DEFAULTS["fmax"]
+    threshold: float = _DEFAULTS["threshold"]
+    width_hz: float = _DEFAULTS["width_hz"]
+    rank: int = _DEFAULTS["rank"]
+    iterations: int = _DEFAULTS["iterations"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing; refuse pitches that do not fit into the window."""

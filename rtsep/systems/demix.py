@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rtsep.catalogue import SYSTEMS
+from rtsep.catalogue.matrices import MAX_CONDITION
 from rtsep.errors import InputError
 from rtsep.systems.separator import Audio, Passage, by_name
 
 Matrix = NDArray[np.float64]
 
-MAX_CONDITION = 20.0
-"""Λ with a larger condition number is refused: its inverse would amplify noise more than it removes bleed."""
+_DEFAULTS = SYSTEMS["demix"].defaults
 
 
 @dataclass
@@ -43,9 +44,9 @@ class Demix:
     Rajesh & Rajan, WASPAA 2023, doi:10.1109/WASPAA58266.2023.10248133: S = Λ† X.
     """
 
-    mixing: str = ""
-    max_condition: float = MAX_CONDITION
-    regularisation: float = 0.0
+    mixing: str = _DEFAULTS["mixing"]
+    max_condition: float = _DEFAULTS["max_condition"]
+    regularisation: float = _DEFAULTS["regularisation"]
 
     def fit(self, excerpt: Passage) -> None:
         """See `Separator.fit`."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems import onsets, templatefile
@@ -40,6 +41,9 @@ _GENERAL_MIDI = {35: 0, 36: 0, 37: 1, 38: 1, 39: 1, 40: 1, 42: 2, 44: 2, 46: 2}
 # A hit may begin in a frame that ends so much before or after its annotation, seconds.
 _EARLY, _LATE = 0.025, 0.1
 _TINY = 1e-12
+
+
+_DEFAULTS = SYSTEMS["drums"].defaults
 
 
 @dataclass
@@ -67,14 +71,14 @@ class Drums:
     Dittmar & Müller, "Reverse engineering the Amen break", IEEE/ACM TASLP 24(9), 2016, doi:10.1109/TASLP.2016.2567645.
     """
 
-    window: int = 2048
-    hop: int = 512
-    causal: bool = False
-    score: str = ""
-    templates: str = ""
-    save: str = ""
-    frames: int = 8
-    iterations: int = 30
+    window: int = _DEFAULTS["window"]
+    hop: int = _DEFAULTS["hop"]
+    causal: bool = _DEFAULTS["causal"]
+    score: str = _DEFAULTS["score"]
+    templates: str = _DEFAULTS["templates"]
+    save: str = _DEFAULTS["save"]
+    frames: int = _DEFAULTS["frames"]
+    iterations: int = _DEFAULTS["iterations"]
 
     def fit(self, excerpt: Passage) -> None:
         """Read the annotation or the templates; refuse a recording that comes with neither."""
@@ -146,16 +150,8 @@ class DrumsLive(Masking):
     entry = kernels.drums
     table = kernels.DRUMS
 
-    def __init__(
-        self,
-        name: str = "drums",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        templates: str = "",
-        frames: int = 8,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, templates: str, frames: int) -> None:
+        """See `Masking.configure`."""
         self._templates, self._frames = templates, frames
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.pairs import even_angles, forgetting, planes, quiet
 from rtsep.systems.separator import Audio, Passage
@@ -22,6 +23,9 @@ from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import duet as kernels
 
 Wide = NDArray[np.float64]
+
+
+_DEFAULTS = SYSTEMS["duet"].defaults
 
 
 @dataclass
@@ -58,12 +62,12 @@ class Duet:
     doi:10.1007/978-1-4020-6479-1_8.
     """
 
-    window: int = 4096
-    causal: bool = False
-    sources: int = 3
-    max_delay: float = 3.0
-    exponent: float = 1.0
-    memory_s: float = 10.0
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    sources: int = _DEFAULTS["sources"]
+    max_delay: float = _DEFAULTS["max_delay"]
+    exponent: float = _DEFAULTS["exponent"]
+    memory_s: float = _DEFAULTS["memory_s"]
     peaks: Wide = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -125,19 +129,11 @@ class DuetLive(Masking):
     stage = "duet"
     entry = kernels.duet
     table = kernels.DUET
+    knowledge = ("histogram", "peaks")
 
-    def __init__(
-        self,
-        name: str = "duet",
-        analysis: int = 4096,
-        synthesis: int = 2048,
-        hop: int = 256,
-        sources: int = 3,
-        max_delay: float = 3.0,
-        exponent: float = 1.0,
-        memory_s: float = 10.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, sources: int, max_delay: float, exponent: float, memory_s: float) -> None:
+        """See `Masking.configure`."""
+        self.terms = (max_delay,)   # the histogram's axis
         self._sources, self._max_delay, self._exponent, self._memory = sources, max_delay, exponent, memory_s
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

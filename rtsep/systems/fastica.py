@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.engine import process
 from rtsep.stage import Format
 from rtsep.stages.mix import Unmixing
-from rtsep.systems.demix import MAX_CONDITION, apply
+from rtsep.systems.demix import apply
 from rtsep.systems.ica import own_scale
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep_kernels import fastica as kernels
@@ -27,6 +28,9 @@ Matrix = NDArray[np.float64]
 
 _NOISE = 1e-6
 """Of the recording's level, added before learning: two equal mics or a dead one would make the covariance singular."""
+
+
+_DEFAULTS = SYSTEMS["fastica"].defaults
 
 
 @dataclass
@@ -53,13 +57,13 @@ class Fastica:
     Hyvärinen, IEEE Trans. Neural Networks 10 (1999), doi:10.1109/72.761722; the implementation is scikit-learn's.
     """
 
-    iterations: int = 500
-    tolerance: float = 1e-5
-    samples: int = 250_000
-    causal: bool = False
-    window_s: float = 4.0
-    kept: int = 16384
-    steps: int = 10
+    iterations: int = _DEFAULTS["iterations"]
+    tolerance: float = _DEFAULTS["tolerance"]
+    samples: int = _DEFAULTS["samples"]
+    causal: bool = _DEFAULTS["causal"]
+    window_s: float = _DEFAULTS["window_s"]
+    kept: int = _DEFAULTS["kept"]
+    steps: int = _DEFAULTS["steps"]
 
     def fit(self, excerpt: Passage) -> None:
         """See `Separator.fit`."""
@@ -126,17 +130,10 @@ class FasticaLive(Unmixing):
     stage = "fastica"
     entry = kernels.fastica
     table = kernels.FASTICA
+    knowledge = ("goal",)
 
-    def __init__(
-        self,
-        name: str = "fastica",
-        window_s: float = 4.0,
-        kept: int = 16384,
-        steps: int = 10,
-        ramp_ms: float = 40.0,
-        max_condition: float = MAX_CONDITION,
-    ) -> None:
-        super().__init__(name, ramp_ms)
+    def configure(self, window_s: float, kept: int, steps: int, max_condition: float) -> None:
+        """See `Unmixing.configure`."""
         self._window_s, self._kept, self._steps = window_s, kept, steps
         self._max_condition = max_condition
 

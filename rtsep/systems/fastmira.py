@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal.windows import hann
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking
 from rtsep.systems.powermodel import Fit, Follower, Power, PowerModel, Tracking, demand, magnitude2, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
 
 _CHUNK_SECONDS = 15.0   # projected at a time
+
+
+_DEFAULTS = SYSTEMS["fastmira"].defaults
 
 
 @dataclass
@@ -45,18 +49,18 @@ class FastMira:
     Di Carlo, Liutkus, Déguernel, "Interference reduction on full-length live recordings", ICASSP 2018.
     """
 
-    window: int = 4096
-    overlap: int = 4
-    causal: bool = False
-    iterations: int = 6
-    first_leak: float = 0.5
-    sparsity: float = 100.0
-    sketch: str = "frames"
-    frames: int = 512
-    seed: int = 0
-    steps: int = 3
-    share: int = 4
-    memory_s: float = 30.0
+    window: int = _DEFAULTS["window"]
+    overlap: int = _DEFAULTS["overlap"]
+    causal: bool = _DEFAULTS["causal"]
+    iterations: int = _DEFAULTS["iterations"]
+    first_leak: float = _DEFAULTS["first_leak"]
+    sparsity: float = _DEFAULTS["sparsity"]
+    sketch: str = _DEFAULTS["sketch"]
+    frames: int = _DEFAULTS["frames"]
+    seed: int = _DEFAULTS["seed"]
+    steps: int = _DEFAULTS["steps"]
+    share: int = _DEFAULTS["share"]
+    memory_s: float = _DEFAULTS["memory_s"]
     leak: Power | None = field(default=None, init=False, repr=False)
     _follower: Follower = field(default_factory=Follower, init=False, repr=False)
 
@@ -103,20 +107,10 @@ class FastMiraLive(PowerModel, Masking):
 
     stage = "fastmira"
 
-    def __init__(
-        self,
-        name: str = "fastmira",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        first_leak: float = 0.5,
-        sparsity: float = 40.0,
-        steps: int = 3,
-        frames: int = 512,
-        share: int = 4,
-        memory_s: float = 30.0,
+    def configure(
+        self, first_leak: float, sparsity: float, steps: int, frames: int, share: int, memory_s: float,
     ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+        """See `Masking.configure`."""
         self._tracking = Tracking(
             "mira", steps, memory_s, first_leak, sparsity, reservoir=frames, share=share
         )

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.systems import score as scores
 from rtsep.systems.midi import Note
 from rtsep.systems.nmf_score import ByScore, Informed
+
+_DEFAULTS = SYSTEMS["hands"].defaults
 
 
 @dataclass
@@ -30,8 +33,8 @@ class Hands(ByScore):
     Müller, Fundamentals of Music Processing, section 8.3.4.
     """
 
-    by: str = "auto"
-    split: int = 60
+    by: str = _DEFAULTS["by"]
+    split: int = _DEFAULTS["split"]
 
     def _informed(self, notes: Sequence[Note], rate: int) -> Informed:
         groups = scores.by_hand("by", notes, self.by, self.split)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
@@ -20,6 +21,9 @@ from rtsep_kernels import hpss as kernels
 from rtsep_kernels.maths import median
 
 _PARTS = ("harmonic", "percussive", "residual")
+
+
+_DEFAULTS = SYSTEMS["hpss"].defaults
 
 
 @dataclass
@@ -47,12 +51,12 @@ class Hpss:
     "Extending harmonic-percussive separation of audio signals", ISMIR 2014, eq. (3) to (7).
     """
 
-    window: int = 2048
-    causal: bool = False
-    harmonic_ms: float = 200.0
-    percussive_hz: float = 500.0
-    margin: float = 1.0
-    mask: str = "soft"
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    harmonic_ms: float = _DEFAULTS["harmonic_ms"]
+    percussive_hz: float = _DEFAULTS["percussive_hz"]
+    margin: float = _DEFAULTS["margin"]
+    mask: str = _DEFAULTS["mask"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing: every passage is separated by itself."""
@@ -92,18 +96,8 @@ class HpssLive(Masking):
     entry = kernels.hpss
     table = kernels.HPSS
 
-    def __init__(
-        self,
-        name: str = "hpss",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        harmonic_ms: float = 200.0,
-        percussive_hz: float = 500.0,
-        margin: float = 1.0,
-        mask: str = "soft",
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, harmonic_ms: float, percussive_hz: float, margin: float, mask: str) -> None:
+        """See `Masking.configure`."""
         self._lengths = (harmonic_ms, percussive_hz)
         self._margin, self._binary = margin, mask == "binary"
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.hpss import lengths, medians
@@ -28,6 +29,9 @@ from rtsep_kernels.maths import median
 KERNELS = ("horizontal", "vertical", "periodic", "cross")
 _PERIODS = (0.8, 8.0)   # seconds, where one is looked for
 _REPETITIONS = 5        # of which a periodic kernel takes the median
+
+
+_DEFAULTS = SYSTEMS["kam"].defaults
 
 
 @dataclass
@@ -58,15 +62,15 @@ class Kam:
     doi:10.1109/TSP.2014.2332434, algorithm 1.
     """
 
-    window: int = 2048
-    causal: bool = False
-    kernels: str = "horizontal,vertical"
-    iterations: int = 2
-    harmonic_ms: float = 200.0
-    percussive_hz: float = 500.0
-    period_s: float = 0.0
-    cross_ms: float = 60.0
-    cross_hz: float = 60.0
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    kernels: str = _DEFAULTS["kernels"]
+    iterations: int = _DEFAULTS["iterations"]
+    harmonic_ms: float = _DEFAULTS["harmonic_ms"]
+    percussive_hz: float = _DEFAULTS["percussive_hz"]
+    period_s: float = _DEFAULTS["period_s"]
+    cross_ms: float = _DEFAULTS["cross_ms"]
+    cross_hz: float = _DEFAULTS["cross_hz"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing; refuse kernels that are none, or that look ahead."""
@@ -139,17 +143,8 @@ class KamLive(Masking):
     entry = kernels.kam
     table = kernels.KAM
 
-    def __init__(
-        self,
-        name: str = "kam",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        iterations: int = 2,
-        harmonic_ms: float = 200.0,
-        percussive_hz: float = 500.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, iterations: int, harmonic_ms: float, percussive_hz: float) -> None:
+        """See `Masking.configure`."""
         self._iterations, self._lengths = iterations, (harmonic_ms, percussive_hz)
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

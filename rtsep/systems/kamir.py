@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking
 from rtsep.systems.powermodel import Fit, Follower, Pairs, PowerModel, Tracking, demand, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
+
+_DEFAULTS = SYSTEMS["kamir"].defaults
 
 
 @dataclass
@@ -58,19 +61,19 @@ class Kamir:
     by 90 %; here it is 7/8, which divides the window.
     """
 
-    window: int = 8192
-    overlap: int = 8
-    causal: bool = False
-    close: str = ""
-    iterations: int = 5
-    leak_updates: int = 1
-    first_leak: float = 0.8
-    least_leak: float = 0.05
-    normalise: bool = True
-    kernel: int = 1
-    form: str = "iterated"
-    steps: int = 1
-    memory_s: float = 10.0
+    window: int = _DEFAULTS["window"]
+    overlap: int = _DEFAULTS["overlap"]
+    causal: bool = _DEFAULTS["causal"]
+    close: str = _DEFAULTS["close"]
+    iterations: int = _DEFAULTS["iterations"]
+    leak_updates: int = _DEFAULTS["leak_updates"]
+    first_leak: float = _DEFAULTS["first_leak"]
+    least_leak: float = _DEFAULTS["least_leak"]
+    normalise: bool = _DEFAULTS["normalise"]
+    kernel: int = _DEFAULTS["kernel"]
+    form: str = _DEFAULTS["form"]
+    steps: int = _DEFAULTS["steps"]
+    memory_s: float = _DEFAULTS["memory_s"]
     _follower: Follower = field(default_factory=Follower, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -117,20 +120,12 @@ class KamirLive(PowerModel, Masking):
 
     stage = "kamir"
 
-    def __init__(
-        self,
-        name: str = "kamir",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        first_leak: float = 0.8,
-        least_leak: float = 0.05,
-        normalise: bool = True,
-        form: str = "iterated",
-        steps: int = 1,
-        memory_s: float = 10.0,
+    def configure(
+        self, first_leak: float, least_leak: float, normalise: bool, form: str, steps: int, memory_s: float,
     ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+        """See `Masking.configure`."""
+        if form == "logistic":
+            self.knowledge = ()   # leaks are given, not learnt
         self._tracking = _tracking(steps, memory_s, first_leak, least_leak, normalise, form)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import audiofile
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.separator import Audio, Passage
@@ -25,6 +26,9 @@ from rtsep_kernels import masks as kernels
 _HALF_ALPHA = {"soft": 0.5, "wiener": 1.0, "binary": 1.0, "multichannel": 1.0}
 _REGULARISATION = 1e-8   # of the mixture's mean power, in every direction
 _SILENCE = 1e-30         # power where there is none at all
+
+
+_DEFAULTS = SYSTEMS["masks"].defaults
 
 
 @dataclass
@@ -57,13 +61,13 @@ class Masks:
     the simplified EM of Nugraha, Liutkus, Vincent, EUSIPCO 2016.
     """
 
-    window: int = 2048
-    causal: bool = False
-    mask: str = "wiener"
-    alpha: float = 1.2
-    iterations: int = 1
-    logit: bool = False
-    sources: str = ""
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    mask: str = _DEFAULTS["mask"]
+    alpha: float = _DEFAULTS["alpha"]
+    iterations: int = _DEFAULTS["iterations"]
+    logit: bool = _DEFAULTS["logit"]
+    sources: str = _DEFAULTS["sources"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing; refuse one microphone without sources, and sources that do not fit."""
@@ -153,17 +157,8 @@ class MasksLive(Masking):
     entry = kernels.masks
     table = kernels.MASKS
 
-    def __init__(
-        self,
-        name: str = "masks",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        mask: str = "wiener",
-        alpha: float = 1.2,
-        logit: bool = False,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, mask: str, alpha: float, logit: bool) -> None:
+        """See `Masking.configure`."""
         self._half_alpha = _HALF_ALPHA.get(mask, alpha / 2)
         self._binary, self._logit = mask == "binary", logit
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking
 from rtsep.systems.powermodel import Fit, Follower, PowerModel, Tracking, demand, own_mics
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectrum
+
+_DEFAULTS = SYSTEMS["mira"].defaults
 
 
 @dataclass
@@ -46,14 +49,14 @@ class Mira:
     but not the model and changes nothing: left out.
     """
 
-    window: int = 4096
-    overlap: int = 4
-    causal: bool = False
-    iterations: int = 6
-    first_leak: float = 0.5
-    sparsity: float = 100.0
-    steps: int = 3
-    memory_s: float = 10.0
+    window: int = _DEFAULTS["window"]
+    overlap: int = _DEFAULTS["overlap"]
+    causal: bool = _DEFAULTS["causal"]
+    iterations: int = _DEFAULTS["iterations"]
+    first_leak: float = _DEFAULTS["first_leak"]
+    sparsity: float = _DEFAULTS["sparsity"]
+    steps: int = _DEFAULTS["steps"]
+    memory_s: float = _DEFAULTS["memory_s"]
     _follower: Follower = field(default_factory=Follower, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -85,16 +88,6 @@ class MiraLive(PowerModel, Masking):
 
     stage = "mira"
 
-    def __init__(
-        self,
-        name: str = "mira",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        first_leak: float = 0.5,
-        sparsity: float = 40.0,
-        steps: int = 3,
-        memory_s: float = 10.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, first_leak: float, sparsity: float, steps: int, memory_s: float) -> None:
+        """See `Masking.configure`."""
         self._tracking = Tracking("mira", steps, memory_s, first_leak, sparsity)

@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.signal import resample_poly
 
 from rtsep import audiofile
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
@@ -25,6 +26,9 @@ Floats = NDArray[np.floating[Any]]
 
 _LONGEST = 30.0   # seconds of material: activations are as many as its frames times the target's
 _TINY = 1e-9
+
+
+_DEFAULTS = SYSTEMS["mosaic"].defaults
 
 
 @dataclass
@@ -53,13 +57,13 @@ class Mosaic:
     TASSP 32(2), 1984, doi:10.1109/TASSP.1984.1164317.
     """
 
-    material: str = ""
-    window: int = 2048
-    repetition: int = 3
-    polyphony: int = 10
-    continuity: int = 3
-    iterations: int = 20
-    griffin_lim: int = 0
+    material: str = _DEFAULTS["material"]
+    window: int = _DEFAULTS["window"]
+    repetition: int = _DEFAULTS["repetition"]
+    polyphony: int = _DEFAULTS["polyphony"]
+    continuity: int = _DEFAULTS["continuity"]
+    iterations: int = _DEFAULTS["iterations"]
+    griffin_lim: int = _DEFAULTS["griffin_lim"]
 
     def fit(self, excerpt: Passage) -> None:
         """Read the material."""

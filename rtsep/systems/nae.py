@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems import drums, onsets, templatefile
@@ -60,6 +61,9 @@ class Weights:
         return np.pad(self.encoder, more).astype(np.float32), np.pad(self.decoder, more).astype(np.float32)
 
 
+_DEFAULTS = SYSTEMS["nae"].defaults
+
+
 @dataclass
 class Nae:
     """Masks from a nonnegative autoencoder, H = max(W_E V, 0), V ≈ max(W_D (H ∘ M_H), 0), for each channel.
@@ -90,14 +94,14 @@ class Nae:
     source separation", ICASSP 2017. Equations: SYSTEMS.md 4.4.
     """
 
-    window: int = 2048
-    causal: bool = False
-    parts: int = 4
-    update: str = "multiplicative"
-    iterations: int = 200
-    score: str = ""
-    templates: str = ""
-    save: str = ""
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    parts: int = _DEFAULTS["parts"]
+    update: str = _DEFAULTS["update"]
+    iterations: int = _DEFAULTS["iterations"]
+    score: str = _DEFAULTS["score"]
+    templates: str = _DEFAULTS["templates"]
+    save: str = _DEFAULTS["save"]
 
     def fit(self, excerpt: Passage) -> None:
         """Read or learn the weights, or read the score."""
@@ -202,10 +206,8 @@ class NaeLive(Masking):
     entry = kernels.nae
     table = kernels.NAE
 
-    def __init__(
-        self, name: str = "nae", analysis: int = 2048, synthesis: int = 2048, hop: int = 256, templates: str = ""
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, templates: str) -> None:
+        """See `Masking.configure`."""
         self._templates = templates
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems import dictionary
-from rtsep.systems.dictionary import COMBS, DIVERGENCES, Dictionary
+from rtsep.systems.dictionary import DIVERGENCES, Dictionary
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import nmf as kernels
@@ -27,6 +28,9 @@ Matrix = NDArray[np.floating[Any]]
 _BLOCK_FRAMES = 256   # whose model and ratio stay in a processor's second cache
 _LEARNING = 100       # iterations: templates take longer to settle than their strengths
 _REPEATS = 2          # Euclidean updates of a factor in a row: the products with V, which cost most, stay the same
+
+
+_DEFAULTS = SYSTEMS["nmf"].defaults
 
 
 @dataclass
@@ -62,15 +66,15 @@ class Nmf:
     Durrieu, Neural Computation 2009, doi:10.1162/neco.2008.04-08-771.
     """
 
-    window: int = 2048
-    causal: bool = False
-    divergence: str = "kl"
-    rank: int = 12
-    parts: int = 0
-    iterations: int = 20
-    templates: str = ""
-    split: int = 60
-    save: str = ""
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    divergence: str = _DEFAULTS["divergence"]
+    rank: int = _DEFAULTS["rank"]
+    parts: int = _DEFAULTS["parts"]
+    iterations: int = _DEFAULTS["iterations"]
+    templates: str = _DEFAULTS["templates"]
+    split: int = _DEFAULTS["split"]
+    save: str = _DEFAULTS["save"]
     _learnt: Dictionary | None = field(default=None, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -134,17 +138,8 @@ class NmfLive(Masking):
     entry = kernels.nmf
     table = kernels.NMF
 
-    def __init__(
-        self,
-        name: str = "nmf",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        templates: str = COMBS,
-        split: int = 60,
-        iterations: int = 20,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, templates: str, split: int, iterations: int) -> None:
+        """See `Masking.configure`."""
         self._templates, self._split, self._iterations = templates, split, iterations
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.systems import score as scores
 from rtsep.systems.dictionary import Dictionary, scaled
@@ -27,6 +28,9 @@ Matrix = NDArray[np.floating[Any]]
 _WHOLE_SECONDS = 100   # an excerpt shorter than this is all of the recording (`Separator.fit`)
 _UNSURE = np.float32(1e-6)   # weight of a part that plays a pitch, but not now: counts where no part plays it now
 _LITTLE = 1e-6               # added to every bin of the model, as a share of its mean: shared out evenly
+
+
+_DEFAULTS = SYSTEMS["nmf-score"].defaults
 
 
 @dataclass
@@ -55,12 +59,12 @@ class ByScore:
     doi:10.1109/ICASSP.2012.6287834; Müller, Fundamentals of Music Processing, section 8.3.
     """
 
-    window: int = 2048
-    divergence: str = "kl"
-    iterations: int = 50
-    score: str = ""
-    onsets: bool = True
-    save: str = ""
+    window: int = _DEFAULTS["window"]
+    divergence: str = _DEFAULTS["divergence"]
+    iterations: int = _DEFAULTS["iterations"]
+    score: str = _DEFAULTS["score"]
+    onsets: bool = _DEFAULTS["onsets"]
+    save: str = _DEFAULTS["save"]
     _model: Informed | None = field(default=None, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -91,8 +95,8 @@ class NmfScore(ByScore):
         `tracks` or `pitches`. All parts of a passage are in memory together.
     """
 
-    constrain: str = "both"
-    parts: str = "tracks"
+    constrain: str = _DEFAULTS["constrain"]
+    parts: str = _DEFAULTS["parts"]
 
     def _informed(self, notes: Sequence[Note], rate: int) -> Informed:
         groups = scores.by_track(notes) if self.parts == "tracks" else scores.by_pitch(notes)

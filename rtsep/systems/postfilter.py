@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.stages.spectral import windows
@@ -24,6 +25,9 @@ from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import postfilter as kernels
 
 _THRESHOLD = 0.002 / 1024   # of a magnitude beside the sum of its window: as published, with its window of 2048
+
+
+_DEFAULTS = SYSTEMS["postfilter"].defaults
 
 
 @dataclass
@@ -56,19 +60,18 @@ class PostFilter:
     magnitudes by the angle where it means exp(j angle).
     """
 
-    window: int = 2048
-    overlap: int = 4
-    causal: bool = False
-    cleaned: str = ""
-    strength: float = 0.2
-    floor: float = 0.1
-    smooth_ms: float = 20.0
+    window: int = _DEFAULTS["window"]
+    overlap: int = _DEFAULTS["overlap"]
+    causal: bool = _DEFAULTS["causal"]
+    cleaned: str = _DEFAULTS["cleaned"]
+    strength: float = _DEFAULTS["strength"]
+    floor: float = _DEFAULTS["floor"]
+    smooth_ms: float = _DEFAULTS["smooth_ms"]
     _cleaner: Separator | None = field(default=None, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
         """Let the system that cleans learn what it must; refuse what there is nothing to do with."""
         from rtsep.separate import make
-        from rtsep.systems.catalogue import SYSTEMS
 
         demand("postfilter", excerpt, self.window, self.overlap)
         mics = len(excerpt.sound)
@@ -149,17 +152,8 @@ class PostFilterLive(Masking):
     entry = kernels.postfilter
     table = kernels.POSTFILTER
 
-    def __init__(
-        self,
-        name: str = "postfilter",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        strength: float = 0.2,
-        floor: float = 0.1,
-        smooth_ms: float = 20.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, strength: float, floor: float, smooth_ms: float) -> None:
+        """See `Masking.configure`."""
         self._strength, self._floor, self._smooth = strength, floor, smooth_ms
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

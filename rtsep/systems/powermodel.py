@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,6 +207,7 @@ class PowerModel:
 
     entry = powerlive.powers
     table = powerlive.POWERS
+    knowledge: Sequence[str] = ("leak", "above", "below")
     _tracking: Tracking
     _synthesis: int
 

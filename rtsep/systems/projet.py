@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.duet import Duet
@@ -34,6 +35,9 @@ _BUMP_DEGREES = 5.0                   # around a peak of DUET, where a source is
 _WIDE_BUMP_DEGREES = 12.0             # the same where only its sector is known
 _ELSEWHERE = 1e-3                     # as a share of the bump: places outside are not excluded
 _PRIOR = 1e-3                         # weight of the first Q in the recursive sums: less than any frame's
+
+
+_DEFAULTS = SYSTEMS["projet"].defaults
 
 
 @dataclass
@@ -63,13 +67,13 @@ class Projet:
     doi:10.1109/TASLP.2016.2570945. The filter is P_j k_m Q_j over its sum: a product, not a quotient as in nussl.
     """
 
-    window: int = 4096
-    causal: bool = False
-    sources: int = 3
-    iterations: int = 50
-    max_delay: float = 0.0
-    updates: int = 3
-    memory_s: float = 3.0
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    sources: int = _DEFAULTS["sources"]
+    iterations: int = _DEFAULTS["iterations"]
+    max_delay: float = _DEFAULTS["max_delay"]
+    updates: int = _DEFAULTS["updates"]
+    memory_s: float = _DEFAULTS["memory_s"]
     _places: Wide = field(init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:
@@ -233,18 +237,10 @@ class ProjetLive(Masking):
     stage = "projet"
     entry = kernels.projet
     table = kernels.PROJET
+    knowledge = ("places", "drawn", "weighed", "heard")
 
-    def __init__(
-        self,
-        name: str = "projet",
-        analysis: int = 4096,
-        synthesis: int = 2048,
-        hop: int = 256,
-        sources: int = 3,
-        updates: int = 3,
-        memory_s: float = 3.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, sources: int, updates: int, memory_s: float) -> None:
+        """See `Masking.configure`."""
         self._sources, self._updates, self._memory = sources, updates, memory_s
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.systems import fastica
 from rtsep.systems.demix import apply
 from rtsep.systems.ica import own_mixing
@@ -31,6 +32,9 @@ _APART = 2
 """Kernel widths that a second mode must be away from the first."""
 _MOST_VALUES = 16_000_000
 """Bins of spectra that are kept: 256 MB."""
+
+
+_DEFAULTS = SYSTEMS["ratio"].defaults
 
 
 @dataclass
@@ -54,10 +58,10 @@ class Ratio:
     doi:10.1109/ICASSP.2000.861162.
     """
 
-    window: int = 2048
-    reach: float = 0.08
-    width: float = 0.004
-    clearer: float = 1.5
+    window: int = _DEFAULTS["window"]
+    reach: float = _DEFAULTS["reach"]
+    width: float = _DEFAULTS["width"]
+    clearer: float = _DEFAULTS["clearer"]
 
     def fit(self, excerpt: Passage) -> None:
         """See `Separator.fit`."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
@@ -42,6 +43,9 @@ class Past:
         return lead[:, max(0, lead.shape[1] - kept) :]
 
 
+_DEFAULTS = SYSTEMS["repet"].defaults
+
+
 @dataclass
 class Repet:
     """Repeating background and what is in front of it, by one period for each passage.
@@ -63,11 +67,11 @@ class Repet:
     doi:10.1109/TASL.2012.2213249, eq. (1) to (6).
     """
 
-    window: int = 2048
-    period_s: float = 0.0
-    shortest_s: float = 0.8
-    longest_s: float = 8.0
-    background_hz: float = 100.0
+    window: int = _DEFAULTS["window"]
+    period_s: float = _DEFAULTS["period_s"]
+    shortest_s: float = _DEFAULTS["shortest_s"]
+    longest_s: float = _DEFAULTS["longest_s"]
+    background_hz: float = _DEFAULTS["background_hz"]
     _past: Past = field(default_factory=Past, init=False, repr=False)
     _period: float = field(default=0.0, init=False, repr=False)
 
@@ -104,6 +108,9 @@ class Repet:
         return self.shortest_s * per_second, self.longest_s * per_second
 
 
+_ADAPTIVE_DEFAULTS = SYSTEMS["repet-adaptive"].defaults
+
+
 @dataclass
 class AdaptiveRepet:
     """The same with a period for every moment, for music that changes its tempo or its pattern.
@@ -123,13 +130,13 @@ class AdaptiveRepet:
     musical structure", ICASSP 2012, doi:10.1109/ICASSP.2012.6287815.
     """
 
-    window: int = 2048
-    shortest_s: float = 0.8
-    longest_s: float = 8.0
-    background_hz: float = 100.0
-    stretch_s: float = 10.0
-    step_s: float = 5.0
-    order: int = 5
+    window: int = _ADAPTIVE_DEFAULTS["window"]
+    shortest_s: float = _ADAPTIVE_DEFAULTS["shortest_s"]
+    longest_s: float = _ADAPTIVE_DEFAULTS["longest_s"]
+    background_hz: float = _ADAPTIVE_DEFAULTS["background_hz"]
+    stretch_s: float = _ADAPTIVE_DEFAULTS["stretch_s"]
+    step_s: float = _ADAPTIVE_DEFAULTS["step_s"]
+    order: int = _ADAPTIVE_DEFAULTS["order"]
     _past: Past = field(default_factory=Past, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:

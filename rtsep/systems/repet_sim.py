@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.repet import Past, picked_medians, split, whole_bins
 from rtsep.systems.separator import Audio, Passage
@@ -21,6 +22,9 @@ from rtsep_kernels import repet as kernels
 
 _FRAMES_AT_ONCE = 256   # of the similarities: all of them would grow with the square of the length
 _LEAD_SECONDS = 24.0    # what a short passage looks back to, at least
+
+
+_DEFAULTS = SYSTEMS["repet-sim"].defaults
 
 
 @dataclass
@@ -50,13 +54,13 @@ class RepetSim:
     real-time speech enhancement", ICASSP 2013, doi:10.1109/ICASSP.2013.6637768.
     """
 
-    window: int = 2048
-    causal: bool = False
-    similar: int = 100
-    apart_s: float = 1.0
-    threshold: float = 0.0
-    buffer_s: float = 10.0
-    background_hz: float = 100.0
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    similar: int = _DEFAULTS["similar"]
+    apart_s: float = _DEFAULTS["apart_s"]
+    threshold: float = _DEFAULTS["threshold"]
+    buffer_s: float = _DEFAULTS["buffer_s"]
+    background_hz: float = _DEFAULTS["background_hz"]
     _past: Past = field(default_factory=Past, init=False, repr=False)
 
     def fit(self, excerpt: Passage) -> None:  # noqa: ARG002
@@ -113,19 +117,8 @@ class RepetSimLive(Masking):
     entry = kernels.repet_sim
     table = kernels.REPET_SIM
 
-    def __init__(
-        self,
-        name: str = "repet_sim",
-        analysis: int = 2048,
-        synthesis: int = 1024,
-        hop: int = 512,
-        similar: int = 100,
-        apart_s: float = 1.0,
-        threshold: float = 0.0,
-        buffer_s: float = 10.0,
-        background_hz: float = 100.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, similar: int, apart_s: float, threshold: float, buffer_s: float, background_hz: float) -> None:
+        """See `Masking.configure`."""
         self._similar, self._threshold = similar, threshold
         self._seconds, self._background_hz = (buffer_s, apart_s), background_hz
 

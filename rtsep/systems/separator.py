@@ -1,6 +1,6 @@
 """Separator: what every offline system of separation is, whatever it computes. Read this before the systems.
 
-A system is a dataclass: its fields are its options, with the defaults of `rtsep.systems.catalogue`. The host
+A system is a dataclass: its fields are its options, with the defaults of `rtsep.catalogue`. The host
 (`rtsep.separate`) makes one, lets it `fit` once on an excerpt, and then hands it the recording passage by
 passage, so that the memory does not grow with the length. What is learnt is kept in the object between the calls.
 """

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal.windows import hann
 
+from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
 from rtsep_kernels import yin as kernels
+
+_DEFAULTS = SYSTEMS["yin"].defaults
 
 
 @dataclass
@@ -52,14 +55,14 @@ class Yin:
     doi:10.1121/1.1458024, eq. (6) to (8). McAulay & Quatieri, IEEE TASSP 34.4, 1986, doi:10.1109/TASSP.1986.1164910.
     """
 
-    window: int = 2048
-    causal: bool = False
-    fmin: float = 98.0
-    fmax: float = 400.0
-    threshold: float = 0.15
-    voiced: float = 0.8
-    width_hz: float = 25.0
-    model: str = "mask"
+    window: int = _DEFAULTS["window"]
+    causal: bool = _DEFAULTS["causal"]
+    fmin: float = _DEFAULTS["fmin"]
+    fmax: float = _DEFAULTS["fmax"]
+    threshold: float = _DEFAULTS["threshold"]
+    voiced: float = _DEFAULTS["voiced"]
+    width_hz: float = _DEFAULTS["width_hz"]
+    model: str = _DEFAULTS["model"]
 
     def fit(self, excerpt: Passage) -> None:
         """Learn nothing; refuse a window into which the lowest pitch does not fit."""
@@ -154,19 +157,8 @@ class YinLive(Masking):
     entry = kernels.yin
     table = kernels.YIN
 
-    def __init__(
-        self,
-        name: str = "yin",
-        analysis: int = 2048,
-        synthesis: int = 2048,
-        hop: int = 256,
-        fmin: float = 98.0,
-        fmax: float = 400.0,
-        threshold: float = 0.15,
-        voiced: float = 0.8,
-        width_hz: float = 25.0,
-    ) -> None:
-        super().__init__(name, analysis, synthesis, hop)
+    def configure(self, fmin: float, fmax: float, threshold: float, voiced: float, width_hz: float) -> None:
+        """See `Masking.configure`."""
         self._pitches, self._threshold = (fmin, fmax), threshold
         self._voiced, self._width = voiced, width_hz
 

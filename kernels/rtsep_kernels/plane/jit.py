@@ -40,9 +40,7 @@ def stage_entry(table):
     never cross a multiple of 64. With frames = 0 (and x, out null) the function clears its signal history and keeps
     what it has learnt.
     """
-    # While records move to tables: a dtype is understood, too.
-    state = types.CPointer(numba.from_dtype(getattr(table, "dtype", table)))
-    return entry(types.int32(state, SAMPLES, SAMPLES, types.int64))
+    return entry(types.int32(types.CPointer(table.type), SAMPLES, SAMPLES, types.int64))
 
 
 def signed(signature):

@@ -38,7 +38,7 @@ class Check:
     section : str
         Row of SYSTEMS.md's table 0.1, as "3.2".
     system : str
-        Name in `rtsep.systems.catalogue`, or what the row is called.
+        Name in `rtsep.catalogue`, or what the row is called.
     claim : str
         What is measured, on what, in a few words.
     limit : float

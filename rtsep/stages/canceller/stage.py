@@ -5,18 +5,19 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
+from rtsep.catalogue import STAGES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.canceller import estimates
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
-from rtsep.stages.catalogue import STAGES
 from rtsep_kernels.canceller import apply, handover, job, kalman
 from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE, STOP
 from rtsep_kernels.plane.record import State
@@ -82,6 +83,19 @@ class Canceller(Stage):
         spectra: NDArray[np.complex128] = self._paths["w_re"] + 1j * self._paths["w_im"]
         taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * BLOCK).astype(np.float32)
+
+    def learnt(self) -> dict[str, NDArray[Any]] | None:
+        """See `Stage.learnt`: the paths, as guesses that may be changed quickly."""
+        if self._master is not None:
+            return None
+        paths, own = self.paths, np.arange(self.fmt.channels)
+        paths[own, own] = 0
+        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32)}
+
+    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.start_from`: `paths` and `confidence` as the class takes them."""
+        if "paths" in learnt:
+            self._first_paths, self._confidence = stable(learnt["paths"]), learnt.get("confidence")
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""

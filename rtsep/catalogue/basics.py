@@ -1,0 +1,44 @@
+"""Stages that every chain may have: the input's trim and the spectrum that suppresses what is left of the bleed."""
+
+from __future__ import annotations
+
+from rtsep.catalogue.spec import FrameSpec, StageSpec
+from rtsep.params import Option, Param
+
+INPUT = StageSpec(
+    "Input", "gain, polarity and alignment delay of each microphone",
+    (
+        Param("gain_db", "dB", -60.0, 24.0, 0.0, True, "Trim before everything."),
+        Param("invert", "on", 0.0, 1.0, 0.0, True, "Turn the polarity."),
+        Param("delay_ms", "ms", 0.0, 500.0, 0.0, True, "Alignment delay, beside the chain's latency."),
+    ),
+    (Option("max_delay_ms", float, 50.0, "Longest alignment delay.", 0.0, 500.0),),
+    "input", "rtsep.stages.mix",
+)
+
+SPECTRAL = FrameSpec(
+    "Spectral", "short-time spectrum, a gain in every bin, overlap-add",
+    (
+        Param("range_db", "dB", -60.0, 0.0, -18.0, True, "The most that is ever taken away."),
+        Param("strength", "", 0.0, 4.0, 1.0, False, "How much the estimated bleed is multiplied by."),
+        Param("attack_ms", "ms", 0.0, 500.0, 0.0, False, "Time for a gain to open."),
+        Param("release_ms", "ms", 0.0, 2000.0, 20.0, False, "Time for a gain to close."),
+    ),
+    (
+        Option("analysis", int, 1024, "Analysis window, samples.", 128, 8192, 64),
+        Option("synthesis", int, 512, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
+        Option("hop", int, 128, "Samples between two frames.", 64, 4096, 64),
+        Option("estimator", str, "residual", "Who decides the gains.", choices=("residual", "unity")),
+    ),
+    "spectral", "rtsep.stages.spectral",
+)
+
+OUTPUT_PARAMS = (
+    Param("gain_db", "dB", -60.0, 12.0, 0.0, True, "Level behind everything but the limiter."),
+    Param("mute", "on", 0.0, 1.0, 0.0, True, "Silence."),
+    Param("solo", "on", 0.0, 1.0, 0.0, True, "Silence every microphone without solo."),
+    Param("dry", "on", 0.0, 1.0, 0.0, True, "The microphone as it came, as late as the cleaned one."),
+    Param("dry_all", "on", 0.0, 1.0, 0.0, False, "All microphones dry."),
+    Param("mute_all", "on", 0.0, 1.0, 0.0, False, "All microphones silent."),
+)
+"""Of the engine's own stage behind every chain; it cannot be left out."""

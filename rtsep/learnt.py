@@ -1,0 +1,133 @@
+"""What a run has learnt: every stage's own, and its file, from which a restarted audio process goes on."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep import calibration
+from rtsep.atomic import replacing
+from rtsep.errors import InputError
+
+if TYPE_CHECKING:
+    from rtsep.stage import Stage
+
+SCHEMA = 1
+_MARK = "learnt_schema"   # which no calibration has
+
+
+class Known(Protocol):
+    """What an engine may start from: a `Learnt`, or the calibration of a soundcheck."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The microphones."""
+
+    def of(self, stage: str) -> Mapping[str, NDArray[Any]] | None:
+        """Return what a stage of that name starts from, as `Stage.learnt` gives it; None: nothing is known."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What every stage of a chain has learnt.
+
+    Parameters
+    ----------
+    rate : int
+        Sampling rate, Hz.
+    names : tuple of str
+        One per microphone.
+    stages : mapping of str to mapping of str to array
+        By a stage's name what `Stage.learnt` gave.
+    """
+
+    rate: int
+    names: tuple[str, ...]
+    stages: Mapping[str, Mapping[str, NDArray[Any]]]
+
+    def of(self, stage: str) -> Mapping[str, NDArray[Any]] | None:
+        """See `Known.of`."""
+        return self.stages.get(stage)
+
+
+def gather(stages: Iterable[Stage], rate: int, names: Sequence[str]) -> Learnt:
+    """Return what prepared stages have learnt so far; nothing of a stage that has learnt what is not finite."""
+    found = {stage.name: learnt for stage in stages if (learnt := stage.learnt()) is not None}
+    sound = {name: learnt for name, learnt in found.items() if all(np.isfinite(a).all() for a in learnt.values())}
+    return Learnt(rate, tuple(names), sound)
+
+
+def for_mics(
+    learnt: Mapping[str, NDArray[Any]], names: Sequence[str], mics: Sequence[str]
+) -> Mapping[str, NDArray[Any]]:
+    """Bring what is known of microphones into the order in which they are plugged in now.
+
+    Parameters
+    ----------
+    learnt : mapping of str to array
+        Of one stage.
+    names, mics : sequence of str
+        Microphones then and now, equally many.
+
+    Returns
+    -------
+    mapping of str to array
+        As it was, if the names are in the same order, or are others: then a microphone is known by its place. Else
+        only the arrays whose first two axes are microphones, and these in order.
+    """
+    if list(names) == list(mics) or set(names) != set(mics):
+        return learnt
+    k, order = len(mics), [list(names).index(mic) for mic in mics]
+    return {name: array[np.ix_(order, order)] for name, array in learnt.items() if array.shape[:2] == (k, k)}
+
+
+def save(learnt: Learnt, path: str | os.PathLike[str]) -> None:
+    """Write what was learnt as one file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    arrays: dict[str, Any] = {_MARK: np.int64(SCHEMA), "rate": np.int64(learnt.rate), "names": np.array(learnt.names)}
+    for stage, group in learnt.stages.items():
+        arrays |= {f"{stage}.{name}": array for name, array in group.items()}
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Known:
+    """Read what `save` has written, or else a calibration (`rtsep.calibration.load`).
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, of another schema, or neither.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            if _MARK not in archive.files:
+                return calibration.load(path)
+            read = {key: archive[key] for key in archive.files}
+        schema, rate = int(read.pop(_MARK)), int(read.pop("rate"))
+        names = tuple(map(str, read.pop("names")))
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+        return calibration.load(path)   # which says what is wrong
+    if schema != SCHEMA:
+        raise InputError(str(path), f"schema {schema} of what was learnt", f"this version reads schema {SCHEMA}")
+    stages: dict[str, dict[str, NDArray[Any]]] = {}
+    for key, array in read.items():
+        stage, _, name = key.partition(".")
+        stages.setdefault(stage, {})[name] = array
+    return Learnt(rate, names, stages)
