@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep import presets
+from rtsep import commands, presets
 from rtsep.audiofile import open_input
+from rtsep.cli import main
 from rtsep.engine import process
 from rtsep.hosts.file import make_engine
 from rtsep.stage import Block
@@ -291,3 +292,26 @@ def test_ctrl_c_leaves_the_old_file_or_nothing(tmp_path: pathlib.Path) -> None:
     assert "Traceback" not in said
     assert out.read_bytes() == b"the old file"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["long.wav", "out.wav"]
+
+
+def test_a_verb_is_one_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in the folder is a verb, with its help, and nothing else is told of it."""
+    (tmp_path / "hum.py").write_text(
+        '"""Hum a note."""\n\n'
+        "def arguments(parser):\n    parser.add_argument('--hertz', type=float, default=440.0)\n\n"
+        "def run(args):\n    print(f'mmm at {args.hertz:g} Hz')\n    return 0\n"
+    )
+    (tmp_path / "_shared.py").write_text('"""No verb."""\n')
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["hum", "--hertz", "220"]) == 0
+        assert capsys.readouterr().out == "mmm at 220 Hz\n"
+        with pytest.raises(SystemExit):
+            main(["--help"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.modules.pop("rtsep.commands.hum", None)
+    assert "hum       hum a note\n" in capsys.readouterr().out

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from rtsep import commands
+
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "rtsep").rglob("*.py"))
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
@@ -62,7 +64,7 @@ def test_nothing_is_compiled_outside_kernels(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_only_the_command_line_and_hosts_print(path: pathlib.Path) -> None:
-    if path.name not in ("cli.py", "supervisor.py", "view.py"):
+    if path.name not in ("cli.py", "supervisor.py") and "commands" not in path.parts:
         assert print_offences(path.read_text()) == 0
 
 
@@ -106,14 +108,26 @@ def test_no_option_without_a_test() -> None:
 
 
 def test_help_needs_nothing_heavy() -> None:
-    """`rtsep --help` imports neither numpy nor numba nor sounddevice: that is why it is quick."""
+    """`rtsep --help` imports neither numpy nor numba nor a verb, and a verb's help nothing heavy: so both are quick."""
     script = (
         "import sys\n"
-        "from rtsep.cli import _parser\n_parser().format_help()\n"
-        "print([m for m in ('numpy', 'numba', 'scipy', 'sounddevice', 'rich', 'matplotlib') if m in sys.modules])"
+        "from rtsep.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as done:\n    assert done.code == 0\n"
+        "heavy = ('numpy', 'numba', 'scipy', 'sounddevice', 'rich', 'matplotlib')\n"
+        "print([m for m in sys.modules if m in heavy or m.startswith('rtsep.commands.')])"
     )
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "[]"
+
+    def imported(*arguments: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+        return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+    assert imported("--help") == []
+    shared = {"rtsep.commands._arguments", "rtsep.commands._printing"}
+    for verb in commands.find():
+        for one in verb.verbs or (verb,):
+            words = one.module.removeprefix("rtsep.commands.").split(".")
+            assert set(imported(*words, "--help")) - shared <= {verb.module, one.module}
 
 
 def test_ruff_is_clean() -> None:

@@ -1,0 +1,37 @@
+"""Clean what comes in at a sound card, a JACK server or any PortAudio device."""
+
+from __future__ import annotations
+
+import argparse
+
+from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep run` takes."""
+    add_preset(parser, "live")
+    parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
+    parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
+    parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
+    add_settings(parser)
+    add_calibration(parser)
+    parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
+    parser.add_argument("--no-view", action="store_true", help="no terminal view")
+    add_json(parser, "the summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until stopped."""
+    from rtsep.hosts.supervisor import RunOptions, run
+
+    return run(
+        RunOptions(
+            preset=args.preset, input_device=args.input_device, output_device=args.output_device,
+            rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
+            record=args.record, seconds=args.seconds, settings=tuple(args.set), json=args.json,
+            view=not args.no_view,
+        )
+    )
