@@ -20,7 +20,8 @@ from rtsep.stages.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 SCHEMA = 1
 """The number that a preset's `schema` must be."""
 
-HOST_OPTIONS = (Option("block", int, 64, "Frames per device block.", 1, 2048),)
+BLOCK = Option("block", int, 64, "Frames per device block.", 1, 8192)   # up to the longest period of JACK
+HOST_OPTIONS = (BLOCK,)
 
 # No hand-written preset comes near it; a wrong path (a recording, /dev/zero) must not fill the memory.
 LARGEST_FILE = 1 << 18

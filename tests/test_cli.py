@@ -18,7 +18,7 @@ from rtsep import commands, presets
 from rtsep.audiofile import open_input
 from rtsep.cli import main
 from rtsep.engine import process
-from rtsep.hosts.file import make_engine
+from rtsep.session import Session
 from rtsep.stage import Block
 
 RATE = 48000
@@ -74,7 +74,7 @@ def test_the_block_length_changes_no_bit(recording: pathlib.Path, preset: str) -
     with open_input(str(recording)) as source:
         x = source.read(source.frames)
         names = source.names
-    engine = make_engine(presets.load(preset), RATE, names)
+    engine = Session.open(preset, RATE, names).engine
     whole = process(engine, x, 64)
     assert engine.status()["updates"] > 20
     for block in (1, 16, 37, 480, 2048):
@@ -91,7 +91,7 @@ def test_render_is_the_engine_without_its_latency(recording: pathlib.Path, tmp_p
     assert set(figures["block_us"]) == {"p50", "p99", "p999", "max"}
     x, y = read(recording), read(out)
     assert y.shape == x.shape
-    engine = make_engine(presets.load("foh"), RATE, ("mic1", "mic2", "mic3"))
+    engine = Session.open("foh", RATE, ("mic1", "mic2", "mic3")).engine
     late = engine.latency
     assert figures["latency_samples"] == late > 0
     truth = process(engine, np.pad(x, ((0, 0), (0, late))))[:, late:]

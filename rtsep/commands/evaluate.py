@@ -51,16 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _score_scene(args: argparse.Namespace) -> Scored:
     """Render a scene and score every microphone."""
-    from rtsep import calibration, evaluate, presets
-    from rtsep.hosts.file import make_engine
+    from rtsep import evaluate
     from rtsep.scenes import read_scene
+    from rtsep.session import Session
 
     if args.reference or args.estimate:
         raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
     scene = read_scene(args.scene)
-    known = calibration.load(args.calibration) if args.calibration else None
-    engine = make_engine(presets.load(args.preset), scene.rate, scene.names, known)
-    heard = evaluate.listen(engine, scene)
+    with Session.open(args.preset, scene.rate, scene.names, args.calibration) as session:
+        heard = evaluate.listen(session.engine, scene)
     rows = evaluate.score(scene, heard, args.skip, args.bss)
     columns = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")
     return evaluate.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics), rows, columns

@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
     from rtsep import calibration
     from rtsep.audiofile import open_input
-    from rtsep.hosts.file import progress
     from rtsep.systems import soundcheck
+    from rtsep.terminal import progress
 
     with open_input(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         solos = soundcheck.read_solos(args.solos, names, rate, mics.shape[1])
     if not solos:
         raise InputError(args.input, "no passage was found in which one source plays alone", "name them with --solos")
-    with progress(1.0, "learning") as advance:
+    with progress("learning") as advance:
         learnt = soundcheck.learn(mics, rate, solos, names, args.taps, advance)
     calibration.save(learnt, args.output)
     rows = [

@@ -27,14 +27,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render the recording."""
     from rtsep.hosts.file import RenderOptions, render
+    from rtsep.terminal import progress
 
-    report = render(
-        RenderOptions(
-            source=args.input, target=args.output, preset=args.preset, block=args.blocksize,
-            settings=tuple(args.set), calibration=args.calibration, compensate=not args.no_compensate,
-            subtype=args.subtype,
-        )
+    options = RenderOptions(
+        source=args.input, target=args.output, preset=args.preset, block=args.blocksize, settings=tuple(args.set),
+        calibration=args.calibration, compensate=not args.no_compensate, subtype=args.subtype,
     )
+    with progress("rendering") as advance:
+        report = render(options, advance)
     write_json(args.report, report)
     _warn(args.input, report)
     if args.json:

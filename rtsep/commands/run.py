@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
 
@@ -25,13 +28,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped."""
-    from rtsep.hosts.supervisor import RunOptions, run
+    from rtsep.hosts.request import RunOptions
+    from rtsep.hosts.supervisor import run
+    from rtsep.terminal import Lines, View
 
-    return run(
-        RunOptions(
-            preset=args.preset, input_device=args.input_device, output_device=args.output_device,
-            rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
-            record=args.record, seconds=args.seconds, settings=tuple(args.set), json=args.json,
-            view=not args.no_view,
-        )
+    options = RunOptions(
+        preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
+        block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
+        settings=tuple(args.set),
+    )
+    surface = Lines if args.no_view or not sys.stderr.isatty() else View
+    return run(options, surface, _print_line if args.json else _print_summary)
+
+
+def _print_line(summary: dict[str, Any]) -> None:
+    print(json.dumps(summary), flush=True)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from rtsep.figures import told
+
+    us = summary["block_us"]
+    print(
+        f"{summary['seconds']:.1f} s, {summary['calls']} blocks of {summary['block']} at "
+        f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
+        f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
+        f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}",
+        flush=True,
     )

@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
-    from rtsep.hosts.file import progress
     from rtsep.separate import SeparateOptions, separate
+    from rtsep.terminal import progress
 
-    with progress(1.0, "separating") as advance:
+    with progress("separating") as advance:
         report = separate(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)
     if args.json:
         return print_json(report)

@@ -27,13 +27,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print both tables."""
     from rtsep.bench import bleed
     from rtsep.bench.oracles import ORACLES
-    from rtsep.hosts.file import progress
+    from rtsep.terminal import progress
 
     options = bleed.BleedOptions(
         folder=args.folder, presets=args.presets, rivals=_chosen(args.rivals, bleed.RIVALS),
         oracles=_chosen(args.oracles, tuple(ORACLES)), skip=args.seconds_skip, harm=not args.no_harm,
     )
-    with progress(1.0, "measuring") as advance:
+    with progress("measuring") as advance:
         report = bleed.bleed(options, advance)
     write_json(args.report, report)
     if args.json:

@@ -20,10 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages and print what went wrong."""
     from rtsep.bench import robust
-    from rtsep.hosts.file import progress
+    from rtsep.terminal import progress
 
     options = robust.RobustOptions(args.scenes, args.seed, args.preset)
-    with progress(1.0, "measuring") as advance:
+    with progress("measuring") as advance:
         report = robust.robust(options, advance)
     write_json(args.report, report)
     if args.json:

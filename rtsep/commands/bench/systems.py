@@ -18,9 +18,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure the systems and print the table."""
     from rtsep.atomic import replacing
     from rtsep.bench import systems
-    from rtsep.hosts.file import progress
+    from rtsep.terminal import progress
 
-    with progress(1.0, "measuring") as advance:
+    with progress("measuring") as advance:
         rows = systems.measure(args.only, advance)
     if args.output:
         with replacing(args.output) as file:
