@@ -15,7 +15,6 @@ import ctypes
 import gc
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import threading
@@ -23,8 +22,6 @@ import time
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
 
 CHANNELS, BLOCK, RATE = 16, 64, 48000
 PRESET = """
@@ -148,7 +145,7 @@ def main() -> None:
         # JACK's library talks on stdout: the result goes last, on a line of its own.
         print(json.dumps(worker(args.seconds, args.rounds)))
         return
-    from jack_server import JackServer
+    from rtsep.bench.jackd import JackServer
 
     server = JackServer(BLOCK, RATE, CHANNELS, realtime=True)
     try:

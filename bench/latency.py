@@ -22,12 +22,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-
 from rtsep import metrics, presets
 from rtsep.demo import delay
 from rtsep.engine import process
-from rtsep.hosts.file import make_engine
+from rtsep.session import Session
 from rtsep.stage import Block
 
 RATE, MICS, SECONDS, PERIOD = 48000, 3, 12, 256
@@ -62,7 +60,7 @@ def judge(own: Block, mics: Block, heard: Block) -> tuple[list[int], list[float]
 
 def through_engine(name: str) -> dict[str, Any]:
     mics, own = concert()
-    engine = make_engine(presets.load(name), RATE, ("a", "b", "c"))
+    engine = Session.open(name, RATE, ("a", "b", "c")).engine
     heard = process(engine, np.pad(mics, ((0, 0), (0, engine.latency))), 64)
     lags, gains = judge(own, mics, heard)
     return {"declared": engine.latency, "engine_lags": lags, "engine_gains_db": gains}
@@ -168,7 +166,7 @@ def main() -> None:
         return
     rows = {name: through_engine(name) for name in presets.names()}
     if not args.no_jack:
-        from jack_server import JackServer
+        from rtsep.bench.jackd import JackServer
 
         server = JackServer(PERIOD, RATE, 2, realtime=True)
         try:

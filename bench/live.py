@@ -23,8 +23,6 @@ from typing import Any
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-
 MICS = 4
 
 
@@ -67,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--json")
     args = parser.parse_args()
-    from jack_server import JackServer
+    from rtsep.bench.jackd import JackServer
 
     rows = []
     print(f"{'preset':<10} period  tries   frames  different  changed by rtsep  xruns  late updates")

@@ -17,8 +17,6 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-
 WARM_SECONDS = 30
 
 
@@ -45,7 +43,7 @@ def main() -> None:
     parser.add_argument("--preset", default="foh")
     parser.add_argument("--json")
     args = parser.parse_args()
-    from jack_server import JackServer
+    from rtsep.bench.jackd import JackServer
 
     server = JackServer(64, 48000, args.mics)
     try:

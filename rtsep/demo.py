@@ -1,4 +1,4 @@
-"""The demo host: a simulated concert, paced by the clock through the same engine, without a sound card."""
+"""The demo: a simulated concert, paced by the clock through the same engine, without a sound card."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import numpy as np
 from rtsep import audiofile, evaluate, metrics, presets, realtime
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.hosts.file import make_engine
-from rtsep.scenes import make_scene
+from rtsep.scenes import Scene, make_scene
+from rtsep.session import Session
 from rtsep.stage import Block, Runner
 
 _MARK = "made-by-rtsep-demo"
+_OFFLINE_BLOCK = 2048   # frames; another than live, which changes no sample
 
 
 @dataclass(frozen=True)
@@ -70,32 +71,24 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
     preset = presets.load(options.preset)
     scene = make_scene(options.kind, options.seed, options.mics, options.seconds)
     say(f"made a concert: {', '.join(scene.names)}; {options.kind}, {options.seconds:g} s")
-    engine = make_engine(preset, scene.rate, scene.names)
-    late = engine.latency
-    say(
-        f"playing it through preset {preset.name} in real time: latency {late} samples "
-        f"({late / scene.rate * 1000:.1f} ms), block {preset.host.block}"
-    )
-    for note in presets.notes(preset, len(scene.names)):
-        say(note)
-    runner = Runner(engine)
     # The clock runs on behind the last sample, so that it too leaves the chain.
-    x = np.pad(scene.mics, ((0, 0), (0, late)))
-    live = np.zeros_like(x)
-    engine.go_live()
-    begun = time.perf_counter()
-    try:
+    with Session.open(preset, scene.rate, scene.names) as session:
+        engine, late = session.engine, session.engine.latency
+        say(
+            f"playing it through preset {preset.name} in real time: latency {late} samples "
+            f"({late / scene.rate * 1000:.1f} ms), block {preset.host.block}"
+        )
+        for note in presets.notes(preset, len(scene.names)):
+            say(note)
+        runner = Runner(engine)
+        x = np.pad(scene.mics, ((0, 0), (0, late)))
+        live = np.zeros_like(x)
+        engine.go_live()
+        begun = time.perf_counter()
         _play(runner, x, live, preset.host.block, scene.rate, say)
-    finally:
-        engine.close()
     wall = time.perf_counter() - begun
-    status = engine.status()
-
     say("measuring: the same concert offline, each wanted sound alone through the same filters")
-    offline = make_engine(preset, scene.rate, scene.names)
-    same = process(offline, x, 2048)
-    offline.reset()
-    heard = evaluate.listen(offline, scene)
+    same, heard = _offline(preset, scene, x)
     # What is scored is what was heard live; the offline run gives the filters' effect on the wanted sound.
     heard = evaluate.Heard(live[:, late:], heard.alone)
     rows = evaluate.score(scene, heard)
@@ -112,10 +105,18 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
         "block_us": metrics.percentiles(runner.microseconds()),
         "mics": rows,
         "mean": evaluate.mean(rows),
-        **status,
+        **engine.status(),
     }
-    _write(out, scene.names, scene.rate, scene.mics, heard.cleaned, scene.images, report)
+    _write(out, scene, heard.cleaned, report)
     return report
+
+
+def _offline(preset: presets.Preset, scene: Scene, x: Block) -> tuple[Block, evaluate.Heard]:
+    """Render the same, and again with each wanted sound alone beside it."""
+    with Session.open(preset, scene.rate, scene.names) as session:
+        same = process(session.engine, x, _OFFLINE_BLOCK)
+        session.engine.reset()
+        return same, evaluate.listen(session.engine, scene)
 
 
 def _play(runner: Runner, x: Block, out: Block, block: int, rate: int, say: Any) -> None:
@@ -163,22 +164,22 @@ def _check_out(out: Path) -> None:
         raise InputError(str(out), "it holds files that no demo has made", "give another folder with --out")
 
 
-def _write(
-    out: Path, names: tuple[str, ...], rate: int, mics: Block, cleaned: Block, images: Block, report: dict[str, Any]
-) -> None:
+def _write(out: Path, scene: Scene, cleaned: Block, report: dict[str, Any]) -> None:
     import json
 
     from rtsep.picture import draw
 
+    names, mics, images = scene.names, scene.mics, scene.images
     beside = out.with_name(f".{out.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         for name, signal in (("before", mics), ("after", cleaned), ("truth", images)):
-            with audiofile.open_output(str(beside / f"{name}.wav"), rate, len(names), names, mics.shape[1]) as target:
+            path = str(beside / f"{name}.wav")
+            with audiofile.open_output(path, scene.rate, len(names), names, mics.shape[1]) as target:
                 target.write(np.ascontiguousarray(signal))
         before, after = ([row[f"si_sdr_{when}"] for row in report["mics"]] for when in ("before", "after"))
-        draw(str(beside / "before-after.png"), names, rate, mics, cleaned, images, before, after)
+        draw(str(beside / "before-after.png"), names, scene.rate, mics, cleaned, images, before, after)
         (beside / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (beside / _MARK).write_text("rtsep demo may replace this folder\n")
         if out.exists():

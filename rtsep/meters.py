@@ -7,17 +7,16 @@ from multiprocessing import shared_memory
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.figures import FIGURES
+
 # Rows of `levels`, one value per microphone, over the last 2048 frames. The compiled engine writes them.
 LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "limiter_gain")
 # Places of `counters`, which the compiled engine writes.
 COUNTERS = ("frames", "faults", "limited")
 _COUNTER_SPACE = 8
 # Places of `status`, which the audio process's own thread writes a few times a second.
-STATUS = (
-    "latency", "load", "block_p50", "block_p99", "block_max", "xruns", "late_updates", "bad_inputs", "running",
-    "device_latency", "calls", "unstable", "lost_frames",
-)
-_STATUS_SPACE = 24
+STATUS = ("running", "latency", "device_latency", *(figure.name for figure in FIGURES))
+_STATUS_SPACE = -(-len(STATUS) // 8) * 8   # whole cache lines
 
 
 class Meters:
@@ -35,6 +34,7 @@ class Meters:
     ----------
     counters : int64[8]
     status : float64[24]
+        `STATUS`: everything of `rtsep.figures`, and what the stream is.
     levels : float32[6, channels]
         Peaks linear, powers as sums of squares over 2048 frames.
     """
@@ -58,7 +58,7 @@ class Meters:
             raw[8 * (_COUNTER_SPACE + _STATUS_SPACE) :].view(np.float32).reshape(len(LEVELS), channels)
         )
         if create:
-            self.levels[LEVELS.index("limiter_gain")] = 1
+            self.levels[LEVELS.index("limiter_gain")] = 1   # nothing is limited
 
     def level(self, name: str) -> NDArray[np.float32]:
         """Return one row of `levels`."""
@@ -76,6 +76,11 @@ class Meters:
     def put(self, name: str, value: float) -> None:
         """Set one status value."""
         self.status[STATUS.index(name)] = value
+
+    @property
+    def name(self) -> str | None:
+        """Of the shared memory, for another process to open; None where the meters are private."""
+        return None if self._memory is None else self._memory.name
 
     def close(self) -> None:
         """Let go of the shared memory, and remove it if this side made it."""

@@ -198,6 +198,11 @@ class Board:
         """Return the address of the first microphone's target: what a stage's state record holds."""
         return int(self.values.ctypes.data + 4 * self._places[path][1])
 
+    @property
+    def name(self) -> str | None:
+        """Of the shared memory, for another process to open; None where the board is private."""
+        return None if self._memory is None else self._memory.name
+
     def close(self) -> None:
         """Let go of the shared memory, and remove it if this side made it."""
         if self._memory is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.stage import Block
 
-_SECONDS = 8.0
-_RANGE_DB = 60
-_GAIN_DB = 30
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SECONDS = 8.0     # of the recording's end: what was learnt by then, wide enough to see notes
+_RANGE_DB = 60     # below the loudest, of spectrograms
+_GAIN_DB = 30      # beyond which more or less taken away makes no difference to hear
 
 Image = NDArray[np.float64]
 
@@ -72,16 +75,20 @@ def draw(
     )
     for place, (title, picture, look) in enumerate(panels):
         axes = figure.add_subplot(grid[place // 3, place % 3])
-        shades = axes.imshow(
-            picture, origin="lower", aspect="auto", extent=(0, (part.stop - part.start) / rate, 0, top_khz), **look
-        )
+        extent = (0, (part.stop - part.start) / rate, 0, top_khz)
+        shades = axes.imshow(picture, origin="lower", aspect="auto", extent=extent, **look)
         axes.set_facecolor("#dddddd")   # where there was nothing to change
         axes.set_title(title)
         axes.set_xlabel("seconds")
         axes.set_ylabel("kHz" if place % 3 == 0 else "")
         if place > 2:
             figure.colorbar(shades, ax=axes, label="dB")
-    axes = figure.add_subplot(grid[2, :])
+    _bars(figure.add_subplot(grid[2, :]), names, before, after)
+    figure.savefig(file, dpi=90, format="png")
+
+
+def _bars(axes: Axes, names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> None:
+    """Draw what every microphone gained."""
     place_of = np.arange(len(names))
     axes.bar(place_of - 0.2, before, 0.4, color="#999999", label="before")
     axes.bar(place_of + 0.2, after, 0.4, color="#d1495b", label="after")
@@ -93,7 +100,6 @@ def draw(
     axes.margins(y=0.15)
     axes.legend(loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, dpi=90, format="png")
 
 
 def gains(before: Image, after: Image, truth: Image, floor: float) -> tuple[Image, Image]:

@@ -17,7 +17,8 @@ from rtsep.params import Option, Param
 SCHEMA = 1
 """The number that a preset's `schema` must be."""
 
-HOST_OPTIONS = (Option("block", int, 64, "Frames per device block.", 1, 2048),)
+BLOCK = Option("block", int, 64, "Frames per device block.", 1, 8192)   # up to the longest period of JACK
+HOST_OPTIONS = (BLOCK,)
 
 
 @dataclass(frozen=True)

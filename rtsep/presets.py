@@ -12,9 +12,10 @@ from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, StageSpec
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
-from rtsep.presetfile import HOST_OPTIONS, HostConfig, Preset, StageConfig, dumps, loads
+from rtsep.presetfile import BLOCK, HOST_OPTIONS, HostConfig, Preset, StageConfig, dumps, loads
 
 __all__ = [
+    "BLOCK",
     "HostConfig", "Preset", "StageConfig", "diff", "dumps", "layout", "learning", "load", "loads", "make_board",
     "most_block", "names", "notes", "save",
 ]  # fmt: skip

@@ -1,10 +1,14 @@
-"""Real-time priority for the calling thread, where the system grants it."""
+"""Real-time priority for threads, where the system grants it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
+import sys
 
-AUDIO = 70   # of our own clock; a sound server chooses for its clients
+AUDIO = 70    # of our own clock; a sound server chooses for its clients
+DEVICE = 60   # of PortAudio's threads, where it does not ask itself: below our clock, above what JACK gives its clients
 HELPER = 1    # above everything ordinary, below any audio thread: JACK gives its clients as little as 5
 HINT = (
     "real-time priority was refused: put `@audio - rtprio 95` into /etc/security/limits.d/audio.conf, "
@@ -21,3 +25,45 @@ def ask(priority: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def threads() -> set[int]:
+    """Return the ids of this process's threads, where the system tells."""
+    with contextlib.suppress(OSError):
+        return {int(name) for name in os.listdir("/proc/self/task")}
+    return set()
+
+
+def ensure(api: str, fresh: set[int]) -> str:
+    """See that a thread runs before all others; returns what the user can do where none may, else nothing.
+
+    Parameters
+    ----------
+    api : str
+        Host API of the device.
+    fresh : set of int
+        Threads that opening it has made.
+    """
+    if sys.platform != "linux":
+        return ""
+    if any(_is_urgent(thread) for thread in threads()):
+        return ""
+    if api.startswith("JACK"):
+        return "JACK runs without real-time priority: start it as `jackd -R …`, or enable it in PipeWire"
+    granted = False
+    for thread in fresh:   # PortAudio's ALSA threads do not ask for it themselves
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(DEVICE))
+            granted = True
+    if granted:
+        return ""
+    return HINT
+
+
+def _is_urgent(thread: int) -> bool:
+    try:
+        fields = pathlib.Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    # Fields 40 and 41 of proc(5). The canceller's helper has real-time priority too, the lowest: it does not count.
+    return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > HELPER

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from rtsep import presets
 from rtsep.calibration import Calibration
 from rtsep.engine import Engine, process
-from rtsep.hosts.file import make_engine
 from rtsep.scenes import make_scene
+from rtsep.session import Session
 from rtsep.stage import Block, Format
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -111,7 +111,7 @@ def play(preset: str, rate: int, take: str, seconds: float) -> Block:
         text = presets.dumps(chosen).replace("pairs = 240", "pairs = 5")
         assert "pairs = 5" in text
         chosen = presets.loads(text, "few pairs")
-    engine = make_engine(chosen, rate, tuple(f"mic{c + 1}" for c in range(mics)), known)
+    engine = Session.open(chosen, rate, tuple(f"mic{c + 1}" for c in range(mics)), known).engine
     if take != "reload":
         return _through(engine, x)
     first = _through(engine, x[:, :half])
@@ -132,7 +132,7 @@ def _through(engine: Engine, x: Block) -> Block:
 def demo() -> Block:
     """Render the concert that `rtsep demo` plays."""
     scene = make_scene("room", 1, 6, 20.0)
-    return _through(make_engine(presets.load("foh"), scene.rate, scene.names), scene.mics)
+    return _through(Session.open("foh", scene.rate, scene.names).engine, scene.mics)
 
 
 def live(name: str) -> Block:

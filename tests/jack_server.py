@@ -1,101 +1,15 @@
-"""A JACK server with its dummy driver, for tests, and players that feed it; several can run side by side."""
+"""A JACK server for tests: a fixture's body, which skips where there can be none."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
-import secrets
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
-RATE = 48000
-
-
-class JackServer:
-    """A running server.
-
-    Parameters
-    ----------
-    period, rate, channels : int
-    name : str, optional
-        A name that was used before, to come back after a death.
-    realtime : bool
-        Ask for real-time threads, as a real server has; the system may refuse, then it does not start.
-    """
-
-    def __init__(
-        self, period: int, rate: int, channels: int, name: str | None = None, realtime: bool = False
-    ) -> None:
-        self.name = name or f"rtsep-test-{os.getpid()}-{secrets.token_hex(3)}"
-        self.rate = rate
-        self.environment = {
-            **os.environ, "JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1",
-            "JACK_NO_START_SERVER": "1",
-        }
-        command = ["jackd", "-R" if realtime else "-r", "-n", self.name]
-        command += ["-d", "dummy", "-r", str(rate), "-p", str(period)]
-        command += ["-C", str(channels), "-P", str(channels)]
-        self.process = subprocess.Popen(
-            command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def ready(self, patience: float = 10.0) -> bool:
-        """Wait until clients may connect."""
-        until = time.monotonic() + patience
-        while time.monotonic() < until and self.process.poll() is None:
-            if self.ports():
-                return True
-            time.sleep(0.05)
-        return False
-
-    def ports(self) -> list[str]:
-        """Return the names of all ports; none when the server does not answer."""
-        done = subprocess.run(
-            ["jack_lsp", "-s", self.name], env=self.environment, capture_output=True, text=True, timeout=10, check=False
-        )
-        return [line for line in done.stdout.splitlines() if ":" in line] if done.returncode == 0 else []
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """End it in good order."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        for left in pathlib.Path("/dev/shm").glob(f"jack*{self.name}*"):   # what a killed server leaves behind
-            left.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def player(self, channels: int) -> Iterator[str]:
-        """Run a client that plays noise bursts for ever; yields its name, which PortAudio lists as a device."""
-        name = "player"
-        process = subprocess.Popen(
-            [sys.executable, __file__, self.name, name, str(channels)], env=self.environment,
-            stdout=subprocess.PIPE, text=True,
-        )
-        try:
-            assert process.stdout is not None
-            if process.stdout.readline().strip() != "playing":
-                pytest.skip("the player cannot connect to JACK")
-            yield name
-        finally:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+from rtsep.bench.jackd import RATE, JackServer
 
 
 @contextlib.contextmanager
@@ -123,33 +37,3 @@ def jack_server(period: int = 64, rate: int = RATE, channels: int = 4) -> Iterat
 def _any_server() -> bool:
     names = (path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/comm") if path.exists())
     return any(name.strip() == "jackd" for name in names)
-
-
-def _play(server: str, name: str, channels: int) -> None:
-    """Play noise whose sources take turns and bleed into each other: something to be learnt."""
-    import jack
-    import numpy as np
-
-    client = jack.Client(name, servername=server, no_start_server=True)
-    rng = np.random.default_rng(1)
-    frames = 2 * RATE // client.blocksize * client.blocksize
-    on = rng.random((channels, frames // 4800 + 1)) > 0.4
-    sources = rng.standard_normal((channels, frames)) * on.repeat(4800, 1)[:, :frames]
-    signal = (0.08 * (sources + 0.3 * np.roll(sources.sum(0) - sources, 50, 1))).astype(np.float32)
-    ports = [client.outports.register(f"out{c + 1}") for c in range(channels)]
-    place = 0
-
-    @client.set_process_callback
-    def _process(n: int) -> None:
-        nonlocal place
-        for c, port in enumerate(ports):
-            port.get_array()[:] = signal[c, place : place + n]
-        place = (place + n) % frames
-
-    with client:
-        print("playing", flush=True)
-        time.sleep(600)
-
-
-if __name__ == "__main__":
-    _play(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -317,7 +317,7 @@ def test_the_table_of_a_folder(tmp_path: pathlib.Path, capsys: pytest.CaptureFix
     write_folder(tmp_path)
     out = tmp_path / "r.json"
     assert run("bench", "bleed", tmp_path, "--presets", "live", "--rivals", "gate", "--oracles", "inverse,mask-512",
-               "--seconds-skip", 1, "--json", out) == 0
+               "--seconds-skip", 1, "--report", out) == 0
     told = capsys.readouterr()
     assert "mask-512" in told.out
     assert told.err == ""   # no progress bar in a pipe
@@ -462,7 +462,7 @@ def test_the_robustness_run(
     stage = Stage(facts, RATE, stage.mics[:, : 5 * RATE], stage.images[[1, 1, 0]], np.array([True, True, False]))
     monkeypatch.setattr(robust, "make_stage", lambda _seed: stage)
     out = tmp_path / "r.json"
-    assert run("bench", "robust", "--scenes", 2, "--seed", 3, "--json", out) == 0
+    assert run("bench", "robust", "--scenes", 2, "--seed", 3, "--report", out) == 0
     told = capsys.readouterr().out.splitlines()
     report = json.loads(out.read_text())
     assert report["summary"]["scenes"] == 2

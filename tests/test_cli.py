@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep import presets
+from rtsep import commands, presets
 from rtsep.audiofile import open_input
+from rtsep.cli import main
 from rtsep.engine import process
-from rtsep.hosts.file import make_engine
+from rtsep.session import Session
 from rtsep.stage import Block
 
 RATE = 48000
@@ -73,7 +74,7 @@ def test_the_block_length_changes_no_bit(recording: pathlib.Path, preset: str) -
     with open_input(str(recording)) as source:
         x = source.read(source.frames)
         names = source.names
-    engine = make_engine(presets.load(preset), RATE, names)
+    engine = Session.open(preset, RATE, names).engine
     whole = process(engine, x, 64)
     assert engine.status()["updates"] > 20
     for block in (1, 16, 37, 480, 2048):
@@ -90,7 +91,7 @@ def test_render_is_the_engine_without_its_latency(recording: pathlib.Path, tmp_p
     assert set(figures["block_us"]) == {"p50", "p99", "p999", "max"}
     x, y = read(recording), read(out)
     assert y.shape == x.shape
-    engine = make_engine(presets.load("foh"), RATE, ("mic1", "mic2", "mic3"))
+    engine = Session.open("foh", RATE, ("mic1", "mic2", "mic3")).engine
     late = engine.latency
     assert figures["latency_samples"] == late > 0
     truth = process(engine, np.pad(x, ((0, 0), (0, late))))[:, late:]
@@ -291,3 +292,26 @@ def test_ctrl_c_leaves_the_old_file_or_nothing(tmp_path: pathlib.Path) -> None:
     assert "Traceback" not in said
     assert out.read_bytes() == b"the old file"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["long.wav", "out.wav"]
+
+
+def test_a_verb_is_one_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in the folder is a verb, with its help, and nothing else is told of it."""
+    (tmp_path / "hum.py").write_text(
+        '"""Hum a note."""\n\n'
+        "def arguments(parser):\n    parser.add_argument('--hertz', type=float, default=440.0)\n\n"
+        "def run(args):\n    print(f'mmm at {args.hertz:g} Hz')\n    return 0\n"
+    )
+    (tmp_path / "_shared.py").write_text('"""No verb."""\n')
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["hum", "--hertz", "220"]) == 0
+        assert capsys.readouterr().out == "mmm at 220 Hz\n"
+        with pytest.raises(SystemExit):
+            main(["--help"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.modules.pop("rtsep.commands.hum", None)
+    assert "hum       hum a note\n" in capsys.readouterr().out

@@ -239,7 +239,7 @@ def test_any_preset_that_is_made_reads_back_equal(seed: int) -> None:
             k = rng.randint(0, 4)
             options["mixing"] = [[rng.choice([1.0, -0.0, 1e-300, rng.gauss(0, 1)]) for _ in range(k)] for _ in range(k)]
         chain.append(presets.StageConfig(spec.name, f"{spec.name}_{number}", options))
-    host = presets.HostConfig(rng.randint(1, 2048))
+    host = presets.HostConfig(rng.randint(1, presets.BLOCK.high))
     preset = presets.Preset(f"set {seed}", rng.choice(list(CLASS_LIMITS)), host, tuple(chain), {})
     params = {}
     for stage, group in presets.layout(preset):
@@ -283,8 +283,8 @@ def test_the_most_disruptive_change_wins() -> None:
         ('"foh"', '"fho"', "fho live monitor foh record"),
         ('"foh"', '["foh"]', "foh live"),
         ("block = 128", "blok = 128", "blok block"),
-        ("block = 128", "block = 2049", "block 2049 1 2048"),
-        ("block = 128", "block = 0", "block 0 2048"),
+        ("block = 128", "block = 8193", "block 8193 1 8192"),
+        ("block = 128", "block = 0", "block 0 8192"),
         ("block = 128", 'block = "128"', "block '128' integer"),
         ("block = 128", "block = true", "block True"),
         ('stage = "spectral"', 'stage = "spectrum"', "spectrum input matrix canceller spectral"),

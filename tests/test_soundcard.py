@@ -20,17 +20,19 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from jack_server import RATE, JackServer, jack_server
+from jack_server import jack_server
 from rich.console import Console
 
-from rtsep import presets, view
+from rtsep import presets, terminal, view
+from rtsep.bench.jackd import RATE, JackServer
 from rtsep.engine import Engine, process
 from rtsep.errors import DeviceError, InputError
-from rtsep.hosts import devices, records, soundcard, supervisor
+from rtsep.hosts import devices, gauges, request, soundcard
 from rtsep.meters import Meters
 from rtsep.presets import make_board
 from rtsep.stage import Format, Runner
 from rtsep.stages.mix import Input
+from rtsep.surface import Show
 from rtsep_kernels.plane import grid
 
 MICS = 3
@@ -49,10 +51,16 @@ taps = 1024
 DRIVER = """
 import json, sys
 from rtsep.errors import RtsepError
-from rtsep.hosts.supervisor import RunOptions, run
+from rtsep.hosts.request import RunOptions
+from rtsep.hosts.supervisor import run
+from rtsep.terminal import Lines, View
 options = json.loads(sys.argv[1])
+surface = View if sys.stderr.isatty() else Lines
 try:
-    code = run(RunOptions(**{**options, "settings": tuple(options.get("settings", ()))}))
+    code = run(
+        RunOptions(**{**options, "settings": tuple(options.get("settings", ()))}), surface,
+        lambda summary: print(json.dumps(summary), flush=True),
+    )
 except RtsepError as error:
     print(f"rtsep: {error}", file=sys.stderr)
     code = error.exit_code
@@ -79,7 +87,7 @@ class Live:
 
     def __init__(self, server: JackServer, **options: Any) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, json.dumps({"json": True, "view": False, **options})],
+            [sys.executable, "-c", DRIVER, json.dumps(options)],
             env=server.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         self.lines: list[str] = []
@@ -203,12 +211,12 @@ def test_input_and_output_must_share_a_host_api() -> None:
 
 
 def test_a_wrong_rate_is_noticed_and_stalls_are_not() -> None:
-    watch = records.RateWatch(48000)
+    watch = gauges.RateWatch(48000)
     results = [watch.update(float(second), 44100 * second, 0, 64) for second in range(5)]
     assert results[:3] == [None] * 3
     assert results[3] == pytest.approx(44100)
     for lost, xruns in (((0, 3000, 9000, 15000, 17000), 0), ((0, 4000, 8000, 12000, 16000), 1), ((0,) * 5, 0)):
-        watch = records.RateWatch(48000)
+        watch = gauges.RateWatch(48000)
         for second, frames in enumerate(lost):
             assert watch.update(float(second), 48000 * second - frames, xruns * second, 64) is None
 
@@ -259,13 +267,13 @@ def test_the_callback_maps_channels_fades_and_counts() -> None:
 ])
 def test_bad_options_are_refused_before_anything_starts(preset: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        supervisor.run(supervisor.RunOptions(preset, **options))
+        request.check(request.RunOptions(preset, **options))
 
 
 def test_a_recording_is_never_written_over(preset: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "out.wav").write_bytes(b"the concert")
     with pytest.raises(InputError, match="there is a recording already"):
-        supervisor.run(supervisor.RunOptions(preset, record=str(tmp_path)))
+        request.check(request.RunOptions(preset, record=str(tmp_path)))
 
 
 def test_the_view_shows_levels_and_obeys_keys() -> None:
@@ -277,13 +285,14 @@ def test_the_view_shows_levels_and_obeys_keys() -> None:
     meters.level("dry_power")[:] = (204.8, 0)
     meters.level("out_power")[:] = (20.48, 0)
     meters.level("limiter_gain")[:] = (0.5, 1)
-    for name, value in (("load", 0.07), ("xruns", 2), ("late_updates", 1), ("block_p99", 141), ("latency", 96)):
+    for name, value in (("load", 0.07), ("xruns", 2), ("late_updates", 1), ("block_us.p99", 141), ("latency", 96)):
         meters.put(name, value)
     info = {"sample_rate": 48000, "device_latency_s": 0.0027, "host_api": "JACK"}
+    show = Show(settings, info, meters, board)
 
     def text() -> str:
         console = Console(record=True, width=110, file=open(os.devnull, "w"))  # noqa: SIM115
-        console.print(view.render(settings, info, meters, board, ["a note"]))
+        console.print(view.render(show, ["a note"]))
         console.file.close()
         return console.export_text()
 
@@ -295,13 +304,13 @@ def test_the_view_shows_levels_and_obeys_keys() -> None:
     assert kick.split() == ["kick", "-120.0", "·" * 20, "-120.0", "·" * 20, "-"]
     assert "a note" in shown
     assert " ON" not in shown
-    assert not any(view.press(key, settings, board) for key in "dmfx")
+    assert not any(terminal.press(key, settings, board) for key in "dmfx")
     shown = text()
     assert all(word in shown for word in ("dry all ON", "mute all ON", "freeze ON"))
     assert board.get("canceller.adapt") == 0
-    assert not any(view.press(key, settings, board) for key in "dmf")
+    assert not any(terminal.press(key, settings, board) for key in "dmf")
     assert " ON" not in text()
-    assert view.press("q", settings, board)
+    assert terminal.press("q", settings, board)
 
 
 # Through JACK
@@ -460,7 +469,7 @@ def test_the_terminal_is_given_back(server: JackServer, preset: str) -> None:
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     process_ = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps({"preset": preset, "json": True})],
+        [sys.executable, "-c", DRIVER, json.dumps({"preset": preset})],
         env={**server.environment, "TERM": "xterm", "COLUMNS": "120"}, stdin=theirs, stdout=subprocess.PIPE,
         stderr=theirs, text=True,
     )

@@ -19,9 +19,9 @@ from rtsep.calibration import Calibration
 from rtsep.catalogue import SYSTEMS
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.hosts.file import make_engine
 from rtsep.scenes import Scene
 from rtsep.separate import make
+from rtsep.session import Session
 from rtsep.stage import Block
 from rtsep.systems import soundcheck
 from rtsep.systems.separator import Passage
@@ -296,8 +296,8 @@ def _preset(
     result: dict[str, Any] = {}
     for calibration in (None, known) if known else (None,):
         begun = time.process_time()
-        engine = make_engine(preset, case.rate, case.names, calibration)
-        try:
+        with Session.open(preset, case.rate, case.names, calibration) as session:
+            engine = session.engine
             system.latency[case.name] = engine.latency
             if options.harm:
                 heard = evaluate.listen(engine, _scene(case))
@@ -305,8 +305,6 @@ def _preset(
             else:
                 late = engine.latency
                 cleaned, alone = process(engine.chain, np.pad(case.mics, ((0, 0), (0, late))))[:, late:], None
-        finally:
-            engine.close()
         scored = _score(case, cleaned, alone, options.skip, time.process_time() - begun)
         if calibration is None:
             result = scored

@@ -12,7 +12,7 @@ from rtsep import metrics, presets
 from rtsep.bench.stages import Stage, make_stage
 from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.hosts.file import make_engine
+from rtsep.session import Session
 
 SKIP_SECONDS = 4.0
 PEAK_DB = 1.0
@@ -92,13 +92,10 @@ def check(stage: Stage, preset: presets.Preset) -> dict[str, Any]:
         largest sample out over in; `failed`: the checks that failed, of finite, stable, peak, mean, worst, silent.
     """
     k = len(stage.mics)
-    engine = make_engine(preset, stage.rate, tuple(f"mic{i + 1}" for i in range(k)))
-    try:
-        late = engine.latency
-        out = process(engine, np.pad(stage.mics, ((0, 0), (0, late))))[:, late:]
-        status = engine.status()
-    finally:
-        engine.close()
+    with Session.open(preset, stage.rate, [f"mic{i + 1}" for i in range(k)]) as session:
+        late = session.engine.latency
+        out = process(session.engine, np.pad(stage.mics, ((0, 0), (0, late))))[:, late:]
+        status = session.engine.status()
     return {**stage.told, **judge(stage, out, status)}
 
 

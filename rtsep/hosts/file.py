@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rtsep import audiofile, presets
-from rtsep import calibration as calibrations
-from rtsep.engine import Engine
-from rtsep.errors import InputError
 from rtsep.metrics import percentiles
-from rtsep.stage import Block, Format, Runner
+from rtsep.session import Session, block_size
 
 _READ_FRAMES = 1 << 16
 
@@ -53,8 +48,14 @@ class RenderOptions:
     subtype: str | None = None
 
 
-def render(options: RenderOptions) -> dict[str, Any]:
+def render(options: RenderOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
     """Render `source` to `target`: same channels, rate and length.
+
+    Parameters
+    ----------
+    options : RenderOptions
+    advance : callable, optional
+        Told again and again what share is done, 0 to 1.
 
     Returns
     -------
@@ -68,59 +69,28 @@ def render(options: RenderOptions) -> dict[str, Any]:
         If anything asked for is not possible; then nothing has been written.
     """
     preset = presets.load(options.preset)
-    block = options.block if options.block is not None else preset.host.block
-    if not 1 <= block <= 1 << 16:
-        raise InputError("--block", f"{block} is not allowed", "allowed is 1 to 65536")
-    known = calibrations.load(options.calibration) if options.calibration else None
+    block = block_size(preset, options.block)
     audiofile.refuse_same(options.source, options.target)
-    with audiofile.open_input(options.source) as source:
-        engine = make_engine(preset, source.rate, source.names, known, options.settings)
-        try:
-            return _stream(engine, source, options, block)
-        finally:
-            engine.close()
+    with (
+        audiofile.open_input(options.source) as source,
+        Session.open(preset, source.rate, source.names, options.calibration, options.settings) as session,
+    ):
+        return _stream(session, source, options, block, advance)
 
 
-def make_engine(
-    preset: presets.Preset,
-    rate: int,
-    names: tuple[str, ...],
-    calibration: calibrations.Calibration | None = None,
-    settings: tuple[str, ...] = (),
-) -> Engine:
-    """Prepare an engine for named microphones, with `path=value` settings on top of the preset.
-
-    Raises
-    ------
-    InputError
-        For a setting that is not `path=number`, unknown or out of range, and whatever `Engine.prepare` refuses.
-    """
-    engine = Engine(preset, calibration)
-    fmt = Format(rate, len(names))
-    board = presets.make_board(preset, names)
-    engine.prepare(fmt, board)
-    for setting in settings:
-        path, _, text = setting.partition("=")
-        try:
-            value = float(text)
-        except ValueError:
-            raise InputError(f"--set {setting}", f"{text!r} is not a number", "write path=number") from None
-        board.set(path, value)
-    # What was set before the first sample stands from the first sample on, without a ramp.
-    engine.reset()
-    return engine
-
-
-def _stream(engine: Engine, source: audiofile.Input, options: RenderOptions, block: int) -> dict[str, Any]:
-    channels, frames = source.channels, source.frames
-    runner = _warm(engine)
+def _stream(
+    session: Session,
+    source: audiofile.Input,
+    options: RenderOptions,
+    block: int,
+    advance: Callable[[float], None] | None,
+) -> dict[str, Any]:
+    engine, channels, frames = session.engine, source.channels, source.frames
+    runner = session.start()
     skip = engine.latency if options.compensate else 0
     subtype = options.subtype or ("PCM_24" if options.target.lower().endswith(".flac") else "FLOAT")
     begun, cpu = time.perf_counter(), time.process_time()
-    with (
-        audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target,
-        progress(frames, "rendering") as advance,
-    ):
+    with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target:
         chunk = max(1, _READ_FRAMES // block) * block
         out = np.zeros((channels, chunk), np.float32)
         left_to_skip, left_to_write = skip, frames
@@ -138,7 +108,8 @@ def _stream(engine: Engine, source: audiofile.Input, options: RenderOptions, blo
             if wanted.shape[1]:
                 target.write(np.ascontiguousarray(wanted))
                 left_to_write -= wanted.shape[1]
-                advance(frames - left_to_write)
+                if advance is not None:
+                    advance(1 - left_to_write / frames)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
     seconds = frames / source.rate
     return {
@@ -160,27 +131,3 @@ def _stream(engine: Engine, source: audiofile.Input, options: RenderOptions, blo
         "notes": presets.notes(engine.preset, channels),
         **engine.status(),
     }
-
-
-def _warm(engine: Engine) -> Runner:
-    """Touch every page and code path once, then start as new."""
-    runner = Runner(engine)
-    silence: Block = np.zeros((engine.fmt.channels, 4096), np.float32)
-    runner.process(silence, np.empty_like(silence))
-    engine.reset()
-    fresh = Runner(engine)
-    return fresh
-
-
-@contextmanager
-def progress(total: float, label: str) -> Iterator[Any]:
-    """Show a progress bar on a terminal, and none in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda _done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)

@@ -8,16 +8,14 @@ a sound server dies, so this process always ends with `os._exit`.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
+import importlib
 import os
-import pathlib
 import signal
 import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +23,16 @@ import numpy as np
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
-from rtsep.hosts.records import Figures, Keeper, RateWatch, Tape
-from rtsep.presets import most_block
+from rtsep.hosts.gauges import Gauges, RateWatch, burst
+from rtsep.hosts.records import Keeper, Tape
+from rtsep.hosts.request import Request
+from rtsep.meters import Meters
+from rtsep.presets import make_board, most_block
+from rtsep.session import Session
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from rtsep.engine import Engine
-    from rtsep.meters import Meters
-    from rtsep.presets import Preset
     from rtsep.stage import Runner
 
 SOFT_START_SECONDS = 0.4
@@ -41,46 +40,13 @@ FADE_OUT_SECONDS = 0.05
 SILENCE_MEANS_LOST = 0.5        # seconds without a call
 FIRST_CALL_PATIENCE = 3.0       # seconds that a device may take to begin
 SAVE_EVERY = 5.0                # seconds between two copies of what has been learnt
-_POLL = 0.05
-_STOP_PATIENCE = 2.0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the supervisor asks of an audio process.
-
-    Parameters
-    ----------
-    preset : Preset
-        Checked, with the user's settings among its params.
-    input_device, output_device : str or None
-    rate : int or None
-        None: the device's own.
-    block : int
-    map : tuple of Mic or None
-        None: as many as the device has inputs.
-    map_file : str
-        Where the map was read, for messages.
-    calibration : str or None
-    keep : str or None
-        File for what is learnt, every 5 s.
-    tape : tuple of str or None
-        Files for input and output of every sample.
-    wait : bool
-        The device was there before: wait until it is back.
-    """
-
-    preset: Preset
-    input_device: str | None
-    output_device: str | None
-    rate: int | None
-    block: int
-    map: tuple[Mic, ...] | None
-    map_file: str
-    calibration: str | None
-    keep: str | None
-    tape: tuple[str, str] | None
-    wait: bool
+_POLL = 0.05                    # seconds between two looks at the stream
+_STILL_POLLS = 5                # looks without a call, at least: when the whole machine stands still, nothing is lost
+_STOP_PATIENCE = 2.0            # seconds that PortAudio may take to close a stream
+_FADE_PATIENCE = 10 * FADE_OUT_SECONDS
+_LONGEST_BUFFER = 0.2           # seconds; what a device says of its latency may be nonsense
+_FIRST_SEARCH, _SEARCH_EVERY = 0.2, 1.0   # seconds until a lost device is looked for, at first and at most
+_BURST_TOLERANCE = 1.2          # bursts are measured through a busy machine's eyes
 
 
 def serve(pipe: Connection, request: Request) -> None:
@@ -88,7 +54,7 @@ def serve(pipe: Connection, request: Request) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C reaches the whole group; the supervisor decides
     code = 0
     try:
-        Session(pipe, request).run()
+        Life(pipe, request).run()
     except RtsepError as error:
         place = (error.place, error.problem, error.allowed) if isinstance(error, InputError) else (str(error),)
         pipe.send(("error", type(error).__name__, place))
@@ -102,13 +68,13 @@ def serve(pipe: Connection, request: Request) -> None:
     os._exit(code)
 
 
-class Session:
+class Life:
     """One life of the audio process, from finding the device to its end.
 
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, `channels`, `started`, `note`, `lost`, `done`, `error`; received: `go`
+        To the supervisor. Sent: `loaded`, `channels`, `started`, `lost`, `done`, `error`; received: `go`
         with the names of the shared memory, and `stop`.
     request : Request
     """
@@ -122,28 +88,23 @@ class Session:
         self._startup = _StopWatch()
         looking = threading.Thread(target=_portaudio_quietly, daemon=True)
         looking.start()   # it looks for devices while numba is imported
-        from rtsep import engine as _engine
-        from rtsep.stage import Runner as _Runner
-
+        importlib.import_module("rtsep.engine")
         self._startup.mark("imports")
         self.pipe.send(("loaded",))
         looking.join()
         self._sd = portaudio()
         self._find()
         self._startup.mark("device")
-        mics, rate = self._mics, self._rate
-        self.pipe.send(("channels", tuple(mic.name for mic in mics), rate))
+        self.pipe.send(("channels", self._names, self._rate))
         go = self._receive()
         if go[0] != "go":
             return
-        self._meters, self._engine = self._prepare(_engine, *go[1:])
-        self._runner = _Runner(self._engine)
-        self._connect(self._runner)
+        self._prepare(*go[1:])
         tape = None
         try:
             if self.request.tape is not None:
                 tape = Tape(self._runner, self.request.tape)
-            self._figures = Figures(self._runner, self._engine, self._meters, tape)
+            self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
             self._startup.mark("prepare")
             stream = self._open()
             self._engine.go_live()
@@ -155,12 +116,13 @@ class Session:
         self._meters.put("running", 0)
         if stopped:
             self._engine.close()
-        figures = self._figures.read()
+        self._gauges.update(time.monotonic())
+        figures = self._gauges.read()
         self.pipe.send(("done", figures) if outcome == "stopped" else ("lost", outcome, figures))
 
     def _find(self) -> None:
         request = self.request
-        pause = 0.2
+        pause = _FIRST_SEARCH
         while True:
             table = devices()
             try:
@@ -169,7 +131,7 @@ class Session:
             except DeviceError:
                 if not request.wait or self._told_to_stop(pause):
                     raise
-                pause = min(2 * pause, 1.0)
+                pause = min(2 * pause, _SEARCH_EVERY)
                 # No stream of ours lives here, so PortAudio may look for devices anew.
                 self._sd._terminate()
                 self._sd._initialize()
@@ -179,6 +141,7 @@ class Session:
         self._mics = request.map or tuple(
             Mic(f"mic{c + 1}", c, c if c < outputs else None, 0) for c in range(inputs)
         )
+        self._names = tuple(mic.name for mic in self._mics)
         for mic in self._mics:
             for what, channel, there in (("in", mic.input, inputs), ("out", mic.output, outputs)):
                 if channel is not None and channel >= there:
@@ -187,27 +150,17 @@ class Session:
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
 
-    def _prepare(self, engine_module: Any, board_name: str, meters_name: str) -> tuple[Meters, Engine]:
-        from rtsep.meters import Meters
-        from rtsep.presets import make_board
-        from rtsep.stage import Format
-
-        preset, names = self.request.preset, [mic.name for mic in self._mics]
-        known = None
-        if self.request.calibration is not None:
-            from rtsep.learnt import load
-
-            known = load(self.request.calibration)
+    def _prepare(self, board_name: str, meters_name: str) -> None:
+        """Open the session on the supervisor's board and meters, and lead the device's channels to it."""
+        preset, names = self.request.preset, self._names
         board = make_board(preset, names, board_name, create=False)
-        meters = Meters(len(names), meters_name, create=False)
-        engine: Engine = engine_module.Engine(preset, known, meters)
-        fmt = Format(self._rate, len(names))
-        engine.prepare(fmt, board)
-        # Once through everything, so that the first real block does not wait for memory pages.
-        silence = np.zeros((fmt.channels, 2048), np.float32)
-        engine_module.process(engine, silence, 64)
-        engine.reset()
-        return meters, engine
+        self._meters = Meters(len(names), meters_name, create=False)
+        session = Session.open(
+            preset, self._rate, names, self.request.calibration, board=board, meters=self._meters
+        )
+        self._engine = session.engine
+        self._runner = session.start()
+        self._connect(self._runner)
 
     def _connect(self, runner: Runner) -> None:
         record = runner.record
@@ -250,10 +203,10 @@ class Session:
 
     def _live(self, stream: Any) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
-        keeper = Keeper(self._engine, self.request.keep, [mic.name for mic in self._mics])
+        keeper = Keeper(self._engine, self.request.keep, self._names)
         gc.collect()
         gc.freeze()
-        threads = _threads()
+        threads = realtime.threads()
         try:
             stream.start()
         except self._sd.PortAudioError as error:
@@ -268,7 +221,7 @@ class Session:
                 return "stopped"
             now = time.monotonic()
             seen = self._runner.record["calls"]
-            self._figures.update(now)
+            self._gauges.update(now)
             if seen != calls:
                 calls, moved, still = seen, now, 0
                 if not announced:
@@ -276,10 +229,9 @@ class Session:
                     self._announce(stream, threads)
                     self._check_burst(stream)
             else:
-                # Polls are counted too: when the whole machine stands still, nothing is lost.
                 still += 1
                 patience = SILENCE_MEANS_LOST if announced else FIRST_CALL_PATIENCE
-                if now - moved > patience and still > 5:
+                if now - moved > patience and still > _STILL_POLLS:
                     keeper.finish()
                     return f"{full_name(self._device[0])}: no sound for {now - moved:.1f} s"
             if announced:
@@ -309,12 +261,12 @@ class Session:
             "output_device": self._device[1]["name"] if self._wide_out else "",
             "sample_rate": self._rate,
             "stream_rate": float(stream.samplerate),
-            "block": self._figures.block(),
+            "block": self._gauges.block(),
             "channels": len(self._mics),
             "latency_samples": self._engine.latency,
             "device_latency_s": seconds,
             "startup_s": self._startup.seconds,
-            "priority_fix": _priority_fix(api, _threads() - threads_before),
+            "priority_fix": realtime.ensure(api, realtime.threads() - threads_before),
         }))
 
     def _check_burst(self, stream: Any) -> None:
@@ -322,11 +274,11 @@ class Session:
         most = most_block(self.request.preset)
         if most is None:
             return
-        burst = _burst(self._runner)
-        if burst > 1.2 * most:
+        frames = burst(self._runner)
+        if frames > _BURST_TOLERANCE * most:
             self._stop(stream)
             raise InputError(
-                full_name(self._device[0]), f"it hands over about {burst} frames at a time",
+                full_name(self._device[0]), f"it hands over about {frames} frames at a time",
                 f"this preset needs {most} or less: set the device, or JACK's period",
             )
 
@@ -335,11 +287,11 @@ class Session:
         record = self._runner.record
         record["fade_step"] = 1 / (FADE_OUT_SECONDS * self._rate)
         record["fade_target"] = 0
-        until = time.monotonic() + 10 * FADE_OUT_SECONDS
+        until = time.monotonic() + _FADE_PATIENCE
         while record["fade"] > 0 and time.monotonic() < until:
             time.sleep(0.005)
         # What lies in the device's buffers is still the fade.
-        time.sleep(min(0.2, self._meters.get("device_latency") + self.request.block / self._rate))
+        time.sleep(min(_LONGEST_BUFFER, self._meters.get("device_latency") + self.request.block / self._rate))
         closing = threading.Thread(target=_close, args=(stream,), daemon=True)
         closing.start()
         closing.join(_STOP_PATIENCE)
@@ -379,70 +331,7 @@ def _portaudio_quietly() -> None:
         portaudio()
 
 
-def _burst(runner: Runner) -> int:
-    """Measure how many frames come at once, over 0.3 s: calls without a pause of a millisecond belong together.
-
-    Returns 0 where there are no real pauses: small blocks on a busy machine look like one long burst.
-    """
-    bursts, pauses = [0], [0.0]
-    position = runner.record["position"]
-    now = time.monotonic()
-    until = now + 0.3
-    while now < until:
-        time.sleep(0.001)
-        earlier, now = now, time.monotonic()
-        before, position = position, runner.record["position"]
-        if position > before:
-            if pauses[-1]:
-                bursts.append(0)
-                pauses.append(0.0)
-            bursts[-1] += position - before
-        else:
-            pauses[-1] += now - earlier
-    if len(bursts) < 5 or np.median(pauses[1:-1]) < 0.003:
-        return 0
-    return int(np.median(bursts[1:-1]))   # the outer two were cut
-
-
-def _threads() -> set[int]:
-    with contextlib.suppress(OSError):
-        return {int(name) for name in os.listdir("/proc/self/task")}
-    return set()
-
-
-def _priority_fix(api: str, threads: set[int]) -> str:
-    """Return what to do when no audio thread may run before all others, else nothing."""
-    if sys.platform != "linux":
-        return ""
-    if any(_is_urgent(thread) for thread in _threads()):
-        return ""
-    if api.startswith("JACK"):
-        return "JACK runs without real-time priority: start it as `jackd -R …`, or enable it in PipeWire"
-    granted = False
-    for thread in threads:   # PortAudio's ALSA threads do not ask for it themselves
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(60))
-            granted = True
-    if granted:
-        return ""
-    return realtime.HINT
-
-
-def _is_urgent(thread: int) -> bool:
-    try:
-        fields = pathlib.Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False
-    # Fields 40 and 41 of proc(5). A stage's helper has real-time priority too, the lowest: it does not count.
-    return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > realtime.HELPER
-
-
 def _close(stream: Any) -> None:
     with contextlib.suppress(Exception):
         stream.stop()
         stream.close()
-
-
-def without_params(request: Request) -> Request:
-    """Return the request of a restart: the board keeps what the user has set since, and the device may be late."""
-    return dataclasses.replace(request, preset=dataclasses.replace(request.preset, params={}), wait=True)

@@ -1,4 +1,4 @@
-"""`rtsep run`: the parent that starts the audio process, shows what it does, and starts it again when it is lost.
+"""The supervisor: the parent that starts the audio process, watches it, and starts it again when it is lost.
 
 It owns the shared memory, and imports nothing heavy before the audio process is on its way.
 """
@@ -7,94 +7,52 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import multiprocessing
 import multiprocessing.connection
-import os
 import pathlib
 import secrets
-import shutil
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rtsep import figures
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
-from rtsep.hosts import devices, soundcard
+from rtsep.hosts import soundcard
+from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.request import Request, RunOptions, check, once_more
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import layout, load, make_board, most_block, notes
+from rtsep.presets import notes
+from rtsep.session import lay_out
+from rtsep.surface import Show, Surface
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from rtsep.presets import Preset
-    from rtsep.terminal import View
-
-_TICK = 0.1
-_STATUS_EVERY = 5.0       # seconds between two status lines where there is no terminal
-_QUIET = 10 ** (-80 / 20)
-_QUIET_SECONDS = 3.0
+_TICK = 0.1               # seconds between two looks at the meters
 _COMPILING_AFTER = 4.0    # seconds of loading after which it must be the first run
 _START_PATIENCE = 20.0    # seconds that opening a device may take before it counts as hung
 _QUICK = 10.0             # seconds; a process that dies sooner was never right
 _QUICK_CRASHES = 3
 _END_PATIENCE = 6.0
 _HUNG_AFTER = 3.0         # seconds; the audio process itself notices a silent device in half a second
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0   # seconds before a restart; each further one waits twice as long
+_KNOWN_LATENCY = 10.0     # seconds; what a device says beyond is nonsense
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
-_SUMS = ("calls", "seconds", "xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs",
-         "limited", "lost_frames")
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What `rtsep run` is told.
+def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable[[dict[str, Any]], None]) -> int:
+    """Run until stopped.
 
     Parameters
     ----------
-    preset : str
-        Name or file.
-    input_device, output_device : str, optional
-        Part of a name, or `host api:name`.
-    rate : int, optional
-        Hz; default: the device's.
-    block : int, optional
-        Frames; default: the preset's.
-    map_csv : str, optional
-        Channel map, see `devices.read_map`.
-    calibration : str, optional
-        What `rtsep learn` wrote.
-    record : str, optional
-        Folder for in.wav and out.wav.
-    seconds : float, optional
-        How long; default: until stopped.
-    settings : tuple of str
-        `path=value` each.
-    json : bool
-        Print the summary as JSON on stdout.
-    view : bool
-        Show levels when on a terminal.
-    """
-
-    preset: str
-    input_device: str | None = None
-    output_device: str | None = None
-    rate: int | None = None
-    block: int | None = None
-    map_csv: str | None = None
-    calibration: str | None = None
-    record: str | None = None
-    seconds: float | None = None
-    settings: tuple[str, ...] = ()
-    json: bool = False
-    view: bool = True
-
-
-def run(options: RunOptions) -> int:
-    """Run until stopped.
+    options : RunOptions
+    open_surface : callable
+        Makes what shows the run; called once the audio process is on its way.
+    tell : callable
+        Given the summary at the end, errors or not, if anything has run: `rtsep.figures`, and what the stream was.
 
     Returns
     -------
@@ -104,11 +62,15 @@ def run(options: RunOptions) -> int:
     Raises
     ------
     InputError, DeviceError, WorkerError
-        For the caller to print; the summary of what had run till then has been printed.
     """
-    request = _request(options)
+    request = check(options)
     with tempfile.TemporaryDirectory(prefix="rtsep-", ignore_cleanup_errors=True) as folder:
-        return Supervisor(options, request, pathlib.Path(folder)).run()
+        supervisor = Supervisor(request, options.seconds, pathlib.Path(folder))
+        try:
+            return supervisor.run(open_surface)
+        finally:
+            if summary := supervisor.summary():
+                tell(summary)
 
 
 class Supervisor:
@@ -116,24 +78,24 @@ class Supervisor:
 
     Parameters
     ----------
-    options : RunOptions
-    request : soundcard.Request
+    request : Request
         Of the first start.
+    seconds : float or None
+        How long it is to sound; None: until stopped.
     folder : Path
         For what is learnt; the caller removes it.
     """
 
-    def __init__(self, options: RunOptions, request: soundcard.Request, folder: pathlib.Path) -> None:
-        self._options = options
+    def __init__(self, request: Request, seconds: float | None, folder: pathlib.Path) -> None:
         self._keep = folder / "learnt.npz"
         self._request = dataclasses.replace(request, keep=str(self._keep))
+        self._seconds = seconds
         self._board: Board | None = None
         self._meters: Meters | None = None
         self._names: tuple[str, ...] = ()
         self._rate = 0
         self._info: dict[str, Any] = {}
-        self._sums: dict[str, Any] = dict.fromkeys(_SUMS, 0)
-        self._latest: dict[str, Any] = {}
+        self._figures: dict[str, float] = {}
         self._lives = self._crashes = self._lost = 0
         self._moved = (0.0, 0.0)    # number of the last call that was seen, and when
         self._stops = 0
@@ -146,49 +108,40 @@ class Supervisor:
         self._phase_began = 0.0
         self._next_start = 0.0
         self._told_compiling = False
-        self._view: View | None = None
-        self._quiet: _QuietMics | None = None
-        self._status_shown = time.monotonic()
+        self._quiet: QuietMics | None = None
 
-    def run(self) -> int:
+    def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
-        with self._signals():
-            try:
-                self._start()
-                self._prepare_view()
-                code = self._watch()
-            finally:
-                self._kill()
-                if self._view is not None:
-                    self._view.close()
-                if self._info:
-                    self._print_summary()
-                for memory in (self._board, self._meters):
-                    if memory is not None:
-                        memory.close()
-        return code
+        with self._signals(), contextlib.ExitStack() as ending:
+            ending.callback(self._close_memory)
+            ending.callback(self._kill)
+            self._start()
+            self._surface = open_surface()
+            ending.callback(self._surface.close)
+            return self._watch()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what there is to say of the run; nothing if it never sounded."""
+        info = self._info
+        if not info:
+            return {}
+        return {
+            **figures.nested(self._figures),
+            "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
+            "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
+            "preset": self._request.preset.name, "host_api": info["host_api"],
+            "input_device": info["input_device"], "output_device": info["output_device"],
+            "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
+        }
 
     # The process
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        request = self._request
-        if self._lives:
-            request = soundcard.without_params(request)
-            if self._info:   # by name from now on: another default device is not the one that was lost
-                api, source, target = (self._info[key] for key in ("host_api", "input_device", "output_device"))
-                request = dataclasses.replace(
-                    request, rate=self._rate, input_device=f"{api}:{source}",
-                    output_device=f"{api}:{target}" if target else None,
-                )
-            if self._keep.exists():
-                request = dataclasses.replace(request, calibration=str(self._keep))
-            if request.tape is not None:
-                # Another life, another clock: its sample 0 is another moment.
-                names = (pathlib.Path(path) for path in request.tape)
-                files = tuple(str(path.with_name(f"{path.stem}-{self._lives + 1}.wav")) for path in names)
-                request = dataclasses.replace(request, tape=(files[0], files[1]))
         self._lives += 1
+        request = self._request
+        if self._lives > 1:
+            request = once_more(request, self._lives, self._info, self._keep)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=soundcard.serve, args=(theirs, request), daemon=True)
         # It inherits that Ctrl-C is ignored, from its first instruction on.
@@ -211,7 +164,16 @@ class Supervisor:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+        if self._meters is not None:
+            self._meters.put("running", 0)
         self._phase = ""
+
+    def _close_memory(self) -> None:
+        if self._meters is not None and not self._figures:   # no life could say it any more
+            self._figures = figures.read(self._meters.get)
+        for memory in (self._board, self._meters):
+            if memory is not None:
+                memory.close()
 
     def _watch(self) -> int:
         while True:
@@ -225,8 +187,8 @@ class Supervisor:
             if self._process is not None and not self._process.is_alive():
                 self._crashed(now)
             self._check_patience(now)
-            over = self._options.seconds is not None and self._sound_began is not None and (
-                now - self._sound_began >= self._options.seconds
+            over = self._seconds is not None and self._sound_began is not None and (
+                now - self._sound_began >= self._seconds
             )
             if (self._stops or over) and self._end():
                 return 0
@@ -254,10 +216,10 @@ class Supervisor:
         elif kind == "started":
             self._started(content[0])
         elif kind == "lost":
-            self._add(content[1])
+            self._figures = figures.add(self._figures, content[1])
             self._device_lost(content[0])
         elif kind == "done":
-            self._add(content[0])
+            self._figures = figures.add(self._figures, content[0])
             return True
         elif kind == "error":
             self._failed(*content)
@@ -266,31 +228,17 @@ class Supervisor:
     def _share(self, names: tuple[str, ...], rate: int) -> None:
         """Make the shared memory now that the microphones are known, and tell where it is."""
         if self._board is None:
-            preset = self._request.preset
             name = "rtsep-" + secrets.token_hex(6)
-            self._board = make_board(preset, names, name + "-b")
+            self._board = lay_out(self._request.preset, names, name + "-b")
             self._meters = Meters(len(names), name + "-m")
-            for path, value in preset.params.items():
-                self._board.set(path, value)
-            self._names, self._rate, self._quiet = names, rate, _QuietMics(names)
+            self._names, self._rate, self._quiet = names, rate, QuietMics(names)
         elif (names, rate) != (self._names, self._rate):
             raise DeviceError(
                 f"the device came back with {len(names)} microphones at {rate} Hz, "
                 f"it was lost with {len(self._names)} at {self._rate} Hz; start again"
             )
         assert self._meters is not None
-        self._meters.put("running", 0)
-        self._send("go", self._board_name(), self._meters_name())
-
-    def _board_name(self) -> str:
-        assert self._board is not None
-        assert self._board._memory is not None
-        return self._board._memory.name
-
-    def _meters_name(self) -> str:
-        assert self._meters is not None
-        assert self._meters._memory is not None
-        return self._meters._memory.name
+        self._send("go", self._board.name, self._meters.name)
 
     def _send(self, *message: Any) -> None:
         with contextlib.suppress(OSError):   # it just died; the next tick sees that
@@ -316,7 +264,6 @@ class Supervisor:
                 self._say(note)
             if info["priority_fix"]:
                 self._say(info["priority_fix"])
-        if self._sound_began is None:
             self._sound_began, self._first_sound = now, now - self._began
         else:
             self._say("the device is back" + (", and so is what was learnt" if self._keep.exists() else ""))
@@ -326,7 +273,7 @@ class Supervisor:
         self._say(f"device lost: {why}; waiting for it")
         self._lost += 1
         self._kill()
-        self._next_start = time.monotonic() + min(1.0, 0.2 * 2 ** (self._lost - 1))
+        self._next_start = time.monotonic() + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._lost - 1))
 
     def _failed(self, kind: str, arguments: tuple[str, ...]) -> None:
         if kind == "DeviceError" and self._sound_began is not None:
@@ -348,7 +295,7 @@ class Supervisor:
         if self._crashes >= _QUICK_CRASHES:
             raise WorkerError(f"the audio process died {self._crashes} times (last exit code {code})")
         self._say(f"the audio process died (exit code {code}); starting it again")
-        self._next_start = now + 0.2 * 2 ** (self._crashes - 1)
+        self._next_start = now + _FIRST_PAUSE * 2 ** (self._crashes - 1)
 
     def _check_patience(self, now: float) -> None:
         if self._phase == "loading" and now - self._phase_began > _COMPILING_AFTER and not self._told_compiling:
@@ -400,61 +347,12 @@ class Supervisor:
         assert self._quiet is not None
         if self._phase == "running":
             for name in self._quiet.update(now, self._meters):
-                self._say(f"{name}: no signal (below -80 dBFS for {_QUIET_SECONDS:.0f} s)")
-        if self._view is not None:
-            if self._view.update(self._request.preset, self._info, self._meters, self._board):
-                self._stops = max(self._stops, 1)
-        elif self._phase == "running" and now - self._status_shown >= _STATUS_EVERY:
-            self._status_shown = now
-            get = self._meters.get
-            self._say(
-                f"load {100 * get('load'):.0f} %, p99 {get('block_p99'):.0f} us, xruns {get('xruns'):.0f}, "
-                f"late updates {get('late_updates'):.0f}"
-            )
-
-    def _prepare_view(self) -> None:
-        if self._options.view and sys.stderr.isatty():
-            from rtsep.terminal import View
-
-            self._view = View()
+                self._say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
+        if self._surface.update(Show(self._request.preset, self._info, self._meters, self._board)):
+            self._stops = max(self._stops, 1)
 
     def _say(self, text: str) -> None:
-        if self._view is not None:
-            self._view.say(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def _add(self, figures: dict[str, Any]) -> None:
-        for key in _SUMS:
-            self._sums[key] += figures[key]
-        self._latest = figures
-
-    def _print_summary(self) -> None:
-        if not self._latest and self._meters is not None:
-            self._latest = _from_meters(self._meters)
-            self._sums.update({key: self._latest[key] for key in _SUMS if key in self._latest})
-        info = self._info
-        summary = {
-            **self._latest, **self._sums,
-            "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
-            "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
-            "preset": self._request.preset.name, "host_api": info["host_api"],
-            "input_device": info["input_device"], "output_device": info["output_device"],
-            "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
-        }
-        if self._options.json:
-            print(json.dumps(summary), flush=True)
-            return
-        us = summary["block_us"]
-        print(
-            f"{summary['seconds']:.1f} s, {summary['calls']} blocks of {summary['block']} at "
-            f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
-            f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
-            f"xruns {summary['xruns']}, late blocks {summary['late_blocks']}, late updates {summary['late_updates']}, "
-            f"skipped {summary['skipped']}, unstable {summary['unstable']}, bad inputs {summary['bad_inputs']}, "
-            f"limited {summary['limited']}, lost frames {summary['lost_frames']}, restarts {summary['restarts']}",
-            flush=True,
-        )
+        self._surface.say(text)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -470,108 +368,6 @@ class Supervisor:
                 signal.signal(kind, handler)
 
 
-class _QuietMics:
-    """Notices microphones that have been silent for a while, each once until it sounds again."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
-        self._heard: list[float | None] = [None] * len(names)
-        self._told = [False] * len(names)
-
-    def update(self, now: float, meters: Meters) -> list[str]:
-        """Return the names to warn of."""
-        fresh = []
-        for c, peak in enumerate(meters.level("in_peak")):
-            heard = self._heard[c]
-            if heard is None or peak >= _QUIET:
-                self._heard[c] = now
-                self._told[c] = False
-            elif now - heard >= _QUIET_SECONDS and not self._told[c]:
-                self._told[c] = True
-                fresh.append(self._names[c])
-        return fresh
-
-
-def _request(options: RunOptions) -> soundcard.Request:
-    """Check everything that can be checked before a process is spawned."""
-    preset = load(options.preset)
-    preset = dataclasses.replace(preset, params={**preset.params, **_settings(options.settings, preset)})
-    block = preset.host.block if options.block is None else options.block
-    if not 1 <= block <= 8192:
-        raise InputError("--block", str(block), "1 to 8192 frames")
-    most = most_block(preset)
-    if most is not None and block > most:
-        raise InputError(
-            "--block" if options.block else f"preset {preset.name}: host.block", f"{block} frames",
-            f"this preset needs {most} or less: what it learns would be late",
-        )
-    if options.rate is not None and not 8000 <= options.rate <= 192000:
-        raise InputError("--rate", str(options.rate), "8000 to 192000 Hz")
-    if options.seconds is not None and not options.seconds > 0:
-        raise InputError("--seconds", f"{options.seconds:g}", "more than 0")
-    if options.calibration is not None and not os.path.isfile(options.calibration):
-        raise InputError(options.calibration, "no such file", "a file written by a soundcheck")
-    return soundcard.Request(
-        preset=preset,
-        input_device=options.input_device,
-        output_device=options.output_device,
-        rate=options.rate,
-        block=block,
-        map=None if options.map_csv is None else devices.read_map(options.map_csv),
-        map_file=options.map_csv or "",
-        calibration=options.calibration,
-        keep=None,
-        tape=None if options.record is None else _tape_files(options.record),
-        wait=False,
-    )
-
-
-def _settings(settings: tuple[str, ...], preset: Preset) -> dict[str, float]:
-    known = {f"{stage}.{param.name}": param for stage, params in layout(preset) for param in params}
-    values = {}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set {setting}", "there is no =", "path=value")
-        key = ".".join(path.split(".")[:2])
-        if key not in known:
-            raise InputError(path, "there is no such parameter", "known: " + ", ".join(known))
-        try:
-            values[path] = known[key].check(path, float(text))
-        except ValueError:
-            raise InputError(path, f"{text!r} is not a number", "path=value") from None
-    return values
-
-
-def _tape_files(folder: str) -> tuple[str, str]:
-    """Make the folder; a recording that is there already is never written over."""
-    place = pathlib.Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, f"cannot be made ({error.strerror})", "a folder for in.wav and out.wav") from error
-    files = place / "in.wav", place / "out.wav"
-    for file in files:
-        if file.exists():
-            raise InputError(str(file), "there is a recording already", "name another folder")
-    if shutil.disk_usage(place).free < 1 << 20:
-        raise InputError(folder, "the disk is full")
-    return str(files[0]), str(files[1])
-
-
-def _from_meters(meters: Meters) -> dict[str, Any]:
-    """Return what is known of an audio process that could not say it any more."""
-    get = meters.get
-    frames = meters.counter("frames")
-    return {
-        "calls": int(get("calls")), "xruns": int(get("xruns")), "late_updates": int(get("late_updates")),
-        "unstable": int(get("unstable")), "bad_inputs": int(get("bad_inputs")), "limited": meters.counter("limited"),
-        "lost_frames": int(get("lost_frames")), "faults": meters.counter("faults"),
-        "block_us": {"p50": get("block_p50"), "p99": get("block_p99"), "p999": 0.0, "max": get("block_max")},
-        "load": get("load"), "block": round(frames / max(1.0, get("calls"))),
-    }
-
-
 def _milliseconds(seconds: float) -> str:
     """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
-    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < 10 else "(its latency is not known)"
+    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"

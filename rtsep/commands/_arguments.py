@@ -1,0 +1,46 @@
+"""Arguments that several verbs take, with one wording each."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+PRESET = "live, monitor, foh, record, a system's name, or a path to a .toml"
+
+
+def add_preset(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--preset`."""
+    parser.add_argument("--preset", default=default, metavar="P", help=f"{PRESET} ({default})")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, as often as wanted."""
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a parameter's value")
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Add `--calibration`."""
+    parser.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--json`, which every verb that reads has."""
+    parser.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add `--report`."""
+    parser.add_argument("--report", metavar="R.json", help="write figures here")
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name for name in text.split(",") if name)

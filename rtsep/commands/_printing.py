@@ -1,0 +1,60 @@
+"""How verbs print: tables and JSON on standard output, reports into files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def print_json(value: Any) -> int:
+    """Print a value as JSON; returns the exit code of a verb that is done with that."""
+    print(json.dumps(value, indent=2))
+    return 0
+
+
+def write_json(path: str | None, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; nothing where no file is asked for."""
+    if path is not None:
+        from rtsep.atomic import replacing
+
+        with replacing(path) as file:
+            file.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def print_numbers(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], note: str, mean: Mapping[str, float] | None = None
+) -> None:
+    """Print rows of numbers under their names, each row's `mic` in front; plain text, so that it can be piped."""
+    width = max(4, *(len(str(row["mic"])) for row in rows))
+    heads = [column.replace("_", " ") for column in columns]
+    widths = [max(7, len(head)) for head in heads]
+    print("  ".join(["mic".ljust(width), *(head.rjust(w) for head, w in zip(heads, widths, strict=True))]))
+    shown = [*rows, {"mic": "mean", **mean}] if mean else rows
+    for row in shown:
+        cells = [f"{row[column]:.1f}".rjust(w) for column, w in zip(columns, widths, strict=True)]
+        print("  ".join([str(row["mic"]).ljust(width), *cells]))
+    print(f"({note})")
+
+
+def print_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int, title: str) -> None:
+    """Print a table: with lines on a terminal, plain in a pipe. The first `texts` columns are words."""
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title)
+        for n, head in enumerate(heads):
+            table.add_column(head, justify="left" if n < texts else "right")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
+    print(f"({title})")
+    for row in [heads, *rows]:
+        cells = (c.ljust(w) if n < texts else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,55 @@
+"""From a soundcheck, who bleeds where: a calibration for run and render."""
+
+from __future__ import annotations
+
+import argparse
+
+from rtsep.commands._arguments import add_json
+from rtsep.commands._printing import print_json, print_numbers
+from rtsep.errors import InputError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep learn` takes."""
+    parser.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
+    parser.add_argument("-o", "--output", required=True, metavar="C", help="calibration file to write")
+    parser.add_argument("--solos", default="auto", metavar="CSV", help="mic,start_s,end_s; found by itself otherwise")
+    parser.add_argument("--taps", type=int, default=16384, metavar="N", help="length of each path, samples (16384)")
+    add_json(parser, "what was learnt")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn from the soundcheck."""
+    from rtsep import calibration
+    from rtsep.audiofile import open_input
+    from rtsep.systems import soundcheck
+    from rtsep.terminal import progress
+
+    with open_input(args.input) as source:
+        mics, rate, names = source.read(source.frames), source.rate, source.names
+    if args.solos == "auto":
+        solos = soundcheck.find_solos(mics, rate)
+    else:
+        solos = soundcheck.read_solos(args.solos, names, rate, mics.shape[1])
+    if not solos:
+        raise InputError(args.input, "no passage was found in which one source plays alone", "name them with --solos")
+    with progress("learning") as advance:
+        learnt = soundcheck.learn(mics, rate, solos, names, args.taps, advance)
+    calibration.save(learnt, args.output)
+    rows = [
+        {
+            "mic": name,
+            "solo_s": sum(s.end - s.start for s in solos if s.mic == i) / rate,
+            "noise_dbfs": float(learnt.noise_db[i]),
+            "confidence": float(max(learnt.confidence[:, i])),
+        }
+        for i, name in enumerate(names)
+    ]
+    if args.json:
+        return print_json({"calibration": args.output, "mics": rows})
+    print_numbers(rows, ("solo_s", "noise_dbfs", "confidence"), f"written: {args.output}")
+    heard = {solo.mic for solo in solos}
+    for i, name in enumerate(names):
+        if i not in heard:
+            print(f"{name}: no solo; its bleed will be learnt while running")
+    return 0

@@ -1,0 +1,55 @@
+"""A recording through the very same chain."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_report, add_settings
+from rtsep.commands._printing import print_json, write_json
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep render` takes."""
+    parser.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a .wav, .flac, .rf64, .w64, or a folder")
+    add_preset(parser, "foh")
+    add_settings(parser)
+    parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames per call; changes no sample")
+    add_report(parser)
+    add_calibration(parser)
+    parser.add_argument("--no-compensate", action="store_true", help="leave the chain's latency in the result")
+    parser.add_argument("--subtype", metavar="T", help="FLOAT (default), PCM_16, PCM_24, PCM_32, DOUBLE")
+    add_json(parser, "the report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render the recording."""
+    from rtsep.hosts.file import RenderOptions, render
+    from rtsep.terminal import progress
+
+    options = RenderOptions(
+        source=args.input, target=args.output, preset=args.preset, block=args.blocksize, settings=tuple(args.set),
+        calibration=args.calibration, compensate=not args.no_compensate, subtype=args.subtype,
+    )
+    with progress("rendering") as advance:
+        report = render(options, advance)
+    write_json(args.report, report)
+    _warn(args.input, report)
+    if args.json:
+        return print_json(report)
+    print(
+        f"{args.output}: {report['channels']} channels, {report['seconds']:.1f} s at {report['sample_rate']} Hz, "
+        f"latency {report['latency_samples']} samples "
+        f"({'taken out' if report['compensated_samples'] else 'left in' if args.no_compensate else 'none'}), "
+        f"{1 / max(report['realtime_factor'], 1e-9):.1f} times real time"
+    )
+    return 0
+
+
+def _warn(source: str, report: dict[str, Any]) -> None:
+    for mic, count in report["bad_inputs"].items():
+        print(f"rtsep: {source}: {count} samples of {mic} were NaN or infinite; they became 0", file=sys.stderr)
+    for note in report["notes"]:
+        print(f"rtsep: {note}", file=sys.stderr)

@@ -1,0 +1,58 @@
+"""Clean what comes in at a sound card, a JACK server or any PortAudio device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep run` takes."""
+    add_preset(parser, "live")
+    parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
+    parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
+    parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
+    add_settings(parser)
+    add_calibration(parser)
+    parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
+    parser.add_argument("--no-view", action="store_true", help="no terminal view")
+    add_json(parser, "the summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until stopped."""
+    from rtsep.hosts.request import RunOptions
+    from rtsep.hosts.supervisor import run
+    from rtsep.terminal import Lines, View
+
+    options = RunOptions(
+        preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
+        block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
+        settings=tuple(args.set),
+    )
+    surface = Lines if args.no_view or not sys.stderr.isatty() else View
+    return run(options, surface, _print_line if args.json else _print_summary)
+
+
+def _print_line(summary: dict[str, Any]) -> None:
+    print(json.dumps(summary), flush=True)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from rtsep.figures import told
+
+    us = summary["block_us"]
+    print(
+        f"{summary['seconds']:.1f} s, {summary['calls']} blocks of {summary['block']} at "
+        f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
+        f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
+        f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}",
+        flush=True,
+    )

@@ -1,0 +1,198 @@
+"""Gauges: what is measured of a run, by threads that the sound does not wait for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtsep import figures
+
+if TYPE_CHECKING:
+    from rtsep.engine import Engine
+    from rtsep.hosts.records import Tape
+    from rtsep.meters import Meters
+    from rtsep.stage import Runner
+
+QUIET_DB = -80         # dBFS: below it is no microphone that is plugged in and open
+QUIET_SECONDS = 3.0    # longer than most rests in a song
+# Block times are counted in bins of 0.5 %, from 0.01 us to 7 s.
+_SHORTEST, _STEP, _BINS = 0.01, 1.005, 4096
+_BURST_SECONDS = 0.3     # in which there are five bursts of up to 2048 frames at 44.1 kHz
+_PAUSE = 0.003           # seconds without a call, above the millisecond that a sleep may take longer
+
+
+class Gauges:
+    """Measures a life of the audio process: block times, load, and everything else of `rtsep.figures`.
+
+    Parameters
+    ----------
+    runner : Runner
+    engine : Engine
+    meters : Meters
+        Its status is kept up to date.
+    tape : Tape, optional
+    """
+
+    def __init__(self, runner: Runner, engine: Engine, meters: Meters, tape: Tape | None) -> None:
+        from rtsep.clock import ticks_per_second
+
+        self._runner, self._engine, self._meters, self._tape = runner, engine, meters, tape
+        self._us_per_tick = 1e6 / ticks_per_second()
+        self._counts = np.zeros(_BINS, np.int64)
+        self._seen = 0
+        self._max = self._busy = 0.0
+        self._late_blocks = 0
+        self._marks = [(0.0, 0.0, 0)]   # (time, busy seconds, frames) of the last second
+
+    def block(self) -> int:
+        """Return how many frames the device hands over in one call."""
+        record = self._runner.record
+        frames: int = record["position"]
+        calls: int = record["calls"]
+        return round(frames / max(1, calls))
+
+    def update(self, now: float) -> None:
+        """Take in the calls since the last update; `now` in seconds."""
+        calls, frames = self._runner.record["calls"], self._runner.record["position"]
+        timings = self._runner.record["timings"]
+        size = timings.size
+        places = np.arange(max(self._seen, calls - size), calls) % size
+        us = timings[places] * self._us_per_tick
+        self._seen = calls
+        rate = self._runner.rate
+        if us.size:
+            bins = np.log(np.maximum(us, _SHORTEST) / _SHORTEST) / np.log(_STEP)
+            self._counts += np.bincount(np.minimum(bins, _BINS - 1).astype(np.int64), minlength=_BINS)
+            self._max = max(self._max, float(us.max()))
+            self._busy += float(us.sum()) * 1e-6
+            self._late_blocks += int((us > self.block() / rate * 1e6).sum())
+        self._marks = [mark for mark in self._marks if mark[0] > now - 1] + [(now, self._busy, frames)]
+        _, busy, before = self._marks[0]
+        for name, value in self.read().items():
+            self._meters.put(name, value)
+        self._meters.put("load", (self._busy - busy) / max(1e-9, (frames - before) / rate))   # of the last second
+
+    def read(self) -> dict[str, float]:
+        """Return every figure of this life, by name."""
+        record = self._runner.record
+        seconds = record["position"] / self._runner.rate
+        p50, p99, p999 = self._percentiles()
+        measured = {
+            "calls": record["calls"],
+            "seconds": seconds,
+            "xruns": record["xruns"],
+            "late_blocks": self._late_blocks,
+            "bad_inputs": int(self._runner.bad_inputs.sum()),
+            "lost_frames": self._tape.lost if self._tape else 0,
+            "block_us.p50": p50, "block_us.p99": p99, "block_us.p999": p999, "block_us.max": self._max,
+            "load": self._busy / seconds if seconds else 0.0,
+            "block": self.block(),
+        }
+        return figures.gather(measured, self._engine.status())
+
+    def _percentiles(self) -> tuple[float, float, float]:
+        total = np.cumsum(self._counts)
+        if not total[-1]:
+            return 0.0, 0.0, 0.0
+        places = (np.searchsorted(total, q * total[-1]) for q in (0.5, 0.99, 0.999))
+        p50, p99, p999 = (min(self._max, _SHORTEST * _STEP ** (float(place) + 0.5)) for place in places)
+        return p50, p99, p999
+
+
+class RateWatch:
+    """Notices a device that runs at another rate than it says.
+
+    Parameters
+    ----------
+    rate : int
+        The rate it says, Hz.
+    """
+
+    TOLERANCE = 0.04
+    READINGS = 3
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._begin: tuple[float, int, int] | None = None
+        self._odd: list[float] = []
+
+    def update(self, now: float, frames: int, xruns: int, block: int) -> float | None:
+        """Take note of how many frames have come by `now`.
+
+        Returns
+        -------
+        float or None
+            The rate the device really runs at, Hz, once three readings in a row are off by more than 4 % and
+            agree: a machine that merely stalls loses a different number of frames each time.
+        """
+        if self._begin is None:
+            self._begin = now, frames, xruns
+            return None
+        before, first, lost = self._begin
+        # At least 100 blocks: then a block more or less is one per cent.
+        if now - before < max(1.0, 100 * block / self._rate):
+            return None
+        self._begin = now, frames, xruns
+        measured = (frames - first) / (now - before)
+        if xruns != lost or abs(measured / self._rate - 1) <= self.TOLERANCE:
+            self._odd.clear()
+            return None
+        self._odd.append(measured)
+        recent = self._odd[-self.READINGS :]
+        if len(recent) < self.READINGS or max(recent) > (1 + self.TOLERANCE / 2) * min(recent):
+            return None
+        return sum(recent) / len(recent)
+
+
+class QuietMics:
+    """Notices microphones that have been silent for a while, each once until it sounds again.
+
+    Parameters
+    ----------
+    names : tuple of str
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._heard: list[float | None] = [None] * len(names)
+        self._told = [False] * len(names)
+
+    def update(self, now: float, meters: Meters) -> list[str]:
+        """Return the names to warn of."""
+        fresh = []
+        for c, peak in enumerate(meters.level("in_peak")):
+            heard = self._heard[c]
+            if heard is None or peak >= 10 ** (QUIET_DB / 20):
+                self._heard[c] = now
+                self._told[c] = False
+            elif now - heard >= QUIET_SECONDS and not self._told[c]:
+                self._told[c] = True
+                fresh.append(self._names[c])
+        return fresh
+
+
+def burst(runner: Runner) -> int:
+    """Measure how many frames come at once: calls without a pause of a millisecond belong together.
+
+    Returns 0 where there are no real pauses: small blocks on a busy machine look like one long burst.
+    """
+    bursts, pauses = [0], [0.0]
+    position = runner.record["position"]
+    now = time.monotonic()
+    until = now + _BURST_SECONDS
+    while now < until:
+        time.sleep(0.001)
+        earlier, now = now, time.monotonic()
+        before, position = position, runner.record["position"]
+        if position > before:
+            if pauses[-1]:
+                bursts.append(0)
+                pauses.append(0.0)
+            bursts[-1] += position - before
+        else:
+            pauses[-1] += now - earlier
+    if len(bursts) < 5 or np.median(pauses[1:-1]) < _PAUSE:
+        return 0
+    return int(np.median(bursts[1:-1]))   # the outer two were cut

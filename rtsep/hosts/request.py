@@ -1,0 +1,179 @@
+"""What `rtsep run` is told, and what the supervisor asks of the audio process: checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rtsep.errors import InputError
+from rtsep.hosts import devices
+from rtsep.presets import Preset, load, most_block
+from rtsep.session import block_size, with_settings
+
+RATES = (8000, 192000)      # Hz: from telephones to what sound cards offer
+_LEAST_ROOM = 1 << 20       # bytes on the disk, to begin a recording with
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `rtsep run` is told.
+
+    Parameters
+    ----------
+    preset : str
+        Name or file.
+    input_device, output_device : str, optional
+        Part of a name, or `host api:name`.
+    rate : int, optional
+        Hz; default: the device's.
+    block : int, optional
+        Frames; default: the preset's.
+    map_csv : str, optional
+        Channel map, see `devices.read_map`.
+    calibration : str, optional
+        What `rtsep learn` wrote.
+    record : str, optional
+        Folder for in.wav and out.wav.
+    seconds : float, optional
+        How long; default: until stopped.
+    settings : tuple of str
+        `path=value` each.
+    """
+
+    preset: str
+    input_device: str | None = None
+    output_device: str | None = None
+    rate: int | None = None
+    block: int | None = None
+    map_csv: str | None = None
+    calibration: str | None = None
+    record: str | None = None
+    seconds: float | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the supervisor asks of an audio process.
+
+    Parameters
+    ----------
+    preset : Preset
+        Checked, with the user's settings among its params.
+    input_device, output_device : str or None
+    rate : int or None
+        None: the device's own.
+    block : int
+    map : tuple of Mic or None
+        None: as many as the device has inputs.
+    map_file : str
+        Where the map was read, for messages.
+    calibration : str or None
+    keep : str or None
+        File for what is learnt, every 5 s.
+    tape : tuple of str or None
+        Files for input and output of every sample.
+    wait : bool
+        The device was there before: wait until it is back.
+    """
+
+    preset: Preset
+    input_device: str | None
+    output_device: str | None
+    rate: int | None
+    block: int
+    map: tuple[devices.Mic, ...] | None
+    map_file: str
+    calibration: str | None
+    keep: str | None
+    tape: tuple[str, str] | None
+    wait: bool
+
+
+def check(options: RunOptions) -> Request:
+    """Check everything that can be checked before a process is spawned.
+
+    Raises
+    ------
+    InputError
+    """
+    preset = with_settings(load(options.preset), options.settings)
+    block = block_size(preset, options.block)
+    most = most_block(preset)
+    if most is not None and block > most:
+        raise InputError(
+            "--blocksize" if options.block else f"preset {preset.name}: host.block", f"{block} frames",
+            f"this preset needs {most} or less: what it learns would be late",
+        )
+    if options.rate is not None and not RATES[0] <= options.rate <= RATES[1]:
+        raise InputError("--samplerate", str(options.rate), f"{RATES[0]} to {RATES[1]} Hz")
+    if options.seconds is not None and not options.seconds > 0:
+        raise InputError("--seconds", f"{options.seconds:g}", "more than 0")
+    if options.calibration is not None and not os.path.isfile(options.calibration):
+        raise InputError(options.calibration, "no such file", "a file written by a soundcheck")
+    return Request(
+        preset=preset,
+        input_device=options.input_device,
+        output_device=options.output_device,
+        rate=options.rate,
+        block=block,
+        map=None if options.map_csv is None else devices.read_map(options.map_csv),
+        map_file=options.map_csv or "",
+        calibration=options.calibration,
+        keep=None,
+        tape=None if options.record is None else _tape_files(options.record),
+        wait=False,
+    )
+
+
+def once_more(request: Request, life: int, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:
+    """Return what is asked of a restarted audio process: as the first, but for what is known since.
+
+    Parameters
+    ----------
+    request : Request
+        Of the first.
+    life : int
+        Of this one: 2, 3 ….
+    stream : mapping
+        What the first has told of its device; empty if it came to none.
+    learnt : Path
+        Where it kept what it learnt, if it came to that.
+    """
+    # The board keeps what the user has set since, and the device may be late.
+    request = dataclasses.replace(request, preset=dataclasses.replace(request.preset, params={}), wait=True)
+    if stream:   # by name from now on: another default device is not the one that was lost
+        api, source, target = (stream[key] for key in ("host_api", "input_device", "output_device"))
+        request = dataclasses.replace(
+            request, rate=stream["sample_rate"], input_device=f"{api}:{source}",
+            output_device=f"{api}:{target}" if target else None,
+        )
+    if learnt.exists():
+        request = dataclasses.replace(request, calibration=str(learnt))
+    if request.tape is not None:
+        # Another life, another clock: its sample 0 is another moment.
+        names = (pathlib.Path(path) for path in request.tape)
+        files = tuple(str(path.with_name(f"{path.stem}-{life}.wav")) for path in names)
+        request = dataclasses.replace(request, tape=(files[0], files[1]))
+    return request
+
+
+def _tape_files(folder: str) -> tuple[str, str]:
+    """Make the folder; a recording that is there already is never written over."""
+    place = pathlib.Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, f"cannot be made ({error.strerror})", "a folder for in.wav and out.wav") from error
+    files = place / "in.wav", place / "out.wav"
+    for file in files:
+        if file.exists():
+            raise InputError(str(file), "there is a recording already", "name another folder")
+    if shutil.disk_usage(place).free < _LEAST_ROOM:
+        raise InputError(folder, "the disk is full")
+    return str(files[0]), str(files[1])
