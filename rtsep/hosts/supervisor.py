@@ -280,17 +280,7 @@ class Supervisor:
             )
         assert self._meters is not None
         self._meters.put("running", 0)
-        self._send("go", self._board_name(), self._meters_name())
-
-    def _board_name(self) -> str:
-        assert self._board is not None
-        assert self._board._memory is not None
-        return self._board._memory.name
-
-    def _meters_name(self) -> str:
-        assert self._meters is not None
-        assert self._meters._memory is not None
-        return self._meters._memory.name
+        self._send("go", self._board.name, self._meters.name)
 
     def _send(self, *message: Any) -> None:
         with contextlib.suppress(OSError):   # it just died; the next tick sees that
