@@ -12,11 +12,11 @@ All that both processes use lies in shared memory and holds no addresses: `excha
 """
 
 import numpy as np
-from numba import carray, types
+from numba import carray
 
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import GRID
-from rtsep_kernels.plane.jit import kernel, signed, stage_entry
+from rtsep_kernels.plane.jit import kernel, stage_entry
 from rtsep_kernels.plane.record import array, f4, given, i8, number, record, view
 
 # int64 between two marks: each on a cache line of its own.
@@ -30,7 +30,7 @@ REMOTE = record(
     inputs=given(f4, "slots", "channels", "unit"), outputs=given(f4, "slots", "channels", "unit"),
     dry=array(f4, "channels", "dry_frames", start=0),
     last=array(f4, "channels", start=0), step=array(f4, "channels", start=0),   # last sample out; from dry to it
-    usable=number(start=0), wet=number(start=1),     # 1: the unit that is due may be heard; it was, in this segment
+    usable=number(start=0), wet=number(start=1),     # 1: the unit that is due is as it should be; it is heard
     mode=number(start=0),                            # of this segment, see below
     owed=number(start=0), penalty=number(),          # units that must be on time before they are heard again
     forgotten=number(start=0),                       # units before this one were heard before the history was cleared
@@ -49,7 +49,7 @@ def _wait(s, n):
 
 @kernel
 def _judge(s, n):
-    """Decide whether unit n, which is due now, may be heard."""
+    """Decide whether unit n, which is due now, is as it should be."""
     exchange = view(s, "exchange").ctypes.data
     if n < s.forgotten:
         due.applied(exchange, n + 1)
@@ -65,12 +65,7 @@ def _judge(s, n):
     elif end > n and mark != n + 1:
         due.missed(exchange)                          # the worker was so late that it has left it out
     due.applied(exchange, n + 1)
-    if s.usable == 0:
-        s.owed = s.penalty
-    elif s.owed > 0:
-        s.owed -= 1
-        if s.owed > 0:
-            s.usable = 0
+    s.owed = max(0, s.owed - 1) if s.usable else s.penalty
 
 
 @kernel
@@ -98,14 +93,15 @@ def _start_segment(s):
         s.bad += 1
         s.usable = 0
         s.owed = s.penalty
-    if s.usable:
+    trusted = s.usable and s.owed == 0
+    if trusted:
         s.mode = WET if s.wet else OPENING
     elif s.wet:
         s.mode = CLOSING
         dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
         for c in range(s.channels):
             step[c] = last[c] - dry[c, heard & (s.dry_frames - 1)]
-    s.wet = s.usable
+    s.wet = 1 if trusted else 0
 
 
 @kernel
@@ -182,13 +178,3 @@ def remote(state, x, out, frames):
     _read(s, carray(out, (s.channels, frames)), frames)
     s.position += frames
     return 0
-
-
-@signed(types.boolean(types.int64, types.int64))
-def next_unit(exchange, n):
-    """Wait, in the worker, until unit n is there; False when it is told to stop or to begin anew."""
-    while due.read(exchange, due.STOP) == 0 and due.read(exchange, due.RESTORE) == 0:
-        if due.read(exchange, due.PUBLISHED) > n:
-            return True
-        due.nap()
-    return False

@@ -5,9 +5,11 @@ It ends when it is told to, and when its owner is gone: then the pipe between th
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import signal
+import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -21,6 +23,7 @@ from rtsep.shared import Shared
 from rtsep.workers.job import Block, Job, Worker
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
+_PR_SET_PDEATHSIG = 1   # of linux/prctl.h
 
 # Messages from the owner, and to it. Each is a tuple of a word and bytes: what a worker knows.
 KEEP, RESTORE = "keep", "restore"
@@ -33,6 +36,7 @@ Message = tuple[str, bytes]
 def serve(pipe: Pipe) -> None:
     """Be the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C is for the owner, who then ends this process
+    _die_with_the_owner()
     job, state = pipe.recv()
     try:
         memory = Shared(job.layout(), job.memory, create=False)
@@ -58,7 +62,6 @@ class _Host:
 
     def run(self) -> None:
         """Work until told to stop."""
-        from rtsep_kernels import remote
         from rtsep_kernels.plane import due
 
         exchange = self._memory["exchange"].ctypes.data
@@ -66,13 +69,14 @@ class _Host:
         for task in (self._listen, self._send):
             threading.Thread(target=task, daemon=True).start()
         n = max(due.read(exchange, due.DONE), due.read(exchange, due.APPLIED))
-        remote.next_unit(exchange, n - 1)   # compiled, or read from the cache, before the owner is told
+        # Once each, so that they are compiled before the owner is told.
+        due.next_job(exchange, -1)
         due.finish(exchange, due.read(exchange, due.DONE))
         realtime.ask(realtime.HELPER)
         self._mail.put((READY, b""))
         every = max(1, round(_KEEP_SECONDS * self._job.rate / self._job.unit))
         while True:
-            if not remote.next_unit(exchange, n):
+            if not due.next_job(exchange, n):
                 if due.read(exchange, due.STOP):
                     return
                 self._obey(exchange)
@@ -116,6 +120,12 @@ class _Host:
                 self._pipe.send(self._mail.get())
         except OSError:
             os._exit(0)
+
+
+def _die_with_the_owner() -> None:
+    """Have Linux kill this process when the thread that started it ends: even when it is stopped, or hangs."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _go_on(worker: Worker, state: bytes) -> None:

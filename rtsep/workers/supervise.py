@@ -172,8 +172,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         ours, theirs = multiprocessing.Pipe()
-        # A process group of its own: Ctrl-C does not reach it, and should it be stopped when its owner dies, the
-        # system wakes it with SIGHUP.
+        # A process group of its own: Ctrl-C does not reach it.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()], process_group=0,
             stdin=subprocess.DEVNULL, stdout=2,

@@ -96,3 +96,13 @@ def wait_at_most(exchange, place, count, naps):
         naps -= 1
         nap()
     return True
+
+
+@kernel
+def next_job(exchange, m):
+    """Wait, in a helper, until job m is there to be done; False when it is told to stop or to begin anew."""
+    while load_acquire(exchange + 8 * STOP) == 0 and load_acquire(exchange + 8 * RESTORE) == 0:
+        if load_acquire(exchange + 8 * PUBLISHED) > m:
+            return True
+        nap()
+    return False
