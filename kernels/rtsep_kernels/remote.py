@@ -19,14 +19,11 @@ from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.jit import kernel, stage_entry
 from rtsep_kernels.plane.record import array, f4, given, i8, number, record, view
 
-# int64 between two marks: each on a cache line of its own.
-MARK = 8
-
 REMOTE = record(
     channels=number(), position=number(start=0), unit=number(), delay=number(), slots=number(),
     dry_frames=number(),                             # a power of two
     exchange=given(i8, due.EXCHANGE),                # jobs are units
-    marks=given(i8, "slots", MARK),                  # n + 1: unit n is in this slot; -(n + 1): it was malformed
+    marks=given(i8, "slots", due.LINE),              # n + 1: unit n is in this slot; -(n + 1): it was malformed
     inputs=given(f4, "slots", "channels", "unit"), outputs=given(f4, "slots", "channels", "unit"),
     dry=array(f4, "channels", "dry_frames", start=0),
     last=array(f4, "channels", start=0), step=array(f4, "channels", start=0),   # last sample out; from dry to it

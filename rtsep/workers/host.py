@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtsep import realtime
 from rtsep.shared import Shared
 from rtsep.workers.job import Block, Job, Worker
+from rtsep_kernels.plane import due
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
 _PR_SET_PDEATHSIG = 1   # of linux/prctl.h
@@ -62,8 +63,6 @@ class _Host:
 
     def run(self) -> None:
         """Work until told to stop."""
-        from rtsep_kernels.plane import due
-
         exchange = self._memory["exchange"].ctypes.data
         marks, slots = self._memory["marks"], self._job.slots
         for task in (self._listen, self._send):
@@ -82,8 +81,10 @@ class _Host:
                 self._obey(exchange)
                 n = due.read(exchange, due.DONE)
                 continue
-            if n < due.read(exchange, due.APPLIED):   # too late for this one: the newest has the best prospects
-                n = due.read(exchange, due.PUBLISHED) - 1
+            first = due.read(exchange, due.APPLIED)
+            if n < first:   # too late for this one: the newest has the best prospects
+                n = max(first, due.read(exchange, due.PUBLISHED) - 1)
+                continue
             slot = n % slots
             good = _fill(self._memory["outputs"][slot], self._worker.work(self._inputs[slot]))
             marks[slot, 0] = n + 1 if good else -(n + 1)
@@ -96,8 +97,6 @@ class _Host:
 
     def _obey(self, exchange: int) -> None:
         """Carry out an order, and hold still until the owner has done with the shared memory what it wanted."""
-        from rtsep_kernels.plane import due
-
         order, state = self._orders.get()
         if order == RESTORE:
             _go_on(self._worker, state)

@@ -1,4 +1,4 @@
-"""Worker, what does the work; Job, what its process is told. Light to import: a worker need not load any kernels."""
+"""Worker, what does the work; Job, what its process is told."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.shared import Layout
-
-EXCHANGE = 48   # as in `rtsep_kernels.plane.due`
-MARK = 8        # as in `rtsep_kernels.remote`
+from rtsep_kernels.plane import due
 
 Block = NDArray[np.float32]
 
@@ -78,7 +76,7 @@ class Job:
         """Return what lies in the shared memory, as `rtsep_kernels.remote` uses it."""
         units = (self.slots, self.channels, self.unit)
         return {
-            "exchange": (np.int64, (EXCHANGE,)), "marks": (np.int64, (self.slots, MARK)),
+            "exchange": (np.int64, (due.EXCHANGE,)), "marks": (np.int64, (self.slots, due.LINE)),
             "inputs": (np.float32, units), "outputs": (np.float32, units),
         }
 

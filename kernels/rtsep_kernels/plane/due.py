@@ -21,7 +21,8 @@ from rtsep_kernels.plane.memory import load_acquire, store_release
 # Jobs that were published, done, taken into use; 1: the helper ends; 1: the helper begins anew, as its maker defines
 # it; jobs that were not done when they were due.
 PUBLISHED, DONE, APPLIED, STOP, RESTORE, LATE = 0, 8, 16, 24, 32, 40
-EXCHANGE = 48
+LINE = 8         # int64 on a cache line
+EXCHANGE = 6 * LINE
 NAP_US = np.uint32(500)   # half a segment of 64 samples at 48 kHz, nearly: what a helper may sleep and still be in time
 
 # Not ctypes: its functions cannot be cached.
