@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from multiprocessing import shared_memory
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.figures import FIGURES
+from rtsep.shared import Shared
 
 # Rows of `levels`, one value per microphone, over the last 2048 frames. The compiled engine writes them.
 LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "limiter_gain")
@@ -40,25 +39,20 @@ class Meters:
     """
 
     def __init__(self, channels: int, name: str | None = None, create: bool = True) -> None:
-        size = 8 * (_COUNTER_SPACE + _STATUS_SPACE) + 4 * len(LEVELS) * channels
-        self._memory: shared_memory.SharedMemory | None = None
-        self._owner = create
-        if name is None:
-            raw: NDArray[np.uint8] = np.zeros(size + 64, np.uint8)
-            start = -raw.ctypes.data % 64
-            raw = raw[start : start + size]
-        else:
-            self._memory = shared_memory.SharedMemory(name, create=create, size=size)
-            raw = np.ndarray(size, np.uint8, self._memory.buf)
-        self.counters: NDArray[np.int64] = raw[: 8 * _COUNTER_SPACE].view(np.int64)
-        self.status: NDArray[np.float64] = raw[8 * _COUNTER_SPACE : 8 * (_COUNTER_SPACE + _STATUS_SPACE)].view(
-            np.float64
-        )
-        self.levels: NDArray[np.float32] = (
-            raw[8 * (_COUNTER_SPACE + _STATUS_SPACE) :].view(np.float32).reshape(len(LEVELS), channels)
-        )
+        self._memory = Shared({
+            "counters": (np.int64, (_COUNTER_SPACE,)), "status": (np.float64, (_STATUS_SPACE,)),
+            "levels": (np.float32, (len(LEVELS), channels)),
+        }, name, create)
+        self.counters: NDArray[np.int64] = self._memory["counters"]
+        self.status: NDArray[np.float64] = self._memory["status"]
+        self.levels: NDArray[np.float32] = self._memory["levels"]
         if create:
             self.levels[LEVELS.index("limiter_gain")] = 1   # nothing is limited
+
+    @property
+    def name(self) -> str | None:
+        """Of the shared memory; None: the meters are private."""
+        return self._memory.name
 
     def level(self, name: str) -> NDArray[np.float32]:
         """Return one row of `levels`."""
@@ -77,17 +71,6 @@ class Meters:
         """Set one status value."""
         self.status[STATUS.index(name)] = value
 
-    @property
-    def name(self) -> str | None:
-        """Of the shared memory, for another process to open; None where the meters are private."""
-        return None if self._memory is None else self._memory.name
-
     def close(self) -> None:
-        """Let go of the shared memory, and remove it if this side made it."""
-        if self._memory is not None:
-            self.counters, self.status = self.counters.copy(), self.status.copy()
-            self.levels = self.levels.copy()
-            self._memory.close()
-            if self._owner:
-                self._memory.unlink()
-            self._memory = None
+        """Remove the shared memory if this side made it; the figures stay readable."""
+        self._memory.close()

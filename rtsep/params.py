@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from multiprocessing import shared_memory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
+from rtsep.shared import Shared
 
 _SPARE = 32   # parameters that presets loaded later may add
 
@@ -146,14 +146,14 @@ class Board:
         self._used = 0
         params = list(params)
         size = len(self.mics) * (_SPARE + sum(len(group) for _, group in params))
-        self._memory: shared_memory.SharedMemory | None = None
-        self._owner = create
-        if name is None:
-            self.values: NDArray[np.float32] = np.zeros(size, np.float32)
-        else:
-            self._memory = shared_memory.SharedMemory(name, create=create, size=4 * size)
-            self.values = np.ndarray(size, np.float32, self._memory.buf)
+        self._memory = Shared({"values": (np.float32, (size,))}, name, create)
+        self.values: NDArray[np.float32] = self._memory["values"]
         self.extend(params, fill=create)
+
+    @property
+    def name(self) -> str | None:
+        """Of the shared memory; None: the board is private."""
+        return self._memory.name
 
     def extend(self, params: Iterable[tuple[str, Sequence[Param]]], fill: bool = True) -> None:
         """Lay out further parameters behind those there are; known paths stay where and as they are.
@@ -198,19 +198,9 @@ class Board:
         """Return the address of the first microphone's target: what a stage's state record holds."""
         return int(self.values.ctypes.data + 4 * self._places[path][1])
 
-    @property
-    def name(self) -> str | None:
-        """Of the shared memory, for another process to open; None where the board is private."""
-        return None if self._memory is None else self._memory.name
-
     def close(self) -> None:
-        """Let go of the shared memory, and remove it if this side made it."""
-        if self._memory is not None:
-            self.values = self.values.copy()
-            self._memory.close()
-            if self._owner:
-                self._memory.unlink()
-            self._memory = None
+        """Remove the shared memory if this side made it; the values stay readable."""
+        self._memory.close()
 
     def _find(self, path: str) -> tuple[Param, slice]:
         stage, _, rest = path.partition(".")

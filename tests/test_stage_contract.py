@@ -23,6 +23,7 @@ from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input, Matrix
+from rtsep.stages.remote import Remote
 from rtsep.stages.spectral import Spectral
 
 RATE, MICS, FRAMES = 48000, 3, 12000
@@ -51,6 +52,7 @@ STAGES = {
     "canceller from a soundcheck": lambda: Canceller(taps=1024, start=_paths()),
     "spectral short": lambda: Spectral(analysis=512, synthesis=128, hop=64),
     "spectral long": lambda: Spectral(analysis=1024, synthesis=1024, hop=256, estimator="unity"),
+    "remote": lambda: Remote(unit=128, delay=512),
     "chain": lambda: Chain([Input("input"), Canceller("canceller", 1024), Spectral("spectral", 512, 256, 128)]),
     "engine": lambda: Engine(loads(FULL_PRESET, "test")),
     **{name: case.stage for name, case in LIVE.items()},

@@ -1,0 +1,231 @@
+"""Supervisor: starts a worker's process, watches it, and starts it again with its last snapshot when it dies or hangs.
+
+A thread does the watching. Sound never waits for it: the audio side looks at the shared memory alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputError, WorkerError
+from rtsep.workers import host
+from rtsep.workers.job import Job
+from rtsep_kernels.plane import due
+from rtsep_kernels.plane.grid import store
+
+_TICK = 0.1               # seconds
+_HUNG_TICKS = 20          # without a unit done though there is one: ticks, as the whole machine may stand still
+_START_SECONDS = 60.0     # a model may have to be loaded
+_ASK_SECONDS = 2 * _START_SECONDS
+_END_SECONDS = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0   # seconds before a restart: doubled as long as it dies soon
+_SOON = 10.0              # seconds
+
+# Not a `multiprocessing.Process`: the audio process is daemonic and may have none, and a user's script without
+# ``if __name__ == "__main__"`` would be run again.
+_PROGRAM = (
+    "import sys; from multiprocessing.connection import Connection; pipe = Connection(int(sys.argv[1])); "
+    "sys.path[:] = pipe.recv(); from rtsep.workers.host import serve; serve(pipe)"
+)
+
+
+class Supervisor:
+    """Keeps one worker running.
+
+    Parameters
+    ----------
+    place : str
+        Of the option that names the worker, for errors.
+    job : Job
+    exchange : int64[EXCHANGE]
+        In the shared memory of the job; belongs to the caller.
+
+    Attributes
+    ----------
+    restarts : int
+        How often the process was started again.
+    """
+
+    def __init__(self, place: str, job: Job, exchange: NDArray[np.int64]) -> None:
+        self._place, self._job = place, job
+        self._exchange = exchange   # kept: the address below is in it
+        self._address = int(exchange.ctypes.data)
+        self.restarts = 0
+        self._state = b""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: host.Pipe | None = None
+        self._began = 0.0
+        self._lock = threading.Lock()   # of the two below
+        self._ready = False
+        self._order: host.Message | None = None
+        self._replies: queue.SimpleQueue[host.Message] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"{place} watch", daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """Of the process; 0: there is none just now."""
+        process = self._process
+        return 0 if process is None or not self._ready else process.pid
+
+    def start(self) -> None:
+        """Start the worker, and wait until it can work.
+
+        Raises
+        ------
+        InputError
+            If it cannot be made.
+        WorkerError
+            If it dies or hangs while it is made.
+        """
+        self._thread.start()
+        word, text = self._reply(_START_SECONDS + _TICK)
+        if word == host.FAILED:
+            self.close()
+            raise InputError(self._place, f"{self._job.worker} cannot be started ({text.decode()})")
+
+    @contextlib.contextmanager
+    def quiet(self, state: bytes | None = None) -> Iterator[bytes]:
+        """Hold the worker still, so that the shared memory may be changed; it goes on with the unit after `DONE`.
+
+        Parameters
+        ----------
+        state : bytes, optional
+            What it goes on from; nothing: as new. By default it stays as it is.
+
+        Yields
+        ------
+        bytes
+            What it knows.
+
+        Raises
+        ------
+        WorkerError
+            If it does not obey, nor one that was started in its place.
+        """
+        if state is not None:
+            self._state = state   # for a process that is started meanwhile
+        with self._lock:
+            self._order = (host.KEEP, b"") if state is None else (host.RESTORE, state)
+            store(self._address + 8 * due.RESTORE, 1)
+            if self._ready:
+                self._send(self._order)
+        try:
+            self._state = self._reply(_ASK_SECONDS)[1]
+            yield self._state
+        finally:
+            store(self._address + 8 * due.RESTORE, 0)
+
+    def close(self) -> None:
+        """End the worker; it is not started again."""
+        self._stopping.set()
+        store(self._address + 8 * due.STOP, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _reply(self, seconds: float) -> host.Message:
+        try:
+            return self._replies.get(timeout=seconds)
+        except queue.Empty:
+            raise WorkerError(f"{self._place}: {self._job.worker} does not answer") from None
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):   # it just died: the watch sees that
+            if self._pipe is not None:
+                self._pipe.send(message)
+
+    # The watch's thread
+
+    def _watch(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stopping.is_set():
+            self._spawn()
+            failed = self._attend()
+            with self._lock:
+                self._ready = False
+            self._kill()
+            if failed is not None and self._replies_owed():
+                self._replies.put(failed)
+                return
+            if self._stopping.is_set():
+                return
+            pause = _FIRST_PAUSE if time.monotonic() - self._began > _SOON else min(2 * pause, _LONGEST_PAUSE)
+            self._stopping.wait(pause)
+            self.restarts += 1
+
+    def _replies_owed(self) -> bool:
+        """Whether `start` still waits: the first process never got as far as being ready."""
+        return self.restarts == 0 and not self._was_ready
+
+    _was_ready = False
+
+    def _spawn(self) -> None:
+        ours, theirs = multiprocessing.Pipe()
+        # A process group of its own: Ctrl-C does not reach it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()], process_group=0,
+            stdin=subprocess.DEVNULL, stdout=2,
+        )
+        theirs.close()
+        self._pipe, self._began = ours, time.monotonic()
+        self._send(sys.path)
+        self._send((self._job, self._state))
+
+    def _attend(self) -> host.Message | None:
+        """Watch one process until it is lost; returns why it could not be made, if so."""
+        assert self._pipe is not None
+        still, seen = 0, -1
+        while not self._stopping.is_set():
+            try:
+                while self._pipe.poll(_TICK):
+                    word, content = self._pipe.recv()
+                    if word == host.FAILED:
+                        return word, content
+                    self._handle(word, content)
+            except (EOFError, OSError):
+                return None
+            done = due.read(self._address, due.DONE)
+            busy = self._order is not None or due.read(self._address, due.PUBLISHED) > done
+            still = still + 1 if busy and done == seen and self._ready else 0
+            seen = done
+            if still > _HUNG_TICKS or (not self._ready and time.monotonic() - self._began > _START_SECONDS):
+                return None
+        return None
+
+    def _handle(self, word: str, content: bytes) -> None:
+        with self._lock:
+            if word == host.READY:
+                self._ready = True
+                if self._order is not None:
+                    self._send(self._order)
+                if not self._was_ready:
+                    self._was_ready = True
+                    self._replies.put((word, content))
+            elif word == host.STATE:
+                self._state = content
+            elif word == host.QUIET and self._order is not None:
+                self._order = None
+                self._replies.put((word, content))
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            if self._stopping.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_END_SECONDS)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
