@@ -174,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "devices", _devices, "sound devices of this machine")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
-    verb = _verb(verbs, "presets", _presets, "presets that come with rtsep")
+    verb = _verb(verbs, "presets", _presets, "presets that come with rtsep, or one as a file to begin with")
+    verb.add_argument("preset", nargs="?", metavar="P", help="print it as TOML, with what to know of it")
     verb.add_argument("--json", action="store_true", help="print as JSON")
 
     verb = _verb(verbs, "check", _check, "check a preset without running it")
@@ -533,6 +534,9 @@ def _presets(args: argparse.Namespace) -> int:
     from rtsep import presets
     from rtsep.catalogue import CLASS_LIMITS
 
+    if args.preset is not None:
+        print(presets.text(args.preset), end="")
+        return 0
     found = [presets.load(name) for name in presets.names()]
     rows: list[dict[str, Any]] = [
         {"preset": p.name, "class": p.latency_class, "adds_at_most_ms": CLASS_LIMITS[p.latency_class] * 1000,
