@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from rtsep.presetfile import BLOCK, HOST_OPTIONS, HostConfig, Preset, StageConfi
 __all__ = [
     "BLOCK",
     "HostConfig", "Preset", "StageConfig", "diff", "dumps", "layout", "learning", "load", "loads", "make_board",
-    "most_block", "names", "notes", "save",
+    "most_block", "names", "notes", "save", "text",
 ]  # fmt: skip
 
 # No hand-written preset comes near it; a wrong path (a recording, /dev/zero) must not fill the memory.
@@ -67,6 +68,22 @@ def load(name_or_path: str | os.PathLike[str]) -> Preset:
 def names() -> list[str]:
     """Return the names of the builtin presets: one for each latency class, then one for each live system."""
     return [*CLASS_LIMITS, *sorted(name for name, spec in STAGES.items() if spec.turned is not None)]
+
+
+def text(name: str) -> str:
+    """Return a builtin preset as a file to begin one's own with, and what to know of it as comments.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in names():
+        raise InputError(name, "there is no such preset", "allowed is one of " + ", ".join(names()))
+    if name in CLASS_LIMITS:
+        return (_builtin_folder() / f"{name}.toml").read_text("utf-8")
+    hint = textwrap.fill(STAGES[name].hint, 120, initial_indent="# ", subsequent_indent="# ")
+    return f"{hint}\n{dumps(load(name))}"
 
 
 def save(preset: Preset, path: str | os.PathLike[str]) -> None:

@@ -154,12 +154,9 @@ class Stage:
         self._runner.record["position"] = int(snapshot[_AT][0])
 
     def learnt(self) -> dict[str, NDArray[Any]] | None:
-        """Return a copy of what it has learnt, for another life of it or for a stage that replaces it; None: nothing.
+        """Return a copy of what it has learnt, for another life or a stage that replaces it; None: it learns nothing.
 
-        Returns
-        -------
-        dict of str to array, or None
-            An array whose first two axes are as long as there are microphones is by microphone.
+        An array whose first two axes are as long as there are microphones is by microphone.
         """
         if not self.knowledge:
             return None
@@ -169,24 +166,19 @@ class Stage:
     def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
         """Begin with what a stage has `learnt`, at the next `prepare` or `reset` and every one after it.
 
-        Parameters
-        ----------
-        learnt : mapping of str to array
-            What it does not know is left alone; so is all of it if anything is missing or does not fit.
+        What it does not know is left alone; so is all of it if anything is missing or does not fit.
         """
         self._learnt = learnt
 
     def _known(self, name: str) -> NDArray[Any]:
-        """Return one of the arrays of `knowledge`."""
         array: NDArray[Any] = self.record[name]
         return array
 
     def _recall(self) -> None:
         """Put what it starts from into its arrays; everything else has been started."""
         found = {name: self._learnt[name] for name in self.knowledge if name in self._learnt}
-        same_terms = np.array_equal(self._learnt.get(_TERMS, ()), self.terms)
-        fits = all(array.shape == self._known(name).shape for name, array in found.items())
-        if same_terms and fits and len(found) == len(self.knowledge):
+        fits = len(found) == len(self.knowledge) and np.array_equal(self._learnt.get(_TERMS, ()), self.terms)
+        if fits and all(array.shape == self._known(name).shape for name, array in found.items()):
             for name, array in found.items():
                 self._known(name)[...] = array
 

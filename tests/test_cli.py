@@ -193,6 +193,9 @@ def test_demo(tmp_path: pathlib.Path) -> None:
 
 def test_reading_verbs_speak_json() -> None:
     assert set(PRESETS) <= {row["preset"] for row in json.loads(rtsep("presets", "--json").stdout)}
+    text = rtsep("presets", "hpss").stdout
+    assert text.startswith("# Keeps what sounds on (0)")
+    assert presets.loads(text, "hpss") == presets.load("hpss")
     assert json.loads(rtsep("check", "foh", "--json").stdout)["latency_class"] == "foh"
     assert "is good" in rtsep("check", "live").stdout
     assert "rtsep" in rtsep("--version").stdout

@@ -174,6 +174,19 @@ def test_a_systems_preset_is_an_input_and_its_stage(name: str) -> None:
     assert presets.load(name) == presets.Preset(name, latency_class, presets.HostConfig(64), chain, params)
 
 
+@pytest.mark.parametrize("name", presets.names())
+def test_a_builtin_preset_can_be_had_as_a_file_with_comments(name: str) -> None:
+    text = presets.text(name)
+    assert text.startswith("# ")
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert presets.loads(text, name) == presets.load(name)
+
+
+def test_the_text_of_no_preset_is_refused() -> None:
+    with pytest.raises(InputError, match=r"loud.*live, monitor"):
+        presets.text("loud")
+
+
 def test_what_learns_and_how_large_blocks_may_be_is_asked_of_the_stages() -> None:
     preset = presets.loads(GOOD, "")
     assert presets.learning(preset) == ["drums.adapt", "canceller.adapt"]

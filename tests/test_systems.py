@@ -10,8 +10,9 @@ import pytest
 
 from rtsep.bench import systems
 from rtsep.bench.checks.check import Check, Measured
-from rtsep.catalogue import SYSTEMS
+from rtsep.catalogue import SYSTEMS, spec
 from rtsep.errors import InputError
+from rtsep.params import Option
 from rtsep.separate import make
 
 
@@ -44,6 +45,27 @@ def test_the_catalogue_and_the_class_agree(name: str) -> None:
     assert fields == {option.name: option.default for option in system.options}
     for option in system.options:
         option.check(option.name, option.default)
+
+
+def test_live_and_offline_differ_only_where_they_must() -> None:
+    """What both have has one entry, and the same default but where the offline system works otherwise."""
+    differ = set()
+    for system in SYSTEMS.values():
+        live = system.stage.defaults if system.stage else {}
+        differ |= {(system.name, key) for key in live.keys() & system.defaults.keys()
+                   if live[key] != system.defaults[key]}
+    assert differ == {("demix", "mixing"), ("mira", "sparsity"), ("fastmira", "sparsity"), ("nmf", "templates"),
+                      ("drums", "hop")}
+
+
+def test_an_option_is_marked_by_who_has_it() -> None:
+    plain = Option("memory_s", float, 3.0, "Time constant of forgetting.", 0.1, 60.0)
+    assert spec.live(plain) == spec.Marked((plain,), ())
+    assert spec.offline(plain) == spec.Marked((), (plain,))
+    assert spec.both(plain, high=90.0).offline[0].high == 90
+    told = spec.causal(plain)
+    assert told.live == (plain,)
+    assert told.offline[0].help == "With causal, time constant of forgetting."
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

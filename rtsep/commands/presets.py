@@ -1,4 +1,4 @@
-"""Presets that come with rtsep."""
+"""Presets that come with rtsep, or one as a file to begin with."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from rtsep.commands._printing import print_json
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep presets` takes."""
+    parser.add_argument("preset", nargs="?", metavar="P", help="print it as TOML, with what to know of it")
     add_json(parser, "the list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the presets."""
+    """List the presets, or print one."""
     from rtsep import presets
     from rtsep.catalogue import CLASS_LIMITS
 
+    if args.preset is not None:
+        print(presets.text(args.preset), end="")
+        return 0
     found = [presets.load(name) for name in presets.names()]
     rows: list[dict[str, Any]] = [
         {"preset": p.name, "class": p.latency_class, "adds_at_most_ms": CLASS_LIMITS[p.latency_class] * 1000,
