@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from test_separate import music, stream
 
 from rtsep import metrics
+from rtsep import separate as host
 from rtsep.bench.checks.templates import drum_scene
 from rtsep.cli import main
 from rtsep.errors import InputError
-from rtsep.hosts import separate as host
 from rtsep.stage import Format
 from rtsep.systems import drums, mosaic, nae, onsets, templatefile
 from rtsep.systems.drums import Drums, DrumsLive

@@ -92,7 +92,8 @@ class Spectral(Stage):
             )
         self._analysis, self._synthesis, self._hop = analysis, synthesis, hop
         self._estimator = estimator
-        self._master: Spectral | None = None
+        self._master: Spectral | None = None   # whose gains it applies; without one, its own decider's
+        self._decider: State
 
     @property
     def gains(self) -> Block:
@@ -111,7 +112,7 @@ class Spectral(Stage):
         """
         if doubt.dtype != np.float32 or doubt.shape != (self.fmt.channels,) or not doubt.flags.c_contiguous:
             raise ValueError(f"doubt is float32[{self.fmt.channels}], not {doubt.dtype}{doubt.shape}")
-        if "doubt" in self._decider.table.fields:
+        if self._master is None and "doubt" in self._decider.table.fields:
             self._decider.put("doubt", doubt)
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:

@@ -177,6 +177,11 @@ class Causal:
     spectrum : Spectrum
         With `live` windows.
     channels, rate : int
+
+    Attributes
+    ----------
+    state : State
+        A record of `rtsep_kernels.powerlive.POWERS`.
     """
 
     def __init__(self, tracking: Tracking, spectrum: Spectrum, channels: int, rate: int) -> None:
