@@ -363,14 +363,14 @@ def test_what_the_device_cannot_do_is_refused(
     server: JackServer, preset: str, options: dict[str, Any], code: int, message: str
 ) -> None:
     run = Live(server, preset=preset, seconds=1, **options)
-    assert run.end()[0] == code
+    assert run.end()[0] == code, run.lines
     assert message in "\n".join(run.lines)
 
 
 def test_a_device_with_large_blocks_gets_no_canceller(preset: str) -> None:
     with jack_server(period=1024, channels=2) as large:   # PortAudio cuts its blocks to the 64 that we ask for
         run = Live(large, preset=preset, seconds=2)
-        assert run.end()[0] == InputError.exit_code
+        assert run.end()[0] == InputError.exit_code, run.lines
     assert "at a time; this preset needs 512 or less" in run.lines[-1]
 
 
@@ -378,7 +378,7 @@ def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str,
     path = tmp_path / "map.csv"
     path.write_text("mic,in,out\nvox,1,\nkick,9,1\n")
     run = Live(server, preset=preset, seconds=1, map_csv=str(path), input_device="system")
-    assert run.end()[0] == InputError.exit_code
+    assert run.end()[0] == InputError.exit_code, run.lines
     assert f"{path}:3: in is 9; JACK Audio Connection Kit:system has 4 channels" in "\n".join(run.lines)
 
 
