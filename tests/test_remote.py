@@ -201,6 +201,20 @@ def test_a_worker_begins_again_with_its_last_snapshot() -> None:
         stage.close()
 
 
+def test_what_a_worker_cannot_go_on_from_is_dropped() -> None:
+    stage, x = make("workers:Poisoned"), noise(3 * RATE)
+    half = 3 * RATE // 2
+    try:
+        y = process(stage, x[:, :half])
+        time.sleep(1)   # the snapshot of the first second is on its way
+        os.kill(stage.pid, signal.SIGKILL)
+        y = np.concatenate([y, process(stage, x[:, half:])], axis=1)
+        np.testing.assert_array_equal(y, late(x * GAIN, 512))
+        assert stage.status()["worker_restarts"] == 2
+    finally:
+        stage.close()
+
+
 def test_patience_ends_and_what_comes_too_late_is_dry_and_counted() -> None:
     stage, x = make("workers:Faulty", fault="slow", units=(10,)), noise(6400)
     try:
@@ -431,7 +445,8 @@ def test_options_that_cannot_be_are_refused(options: dict[str, object], place: s
 @pytest.mark.parametrize(
     ("worker", "text"),
     [("nowhere:Worker", "No module named 'nowhere'"), ("workers:Nobody", "Nobody"),
-     ("workers:broken", "no model for 2 channels at 48000 Hz in units of 128"), ("workers:Faulty", "missing")],
+     ("workers:broken", "no model for 2 channels at 48000 Hz in units of 128"), ("workers:Faulty", "missing"),
+     ("workers:dying", "it dies or hangs at once")],
 )
 def test_a_worker_that_cannot_be_made_is_refused_with_the_reason(worker: str, text: str) -> None:
     before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
