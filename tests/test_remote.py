@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from workers import GAIN, Remembering
 
-from rtsep.engine import process
+from rtsep.engine import Engine, process
 from rtsep.errors import InputError
+from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Runner
 from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote
@@ -141,6 +142,34 @@ def test_what_is_heard_is_forgotten_after_a_fault_in_the_chain() -> None:
         assert stage.status()["late_updates"] == 0
     finally:
         stage.close()
+
+
+PRESET = """
+schema = 1
+name = "far"
+latency_class = "foh"
+[[chain]]
+stage = "input"
+[[chain]]
+stage = "remote"
+worker = "workers:Turned"
+unit = 128
+delay = 384
+"""
+
+
+def test_a_preset_names_its_worker() -> None:
+    engine, x = Engine(loads(PRESET, "far.toml")), noise(9600)
+    try:
+        engine.prepare(Format(RATE, MICS))
+        assert engine.latency == 384
+        np.testing.assert_allclose(process(engine, x), late(x * GAIN, 384), atol=1e-6)
+        status = engine.status()
+        assert {status[key] for key in ("late_updates", "bad_results", "worker_restarts", "faults")} == {0}
+        with pytest.raises(InputError, match=r"remote\.worker"):
+            Engine(loads(PRESET.replace("Turned", "Nobody"), "far.toml")).prepare(Format(RATE, MICS))
+    finally:
+        engine.close()
 
 
 # Faults where nobody listens

@@ -109,6 +109,16 @@ STAGES = {
             ),
             "short-time spectrum, a gain in every bin, overlap-add",
         ),
+        StageSpec(
+            "remote", "rtsep.stages.remote", "Remote",
+            (
+                Option("worker", str, "rtsep.workers.copy:Copy", "Who does the work, as module:factory."),
+                Option("unit", int, 64, "Samples that the worker takes at a time.", 64, 16384, 64),
+                Option("delay", int, 512, "Latency, samples; the worker has this less one unit.", 128, 131072, 64),
+            ),
+            (),
+            "has a worker in another process do the work; dry whenever that is late or fails",
+        ),
         # matrices
         StageSpec(
             "altmin", "rtsep.systems.altmin", "AltminLive",
