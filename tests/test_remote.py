@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from workers import GAIN, Remembering
 
-from rtsep.engine import process
+from rtsep.engine import Engine, process
 from rtsep.errors import InputError
+from rtsep.presets import loads
 from rtsep.stage import Block, Chain, Format, Runner
 from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote
@@ -143,6 +144,34 @@ def test_what_is_heard_is_forgotten_after_a_fault_in_the_chain() -> None:
         stage.close()
 
 
+PRESET = """
+schema = 1
+name = "far"
+latency_class = "foh"
+[[chain]]
+stage = "input"
+[[chain]]
+stage = "remote"
+worker = "workers:Turned"
+unit = 128
+delay = 384
+"""
+
+
+def test_a_preset_names_its_worker() -> None:
+    engine, x = Engine(loads(PRESET, "far.toml")), noise(9600)
+    try:
+        engine.prepare(Format(RATE, MICS))
+        assert engine.latency == 384
+        np.testing.assert_allclose(process(engine, x), late(x * GAIN, 384), atol=1e-6)
+        status = engine.status()
+        assert {status[key] for key in ("late_updates", "bad_results", "worker_restarts", "faults")} == {0}
+        with pytest.raises(InputError, match=r"remote\.worker"):
+            Engine(loads(PRESET.replace("Turned", "Nobody"), "far.toml")).prepare(Format(RATE, MICS))
+    finally:
+        engine.close()
+
+
 # Faults where nobody listens
 
 
@@ -197,6 +226,20 @@ def test_a_worker_begins_again_with_its_last_snapshot() -> None:
         after.restore(stage.snapshot()["worker"].tobytes())
         assert stage.status()["worker_restarts"] == 1
         assert after.count - before.count >= RATE // 10 // 128
+    finally:
+        stage.close()
+
+
+def test_what_a_worker_cannot_go_on_from_is_dropped() -> None:
+    stage, x = make("workers:Poisoned"), noise(3 * RATE)
+    half = 3 * RATE // 2
+    try:
+        y = process(stage, x[:, :half])
+        time.sleep(1)   # the snapshot of the first second is on its way
+        os.kill(stage.pid, signal.SIGKILL)
+        y = np.concatenate([y, process(stage, x[:, half:])], axis=1)
+        np.testing.assert_array_equal(y, late(x * GAIN, 512))
+        assert stage.status()["worker_restarts"] == 2
     finally:
         stage.close()
 
@@ -431,7 +474,8 @@ def test_options_that_cannot_be_are_refused(options: dict[str, object], place: s
 @pytest.mark.parametrize(
     ("worker", "text"),
     [("nowhere:Worker", "No module named 'nowhere'"), ("workers:Nobody", "Nobody"),
-     ("workers:broken", "no model for 2 channels at 48000 Hz in units of 128"), ("workers:Faulty", "missing")],
+     ("workers:broken", "no model for 2 channels at 48000 Hz in units of 128"), ("workers:Faulty", "missing"),
+     ("workers:dying", "it dies or hangs at once")],
 )
 def test_a_worker_that_cannot_be_made_is_refused_with_the_reason(worker: str, text: str) -> None:
     before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()

@@ -47,6 +47,16 @@ class Remembering(Turned):
         self.count = int(count)
 
 
+class Poisoned(Turned):
+    """Cannot go on from what it says it knows."""
+
+    def snapshot(self) -> bytes:
+        return b"poison"
+
+    def restore(self, state: bytes) -> None:
+        raise ValueError(state)
+
+
 class Faulty(Turned):
     """Has a fault in some units, once for each of them if there is a folder to note it in.
 
@@ -92,6 +102,10 @@ class Faulty(Turned):
         except FileExistsError:
             return False
         return True
+
+
+def dying(*_: int) -> Worker:
+    os.abort()
 
 
 def broken(rate: int, channels: int, unit: int) -> Worker:

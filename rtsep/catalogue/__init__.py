@@ -12,6 +12,7 @@ from rtsep.catalogue.canceller import CANCELLER
 from rtsep.catalogue.factors import FACTORS
 from rtsep.catalogue.kernels import KERNELS
 from rtsep.catalogue.matrices import MATRICES
+from rtsep.catalogue.remote import REMOTE
 from rtsep.catalogue.spatial import SPATIAL
 from rtsep.catalogue.spec import CLASS_LIMITS, StageSpec, System
 from rtsep.catalogue.templates import TEMPLATES
@@ -19,7 +20,10 @@ from rtsep.catalogue.templates import TEMPLATES
 SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERNELS, *FACTORS, *TEMPLATES)}
 """What `rtsep separate` offers, by name."""
 
-STAGES = {spec.name: spec for spec in (INPUT, CANCELLER, SPECTRAL, *(s.stage for s in SYSTEMS.values() if s.stage))}
+STAGES = {
+    spec.name: spec
+    for spec in (INPUT, CANCELLER, SPECTRAL, REMOTE, *(system.stage for system in SYSTEMS.values() if system.stage))
+}
 """What a preset's chain may have, by name."""
 
 __all__ = ["CLASS_LIMITS", "OUTPUT_PARAMS", "STAGES", "SYSTEMS", "StageSpec", "System", "latency_ms"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 import weakref
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.shared import Shared
 from rtsep.stage import Format, Stage
@@ -50,15 +50,15 @@ class Remote(Stage):
         Keyword arguments of the factory.
     """
 
-    def __init__(self, name: str = "remote", worker: str = "rtsep.workers.copy:Copy", unit: int = 64,
-                 delay: int = 512, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str = "remote", *given: Any, settings: Mapping[str, Any] | None = None,
+                 **options: Any) -> None:
         super().__init__(name)
-        if not re.fullmatch(r"[\w.]+:\w+", worker):
-            raise InputError(f"{name}.worker", f"{worker!r} is no import path", "allowed is module:factory")
-        for option, value, least in (("unit", unit, GRID), ("delay", delay, unit + GRID)):
-            if value < least or value % GRID:
-                raise InputError(f"{name}.{option}", f"{value} is not allowed", f"allowed is a multiple of {GRID}"
-                                 f" from {least}" + (f" with unit {unit}" if option == "delay" else ""))
+        values = STAGES["remote"].complete(given, options)
+        try:
+            STAGES["remote"].check(values)
+        except InputError as error:
+            raise InputError(f"{name}.{error.place}", error.problem, error.allowed) from None
+        worker, unit, delay = values["worker"], values["unit"], values["delay"]
         self._worker, self._unit, self._delay, self._settings = worker, unit, delay, dict(settings or {})
         self._end: weakref.finalize[..., Remote] | None = None
 

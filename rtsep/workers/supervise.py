@@ -27,7 +27,7 @@ from rtsep_kernels.plane.grid import store
 _TICK = 0.1               # seconds
 _HUNG_TICKS = 20          # without a unit done though there is one: ticks, as the whole machine may stand still
 _START_SECONDS = 60.0     # a model may have to be loaded
-_ASK_SECONDS = 2 * _START_SECONDS
+_ASK_SECONDS = 2 * _START_SECONDS   # for a process that is started meanwhile, too
 _END_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0   # seconds before a restart: doubled as long as it dies soon
 _SOON = 10.0              # seconds
@@ -67,7 +67,7 @@ class Supervisor:
         self._pipe: host.Pipe | None = None
         self._began = 0.0
         self._lock = threading.Lock()   # of the two below
-        self._ready = False
+        self._ready = self._was_ready = False
         self._order: host.Message | None = None
         self._replies: queue.SimpleQueue[host.Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -85,12 +85,12 @@ class Supervisor:
         Raises
         ------
         InputError
-            If it cannot be made.
+            If it cannot be made, or dies of it.
         WorkerError
-            If it dies or hangs while it is made.
+            If it does not answer.
         """
         self._thread.start()
-        word, text = self._reply(_START_SECONDS + _TICK)
+        word, text = self._reply(_ASK_SECONDS)
         if word == host.FAILED:
             self.close()
             raise InputError(self._place, f"{self._job.worker} cannot be started ({text.decode()})")
@@ -155,20 +155,16 @@ class Supervisor:
             with self._lock:
                 self._ready = False
             self._kill()
-            if failed is not None and self._replies_owed():
-                self._replies.put(failed)
-                return
             if self._stopping.is_set():
                 return
+            if not self._was_ready:   # `start` waits for it
+                self._replies.put(failed or (host.FAILED, b"it dies or hangs at once"))
+                return
+            if failed is not None:   # what it knew may be what it fails at
+                self._state = b""
             pause = _FIRST_PAUSE if time.monotonic() - self._began > _SOON else min(2 * pause, _LONGEST_PAUSE)
             self._stopping.wait(pause)
             self.restarts += 1
-
-    def _replies_owed(self) -> bool:
-        """Whether `start` still waits: the first process never got as far as being ready."""
-        return self.restarts == 0 and not self._was_ready
-
-    _was_ready = False
 
     def _spawn(self) -> None:
         ours, theirs = multiprocessing.Pipe()
