@@ -69,7 +69,8 @@ def worker(seconds: float, rounds: int) -> list[dict[str, Any]]:
 
     from rtsep import presets
     from rtsep.engine import Engine
-    from rtsep.stage import Chain, Format, Runner
+    from rtsep.runner import Runner
+    from rtsep.stage import Chain, Format
     from rtsep.stages.mix import Input
     from rtsep_kernels.plane import grid
 

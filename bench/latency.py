@@ -24,7 +24,7 @@ import numpy as np
 
 from rtsep import metrics, presets
 from rtsep.demo import delay
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.session import Session
 from rtsep.stage import Block
 

@@ -115,7 +115,8 @@ def hop(seconds: float, unit: int, delay: int, with_worker: bool) -> dict[str, A
     """Measure one way: with the worker, or a chain that only trims."""
     from workers import GAIN
 
-    from rtsep.stage import Format, Runner, Stage
+    from rtsep.runner import Runner
+    from rtsep.stage import Format, Stage
     from rtsep.stages.mix import Input
     from rtsep.stages.remote import Remote
 
@@ -159,7 +160,8 @@ def fault(kind: str, times: int, unit: int, delay: int, folder: str) -> dict[str
     """Have one kind of fault several times, each once the worker is heard again."""
     from workers import GAIN
 
-    from rtsep.stage import Format, Runner
+    from rtsep.runner import Runner
+    from rtsep.stage import Format
     from rtsep.stages.remote import Remote
 
     settings: dict[str, Any] = {}

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.stage import Block, Chain, Format, Runner, Stage
+from rtsep.runner import Runner
+from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.mix import Input, Matrix
+from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral
+from rtsep.stages.unmix import Matrix
 
 RATE, BLOCK = 48000, 64
 WARM_SECONDS = 2

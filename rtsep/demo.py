@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from rtsep import audiofile, evaluate, metrics, presets, realtime
-from rtsep.engine import process
+from rtsep import audiofile, evaluation, metrics, presets, realtime
 from rtsep.errors import InputError
+from rtsep.runner import Runner, process
 from rtsep.scenes import Scene, make_scene
 from rtsep.session import Session
-from rtsep.stage import Block, Runner
+from rtsep.stage import Block
 
 _MARK = "made-by-rtsep-demo"
 _OFFLINE_BLOCK = 2048   # frames; another than live, which changes no sample
@@ -58,7 +58,7 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
     Returns
     -------
     dict
-        mics (rows of `evaluate.score`), mean, latency_samples, measured_latency_samples, late_blocks, late_updates,
+        mics (rows of `evaluation.score`), mean, latency_samples, measured_latency_samples, late_blocks, late_updates,
         seconds, wall_s, block_us, live_equals_offline, and the names of the files written.
 
     Raises
@@ -90,8 +90,8 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
     say("measuring: the same concert offline, each wanted sound alone through the same filters")
     same, heard = _offline(preset, scene, x)
     # What is scored is what was heard live; the offline run gives the filters' effect on the wanted sound.
-    heard = evaluate.Heard(live[:, late:], heard.alone)
-    rows = evaluate.score(scene, heard)
+    heard = evaluation.Heard(live[:, late:], heard.alone)
+    rows = evaluation.score(scene, heard)
     report: dict[str, Any] = {
         "preset": preset.name,
         "sample_rate": scene.rate,
@@ -104,19 +104,19 @@ def demo(options: DemoOptions, say: Any = print) -> dict[str, Any]:
         "live_equals_offline": bool(np.array_equal(same, live)),
         "block_us": metrics.percentiles(runner.microseconds()),
         "mics": rows,
-        "mean": evaluate.mean(rows),
+        "mean": evaluation.mean(rows),
         **engine.status(),
     }
     _write(out, scene, heard.cleaned, report)
     return report
 
 
-def _offline(preset: presets.Preset, scene: Scene, x: Block) -> tuple[Block, evaluate.Heard]:
+def _offline(preset: presets.Preset, scene: Scene, x: Block) -> tuple[Block, evaluation.Heard]:
     """Render the same, and again with each wanted sound alone beside it."""
     with Session.open(preset, scene.rate, scene.names) as session:
         same = process(session.engine, x, _OFFLINE_BLOCK)
         session.engine.reset()
-        return same, evaluate.listen(session.engine, scene)
+        return same, evaluation.listen(session.engine, scene)
 
 
 def _play(runner: Runner, x: Block, out: Block, block: int, rate: int, say: Any) -> None:

@@ -16,7 +16,7 @@ from rtsep.learnt import Known, for_mics
 from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, make_board
-from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
+from rtsep.stage import RAMP_SECONDS, Chain, Format, Stage
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
@@ -226,30 +226,6 @@ class Engine(Stage):
             "faults": int(counters[kernels.FAULTS]),
             "limited": int(counters[kernels.LIMITED]),
         }
-
-
-def process(stage: Stage, x: Block, block: int = 512) -> Block:
-    """Run a whole signal through a prepared stage.
-
-    Parameters
-    ----------
-    stage : Stage
-    x : float32[channels, frames]
-    block : int
-        Frames per call.
-
-    Returns
-    -------
-    float32[channels, frames]
-        As late as the stage is.
-    """
-    out = np.zeros_like(x)
-    for first in range(0, x.shape[1], block):
-        piece = np.ascontiguousarray(x[:, first : first + block])
-        result = np.empty_like(piece)
-        stage.process(piece, result)
-        out[:, first : first + block] = result
-    return out
 
 
 def _check_class(preset: Preset, chain: Chain, fmt: Format) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rtsep.engine import Engine
     from rtsep.learnt import Known
     from rtsep.meters import Meters
-    from rtsep.stage import Runner
+    from rtsep.runner import Runner
 
 _WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 
@@ -95,7 +95,7 @@ class Session:
 
     def start(self) -> Runner:
         """Touch every memory page and code path once, begin as new, and return what drives the engine."""
-        from rtsep.stage import Runner
+        from rtsep.runner import Runner
 
         silence = np.zeros((self.engine.fmt.channels, _WARM_FRAMES), np.float32)
         Runner(self.engine).process(silence, np.empty_like(silence))

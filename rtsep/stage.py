@@ -7,7 +7,6 @@ there is no second implementation. What every stage promises is tested in `tests
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.clock import ticks_per_second
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
+from rtsep.runner import Runner
 from rtsep_kernels.plane import chain as chain_kernel
 from rtsep_kernels.plane import grid
 from rtsep_kernels.plane.record import State
@@ -213,76 +212,6 @@ class Stage:
 
     def believe(self, doubt: Block) -> None:
         """Take what a stage in front says of the bleed that it leaves; see `doubt`."""
-
-
-class Runner:
-    """Drives a stage from any host: cuts to the grid, guards the input, times the calls.
-
-    Parameters
-    ----------
-    stage : Stage
-        Prepared.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        self.channels = stage.fmt.channels
-        self.rate = stage.fmt.rate
-        self.record = grid.RUNNER.make(channels=self.channels, function=stage.function, state=stage.state)
-        self._stage = stage   # whose memory the record points to
-        self._planar = _PLANAR(grid.run_planar.address)
-
-    @property
-    def address(self) -> int:
-        """Address of the record: what a device hands to the callback."""
-        return self.record.address
-
-    @property
-    def bad_inputs(self) -> NDArray[np.int64]:
-        """Samples of each mic that were NaN or infinite, int64[channels]."""
-        counted: NDArray[np.int64] = self.record["bad_inputs"]
-        return counted
-
-    def process(self, x: Block, out: Block) -> None:
-        """See `Stage.process`."""
-        for block in (x, out):
-            if block.dtype != np.float32 or block.ndim != 2 or not block.flags.c_contiguous:
-                raise ValueError(f"a block is C-contiguous float32[channels, frames], not {block.dtype}{block.shape}")
-        if x.shape != out.shape or x.shape[0] != self.channels:
-            raise ValueError(f"blocks of {self.channels} channels expected, not {x.shape} and {out.shape}")
-        self._planar(self.address, x.ctypes.data, out.ctypes.data, x.shape[1])
-
-    def run_paced(self, x: Block, out: Block, block: int, progress: NDArray[np.int64]) -> None:
-        """Process a whole signal at the pace of a sound card, from one compiled call without the GIL.
-
-        Parameters
-        ----------
-        x, out : float32[channels, frames]
-        block : int
-            Frames per block.
-        progress : int64[1]
-            Written: frames done.
-        """
-        paced = _PACED(grid.run_paced.address)
-        paced(self.address, x.ctypes.data, out.ctypes.data, x.shape[1], block,
-              ticks_per_second(), self.rate, progress.ctypes.data)
-
-    def microseconds(self) -> NDArray[np.float64]:
-        """Return how long the last calls took (at most 65536), oldest not necessarily first."""
-        timings: NDArray[np.int64] = self.record["timings"]
-        return timings[: min(self.record["calls"], grid.TIMINGS)] / ticks_per_second() * 1e6
-
-    def forget_times(self) -> None:
-        """Start the measurement anew, after a warm-up."""
-        self.record["calls"] = 0
-
-
-_PLANAR = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
-)
-_PACED = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-    ctypes.c_double, ctypes.c_double, ctypes.c_void_p,
-)
 
 
 class Chain(Stage):

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from rtsep import presets
 from rtsep.calibration import Calibration
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
+from rtsep.runner import process
 from rtsep.scenes import make_scene
 from rtsep.session import Session
 from rtsep.stage import Block, Format

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from live import Live
 
-from rtsep.stages.mix import Matrix
+from rtsep.stages.unmix import Matrix
 from rtsep.systems.altmin import Altmin, AltminLive
 from rtsep.systems.auxiva import Auxiva, AuxivaLive
 from rtsep.systems.demix import Demix

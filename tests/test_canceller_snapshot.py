@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 

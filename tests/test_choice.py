@@ -9,7 +9,7 @@ from pace import process_live
 from scipy import signal
 
 from rtsep.bench.clicks import loudest
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep_kernels.canceller import choice

@@ -17,7 +17,7 @@ import soundfile
 from rtsep import commands, presets
 from rtsep.audiofile import open_input
 from rtsep.cli import main
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.session import Session
 from rtsep.stage import Block
 

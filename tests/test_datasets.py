@@ -12,7 +12,7 @@ import pyroomacoustics
 import pytest
 import soundfile
 
-from rtsep import datasets, evaluate
+from rtsep import datasets, evaluation
 from rtsep.bench import sts
 from rtsep.cli import main
 from rtsep.datasets import BLEEDS, DATASETS, find_tracks, read_scenes
@@ -107,7 +107,7 @@ def test_saraga_has_microphones_and_no_truth(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(again.mics, scene.mics)
     assert not again.known
     with pytest.raises(InputError, match="true signals"):
-        evaluate.listen(Engine.__new__(Engine), again)
+        evaluation.listen(Engine.__new__(Engine), again)
 
 
 def test_any_folder_is_a_song_or_a_folder_of_songs(tmp_path: pathlib.Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep import evaluate, metrics, picture
+from rtsep import evaluation, metrics, picture
 from rtsep.cli import main
 from rtsep.errors import InputError
 
@@ -62,7 +62,7 @@ def test_mono_files_have_the_figures_of_metrics(tmp_path: pathlib.Path, capsys: 
         assert row["improvement"] == pytest.approx(float(metrics.improvement(own, before, found)))
     polyphonic = tmp_path / "t.wav"
     soundfile.write(polyphonic, everyone.T, RATE, subtype="FLOAT")
-    rows = evaluate.compare_folders(str(polyphonic), folders[1])
+    rows = evaluation.compare_folders(str(polyphonic), folders[1])
     assert [row["sdr"] for row in rows] == [row["sdr"] for row in report["mics"]]
 
 
@@ -104,12 +104,12 @@ def test_files_of_several_channels_are_images(tmp_path: pathlib.Path, capsys: py
     )
     # Each channel's own mean does not count, as it does not with one channel.
     offset = {name: audio + np.float32([[0.3], [-0.2]]) for name, audio in given.items()}
-    for row, moved in zip(report["mics"], evaluate.compare_folders(folders[0], write(tmp_path / "o", offset)),
+    for row, moved in zip(report["mics"], evaluation.compare_folders(folders[0], write(tmp_path / "o", offset)),
                           strict=True):
         assert moved["si_sdr"] == pytest.approx(row["si_sdr"], abs=1e-3)
         assert moved["sdr"] < row["sdr"] - 10
     swapped = {name: audio[::-1] for name, audio in truth.items()}
-    rows = evaluate.compare_folders(folders[0], write(tmp_path / "s", swapped))
+    rows = evaluation.compare_folders(folders[0], write(tmp_path / "s", swapped))
     assert rows[2]["si_sdr"] < -20
 
 
@@ -118,11 +118,11 @@ def test_names_decide_before_order(tmp_path: pathlib.Path) -> None:
     reference = write(tmp_path / "t", truth)
     shuffled = write(tmp_path / "n", bled(truth, 0.1), numbers=(3, 1, 2))
     before = write(tmp_path / "m", bled(truth, 0.5), numbers=(2, 3, 1))
-    for row in evaluate.compare_folders(reference, shuffled, before):
+    for row in evaluation.compare_folders(reference, shuffled, before):
         assert row["sdr"] > 15
         assert row["improvement"] == pytest.approx(20 * np.log10(5), abs=0.5)
     other = {f"part{i}": audio for i, audio in enumerate(bled(truth, 0.1).values())}
-    assert min(row["sdr"] for row in evaluate.compare_folders(reference, write(tmp_path / "o", other))) > 15
+    assert min(row["sdr"] for row in evaluation.compare_folders(reference, write(tmp_path / "o", other))) > 15
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -131,16 +131,16 @@ def test_one_mixture_may_be_what_was_before_for_all(tmp_path: pathlib.Path, chan
     song = sum(truth.values())
     soundfile.write(tmp_path / "song.wav", song.T, RATE, subtype="FLOAT")
     folders = [write(tmp_path / n, parts) for n, parts in (("t", truth), ("g", bled(truth, 0.01)))]
-    for row in evaluate.compare_folders(*folders, str(tmp_path / "song.wav")):
+    for row in evaluation.compare_folders(*folders, str(tmp_path / "song.wav")):
         assert row["improvement"] == pytest.approx(33.0 + 3.0, abs=6.0)
     with pytest.raises(InputError, match=r"song\.wav"):
-        evaluate.compare_folders(folders[0], str(tmp_path / "song.wav"))
+        evaluation.compare_folders(folders[0], str(tmp_path / "song.wav"))
 
 
 def test_a_file_that_ends_early_ends_in_silence(tmp_path: pathlib.Path) -> None:
     truth = signals(1, channels=2)
     short = {name: audio[:, : RATE if name == "bass" else None] for name, audio in truth.items()}
-    found = evaluate.read_comparison(write(tmp_path / "t", truth), write(tmp_path / "s", short))
+    found = evaluation.read_comparison(write(tmp_path / "t", truth), write(tmp_path / "s", short))
     np.testing.assert_array_equal(found.given[0, :, :RATE], truth["bass"][:, :RATE])
     assert not found.given[0, :, RATE:].any()
 
@@ -156,11 +156,11 @@ def test_what_does_not_belong_together_is_refused(tmp_path: pathlib.Path) -> Non
         ("short", {n: a[:, :99] for n, a in truth.items()}, RATE, "99 frames"),
     ):
         with pytest.raises(InputError, match=words):
-            evaluate.compare_folders(reference, write(tmp_path / name, parts, rate=rate))
+            evaluation.compare_folders(reference, write(tmp_path / name, parts, rate=rate))
     (tmp_path / "empty").mkdir()
     for nothing in ("empty", "nowhere"):
         with pytest.raises(InputError, match=nothing):
-            evaluate.compare_folders(reference, str(tmp_path / nothing))
+            evaluation.compare_folders(reference, str(tmp_path / nothing))
 
 
 def test_what_separate_writes_can_be_evaluated(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:

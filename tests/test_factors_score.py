@@ -13,14 +13,13 @@ import pytest
 from rtsep.bench import sts
 from rtsep.bench.checks import factors
 from rtsep.errors import InputError
-from rtsep.separate import make
 from rtsep.systems import dictionary
 from rtsep.systems import score as scores
 from rtsep.systems.hands import Hands
 from rtsep.systems.midi import Note
 from rtsep.systems.nmf import Nmf, factorise
 from rtsep.systems.nmf_score import Informed, NmfScore
-from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.separator import Audio, Passage, make
 from rtsep.systems.spectrum import Spectrum
 
 SECONDS = 8.0

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pace import process_live
 
-from rtsep.engine import process
 from rtsep.metrics import improvement
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.settings import INSTANT

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from rtsep.bench import sts
 from rtsep.bench.checks import kernels as checks
 from rtsep.errors import InputError
-from rtsep.separate import make
 from rtsep.stage import Format
 from rtsep.systems import kam, masks, repet, repet_sim, yin
 from rtsep.systems.cascade import Cascade
 from rtsep.systems.cascade import factorise as nmf
-from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.separator import Audio, Passage, make
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import masks as mask_kernels
 from rtsep_kernels import repet as repet_kernels

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from pace import process_live
 
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
 from rtsep.presets import loads
+from rtsep.runner import process
 from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.settings import LEARNING
-from rtsep.stages.mix import Input, Matrix
+from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral, windows
+from rtsep.stages.unmix import Matrix
 from rtsep_kernels.canceller import apply as canceller_kernels
 from rtsep_kernels.plane import ramp, ring
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from live_systems import LIVE
 
-from rtsep import calibration, learnt, presets, terminal
+from rtsep import calibration, learnt, presets
 from rtsep.calibration import Calibration
 from rtsep.catalogue import STAGES
-from rtsep.engine import Engine, process
+from rtsep.control import terminal
+from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.hosts.records import Keeper
+from rtsep.runner import process
 from rtsep.stage import Block, Format, Stage
 
 RATE = 16000

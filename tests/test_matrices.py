@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from rtsep.bench import sts
-from rtsep.engine import process
 from rtsep.errors import InputError
+from rtsep.runner import process
 from rtsep.stage import Format
-from rtsep.stages.mix import Unmixing
+from rtsep.stages.unmix import Unmixing
 from rtsep.systems import altmin, auxiva, demix, ica, ratio
 from rtsep.systems.altmin import Altmin, AltminLive
 from rtsep.systems.auxiva import Auxiva, AuxivaLive

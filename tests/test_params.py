@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from rtsep.catalogue import OUTPUT_PARAMS, STAGES, StageSpec
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.meters import COUNTERS, LEVELS, STATUS, Meters
 from rtsep.params import Board, Option, Param
 from rtsep.presets import loads
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.mix import Input, Matrix
+from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral
+from rtsep.stages.unmix import Matrix
 
 RATE = 48000
 GAIN = Param("gain_db", "dB", -60.0, 12.0, 0.0, True, "Level.")

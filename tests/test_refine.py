@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import linalg, ndimage, signal
 
-from rtsep.engine import process
 from rtsep.metrics import si_sdr
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.settings import REFINEMENT

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from workers import GAIN, Remembering
 
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.presets import loads
-from rtsep.stage import Block, Chain, Format, Runner
+from rtsep.runner import Runner, process
+from rtsep.stage import Block, Chain, Format
 from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote
 from rtsep_kernels.plane import due

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from live_systems import LIVE
 
-from rtsep import separate
+from rtsep import separation
 from rtsep.catalogue import SYSTEMS
 from rtsep.cli import main
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Format, Stage
 from rtsep.systems.hpss import Hpss
 from rtsep.systems.separator import Audio, Passage
@@ -157,7 +157,7 @@ def test_a_wrong_call_is_one_line(
 def test_nothing_is_left_when_a_system_fails(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hpss, "separate", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        separate.separate(separate.SeparateOptions(write(tmp_path, music(1)), str(tmp_path / "out"), "hpss"))
+        separation.separate(separation.SeparateOptions(write(tmp_path, music(1)), str(tmp_path / "out"), "hpss"))
     assert [file.name for file in tmp_path.iterdir()] == ["in.wav"]
 
 
@@ -177,12 +177,12 @@ class _Half:
 
 
 def test_passages_are_joined_without_a_seam(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separate, "PASSAGE_SECONDS", 0.5)
-    monkeypatch.setattr(separate, "OVERLAP_SECONDS", 0.1)
-    monkeypatch.setattr(separate, "EXCERPT_SECONDS", 0.2)
+    monkeypatch.setattr(separation, "PASSAGE_SECONDS", 0.5)
+    monkeypatch.setattr(separation, "OVERLAP_SECONDS", 0.1)
+    monkeypatch.setattr(separation, "EXCERPT_SECONDS", 0.2)
     x, system = music(2), _Half()
-    with separate.audiofile.open_input(write(tmp_path, x)) as source:
-        pieces = [parts["half"] for _, parts in separate.passages(system, source)]
+    with separation.audiofile.open_input(write(tmp_path, x)) as source:
+        pieces = [parts["half"] for _, parts in separation.passages(system, source)]
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), x / 2, atol=1e-7)
     assert max(length for _, length in system.lengths) == RATE // 2
     assert [first for first, _ in system.lengths] == [n * RATE * 2 // 5 for n in range(len(system.lengths))]

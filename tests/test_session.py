@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rtsep import calibration, presets
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
 from rtsep.errors import InputError
+from rtsep.runner import process
 from rtsep.session import Session, block_size, lay_out, with_settings
 from rtsep.stage import Block, Format
 

@@ -23,16 +23,18 @@ import soundfile
 from jack_server import jack_server
 from rich.console import Console
 
-from rtsep import presets, terminal, view
+from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
-from rtsep.engine import Engine, process
+from rtsep.control import terminal, view
+from rtsep.control.surface import Show
+from rtsep.engine import Engine
 from rtsep.errors import DeviceError, InputError
 from rtsep.hosts import devices, gauges, request, soundcard
 from rtsep.meters import Meters
 from rtsep.presets import make_board
-from rtsep.stage import Format, Runner
+from rtsep.runner import Runner, process
+from rtsep.stage import Format
 from rtsep.stages.mix import Input
-from rtsep.surface import Show
 from rtsep_kernels.plane import grid
 
 MICS = 3
@@ -53,7 +55,7 @@ import json, sys
 from rtsep.errors import RtsepError
 from rtsep.hosts.request import RunOptions
 from rtsep.hosts.supervisor import run
-from rtsep.terminal import Lines, View
+from rtsep.control.terminal import Lines, View
 options = json.loads(sys.argv[1])
 surface = View if sys.stderr.isatty() else Lines
 try:

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from rtsep.bench.checks.spatial import figures
-from rtsep.engine import process
 from rtsep.errors import InputError
-from rtsep.separate import make
+from rtsep.runner import process
 from rtsep.stage import Format, Stage
 from rtsep.systems import projet
 from rtsep.systems.adress import Adress, AdressLive
 from rtsep.systems.duet import Duet, DuetLive, even_peaks
 from rtsep.systems.pairs import forgetting, planes, quiet
 from rtsep.systems.projet import Projections, Projet, ProjetLive
-from rtsep.systems.separator import Audio, Passage
+from rtsep.systems.separator import Audio, Passage, make
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import adress as adress_kernels
 from rtsep_kernels import duet as duet_kernels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.stability import LARGEST, _minimum_phase, radius, stable

@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 from live_systems import LIVE
 
-from rtsep.engine import Engine, process
+from rtsep.engine import Engine
 from rtsep.presets import loads
+from rtsep.runner import process
 from rtsep.stage import Block, Chain, Format, Stage
 from rtsep.stages.canceller import Canceller
-from rtsep.stages.mix import Input, Matrix
+from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote
 from rtsep.stages.spectral import Spectral
+from rtsep.stages.unmix import Matrix
 
 RATE, MICS, FRAMES = 48000, 3, 12000
 FORMAT = Format(RATE, MICS)

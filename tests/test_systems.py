@@ -13,7 +13,7 @@ from rtsep.bench.checks.check import Check, Measured
 from rtsep.catalogue import SYSTEMS, spec
 from rtsep.errors import InputError
 from rtsep.params import Option
-from rtsep.separate import make
+from rtsep.systems.separator import make
 
 
 @pytest.mark.parametrize(

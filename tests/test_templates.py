@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from test_separate import music, stream
 
 from rtsep import metrics
-from rtsep import separate as host
+from rtsep import separation as host
 from rtsep.bench.checks.templates import drum_scene
 from rtsep.cli import main
 from rtsep.errors import InputError

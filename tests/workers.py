@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from rtsep.workers.job import Block, Worker
+from rtsep.stages.remote.job import Block, Worker
 
 GAIN = np.float32(-0.5)
 

@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import evaluate, metrics, presets
+from rtsep import evaluation, metrics, presets
 from rtsep.bench import cases
 from rtsep.bench.cases import Case
 from rtsep.bench.oracles import ORACLES
 from rtsep.calibration import Calibration
 from rtsep.catalogue import SYSTEMS
-from rtsep.engine import process
 from rtsep.errors import InputError
+from rtsep.runner import process
 from rtsep.scenes import Scene
-from rtsep.separate import make
 from rtsep.session import Session
 from rtsep.stage import Block
 from rtsep.systems import soundcheck
-from rtsep.systems.separator import Passage
+from rtsep.systems.separator import Passage, make
 
 Rival = Callable[[Block, int], Block]
 """float32[mics, frames] and a rate in Hz to float32[mics, frames]."""
@@ -300,7 +299,7 @@ def _preset(
             engine = session.engine
             system.latency[case.name] = engine.latency
             if options.harm:
-                heard = evaluate.listen(engine, _scene(case))
+                heard = evaluation.listen(engine, _scene(case))
                 cleaned, alone = heard.cleaned, heard.alone
             else:
                 late = engine.latency

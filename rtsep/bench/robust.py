@@ -10,8 +10,8 @@ import numpy as np
 
 from rtsep import metrics, presets
 from rtsep.bench.stages import Stage, make_stage
-from rtsep.engine import process
 from rtsep.errors import InputError
+from rtsep.runner import process
 from rtsep.session import Session
 
 SKIP_SECONDS = 4.0

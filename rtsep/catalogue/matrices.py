@@ -114,7 +114,7 @@ MATRICES = (
         ),
         _MatrixSpec(
             "Matrix", "undoes an instantaneous mixture with the pseudo-inverse of the mixing matrix", name="matrix",
-            module="rtsep.stages.mix", turned={},
+            module="rtsep.stages.unmix", turned={},
             hint="Undoes crosstalk whose gains are known: write them into `mixing`, one row for each microphone; for "
                  "two mics that hear a tenth of each other: [[1, 0.1], [0.1, 1]].",
         ),

@@ -10,7 +10,7 @@ from rtsep.commands._printing import print_json, print_numbers
 from rtsep.errors import InputError
 
 if TYPE_CHECKING:
-    from rtsep.evaluate import Comparison
+    from rtsep.evaluation import Comparison
 
     Scored = tuple[Comparison, list[dict[str, Any]], tuple[str, ...]]
 
@@ -33,16 +33,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score a scene or two folders."""
-    from rtsep import evaluate
+    from rtsep import evaluation
 
     if args.picture and not args.picture.lower().endswith(".png"):
         raise InputError("--picture", f"{args.picture} is not a PNG", "allowed is FILE.png")
     shown, rows, columns = _score_scene(args) if args.scene else _score_folders(args)
     if args.bss:
-        columns += evaluate.BSS_COLUMNS
+        columns += evaluation.BSS_COLUMNS
     if args.picture:
         _draw(args.picture, shown, rows)
-    mean = evaluate.mean(rows)
+    mean = evaluation.mean(rows)
     if args.json:
         return print_json({"mics": rows, "mean": mean})
     print_numbers(rows, columns, "dB", mean)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _score_scene(args: argparse.Namespace) -> Scored:
     """Render a scene and score every microphone."""
-    from rtsep import evaluate
+    from rtsep import evaluation
     from rtsep.scenes import read_scene
     from rtsep.session import Session
 
@@ -59,22 +59,22 @@ def _score_scene(args: argparse.Namespace) -> Scored:
         raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
     scene = read_scene(args.scene)
     with Session.open(args.preset, scene.rate, scene.names, args.calibration) as session:
-        heard = evaluate.listen(session.engine, scene)
-    rows = evaluate.score(scene, heard, args.skip, args.bss)
+        heard = evaluation.listen(session.engine, scene)
+    rows = evaluation.score(scene, heard, args.skip, args.bss)
     columns = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")
-    return evaluate.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics), rows, columns
+    return evaluation.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics), rows, columns
 
 
 def _score_folders(args: argparse.Namespace) -> Scored:
     """Score estimates against true signals."""
-    from rtsep import evaluate
+    from rtsep import evaluation
 
     if not (args.reference and args.estimate):
         raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
     if args.picture and not args.mixture:
         raise InputError("--picture", "it shows before and after", "name what was before with --mixture")
-    shown = evaluate.read_comparison(args.reference, args.estimate, args.mixture)
-    rows = evaluate.compare(shown, args.bss)
+    shown = evaluation.read_comparison(args.reference, args.estimate, args.mixture)
+    rows = evaluation.compare(shown, args.bss)
     return shown, rows, ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
 
 

@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
     from rtsep import calibration
     from rtsep.audiofile import open_input
+    from rtsep.control.terminal import progress
     from rtsep.systems import soundcheck
-    from rtsep.terminal import progress
 
     with open_input(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names

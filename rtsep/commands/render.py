@@ -26,8 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render the recording."""
+    from rtsep.control.terminal import progress
     from rtsep.hosts.file import RenderOptions, render
-    from rtsep.terminal import progress
 
     options = RenderOptions(
         source=args.input, target=args.output, preset=args.preset, block=args.blocksize, settings=tuple(args.set),

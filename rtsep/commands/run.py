@@ -28,9 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped."""
+    from rtsep.control.terminal import Lines, View
     from rtsep.hosts.request import RunOptions
     from rtsep.hosts.supervisor import run
-    from rtsep.terminal import Lines, View
 
     options = RunOptions(
         preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,

@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
-    from rtsep.separate import SeparateOptions, separate
-    from rtsep.terminal import progress
+    from rtsep.control.terminal import progress
+    from rtsep.separation import SeparateOptions, separate
 
     with progress("separating") as advance:
         report = separate(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rtsep.engine import Engine
     from rtsep.hosts.records import Tape
     from rtsep.meters import Meters
-    from rtsep.stage import Runner
+    from rtsep.runner import Runner
 
 QUIET_DB = -80         # dBFS: below it is no microphone that is plugged in and open
 QUIET_SECONDS = 3.0    # longer than most rests in a song

@@ -19,7 +19,7 @@ from rtsep.errors import InputError
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
-    from rtsep.stage import Runner
+    from rtsep.runner import Runner
 
 _TAPE_SECONDS = 4.0    # what the ring holds: a disk may stand still so long
 _ROWS = 8192           # frames that are stored at once

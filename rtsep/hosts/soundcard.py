@@ -33,7 +33,7 @@ from rtsep.session import Session
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from rtsep.stage import Runner
+    from rtsep.runner import Runner
 
 SOFT_START_SECONDS = 0.4
 FADE_OUT_SECONDS = 0.05

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rtsep import figures
+from rtsep.control.surface import Show, Surface
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import soundcard
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
@@ -26,7 +27,6 @@ from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import notes
 from rtsep.session import lay_out
-from rtsep.surface import Show, Surface
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

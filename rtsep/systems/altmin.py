@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
-from rtsep.engine import process
 from rtsep.errors import InputError
+from rtsep.runner import process
 from rtsep.stage import Format
-from rtsep.stages.mix import Unmixing
-from rtsep.systems.demix import apply, unmixing_of
+from rtsep.stages.unmix import Unmixing, unmixing_of
+from rtsep.systems.demix import apply
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep_kernels import altmin as kernels
 

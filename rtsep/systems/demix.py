@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtsep.catalogue import SYSTEMS
-from rtsep.catalogue.matrices import MAX_CONDITION
 from rtsep.errors import InputError
+from rtsep.stages.unmix import unmixing_of
 from rtsep.systems.separator import Audio, Passage, by_name
 
 Matrix = NDArray[np.float64]
@@ -67,47 +67,6 @@ def apply(unmixing: ArrayLike, sound: NDArray[np.floating]) -> Matrix:
     """Return a matrix times a sound, float64[sources, frames]."""
     result: Matrix = np.asarray(unmixing, np.float64) @ sound.astype(np.float64)
     return result
-
-
-def unmixing_of(
-    place: str, mixing: ArrayLike, max_condition: float = MAX_CONDITION, regularisation: float = 0.0
-) -> Matrix:
-    """Return Λ†, float64[sources, mics], of a mixing matrix.
-
-    Parameters
-    ----------
-    place : str
-        What errors call it.
-    mixing : float[mics, sources]
-        Its columns are divided by their diagonal.
-    max_condition, regularisation
-        As in `Demix`.
-
-    Raises
-    ------
-    InputError
-        If it is not a matrix of numbers with at least as many rows as columns, has a zero on its diagonal, or is
-        badly conditioned.
-    """
-    try:
-        lam = np.asarray(mixing, np.float64)
-    except ValueError:
-        lam = np.zeros(0)
-    if lam.ndim != 2 or not lam.size or len(lam) < lam.shape[1] or not np.isfinite(lam).all():
-        allowed = "allowed are numbers, at least as many rows (mics) as columns (sources)"
-        raise InputError(place, f"it has shape {lam.shape}", allowed)
-    if (np.diag(lam) == 0).any():
-        raise InputError(place, "a zero on the diagonal", "each mic must hear its own source")
-    lam = lam / np.diag(lam)
-    condition = np.linalg.cond(lam)
-    if condition > max_condition:
-        raise InputError(place, f"condition number {condition:.1f}", f"allowed is up to {max_condition:g}")
-    sources = lam.shape[1]
-    if regularisation:
-        gram = lam.T @ lam
-        ridge = regularisation * np.trace(gram) / sources * np.eye(sources)
-        return np.asarray(np.linalg.solve(gram + ridge, lam.T), np.float64)
-    return np.asarray(np.linalg.pinv(lam), np.float64)
 
 
 def read_mixing(text: str) -> Matrix:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Format
-from rtsep.stages.mix import Unmixing
+from rtsep.stages.unmix import Unmixing
 from rtsep.systems.demix import apply
 from rtsep.systems.ica import own_scale
 from rtsep.systems.separator import Audio, Passage, by_name

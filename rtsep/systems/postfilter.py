@@ -71,7 +71,7 @@ class PostFilter:
 
     def fit(self, excerpt: Passage) -> None:
         """Let the system that cleans learn what it must; refuse what there is nothing to do with."""
-        from rtsep.separate import make
+        from rtsep.systems.separator import make
 
         demand("postfilter", excerpt, self.window, self.overlap)
         mics = len(excerpt.sound)

@@ -1,19 +1,21 @@
 """Separator: what every offline system of separation is, whatever it computes. Read this before the systems.
 
 A system is a dataclass: its fields are its options, with the defaults of `rtsep.catalogue`. The host
-(`rtsep.separate`) makes one, lets it `fit` once on an excerpt, and then hands it the recording passage by
+(`rtsep.separation`) makes one, lets it `fit` once on an excerpt, and then hands it the recording passage by
 passage, so that the memory does not grow with the length. What is learnt is kept in the object between the calls.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue import SYSTEMS, System
 from rtsep.errors import InputError
 
 Audio = NDArray[np.float32]
@@ -81,3 +83,42 @@ def by_name(own: NDArray[np.floating[Any]], names: Sequence[str]) -> dict[str, A
     """Return one part of one channel for each row, named after its mic."""
     rounded = np.ascontiguousarray(own, np.float32)
     return {name: rounded[c : c + 1] for c, name in enumerate(names[: len(own)])}
+
+
+def make(method: str, settings: Sequence[str] = ()) -> Separator:
+    """Return a system by name.
+
+    Parameters
+    ----------
+    method : str
+    settings : sequence of str
+        `option=value`.
+
+    Raises
+    ------
+    InputError
+        If there is no such system or option, or the value is not allowed.
+    """
+    if method not in SYSTEMS:
+        raise InputError("--method", f"there is no {method}", "known: " + ", ".join(SYSTEMS))
+    system = SYSTEMS[method]
+    values = dict(_read(system, setting) for setting in settings)
+    made = getattr(importlib.import_module(system.module), system.cls)(**values)
+    return cast(Separator, made)
+
+
+def _read(system: System, setting: str) -> tuple[str, Any]:
+    name, _, text = setting.partition("=")
+    known = {option.name: option for option in system.options}
+    if name not in known:
+        raise InputError(f"--set {setting}", f"{system.name} has no option {name}", "known: " + ", ".join(known))
+    option = known[name]
+    value: Any = text
+    try:
+        if option.kind is bool:
+            value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        elif option.kind in (int, float):
+            value = option.kind(text)
+    except (ValueError, KeyError):
+        pass   # `check` says what would be right
+    return name, option.check(f"--set {setting}", value)

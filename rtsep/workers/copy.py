@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsep.workers.job import Block, Worker
+from rtsep.stages.remote.job import Block, Worker
 
 
 class Copy(Worker):

@@ -1,4 +1,4 @@
-"""The worker's process: waits for a unit, has it worked on, says that it is done. Started by `rtsep.workers.supervise`.
+"""The worker's process: waits for a unit, has it worked on, says that it is done. `rtsep.stages.remote` starts it.
 
 It ends when it is told to, and when its owner is gone: then the pipe between them ends.
 """
@@ -12,26 +12,17 @@ import signal
 import sys
 import threading
 import traceback
-from multiprocessing.connection import Connection
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import realtime
 from rtsep.shared import Shared
-from rtsep.workers.job import Block, Job, Worker
+from rtsep.stages.remote.job import FAILED, QUIET, READY, RESTORE, STATE, Block, Job, Message, Pipe, Worker
 from rtsep_kernels.plane import due
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
 _PR_SET_PDEATHSIG = 1   # of linux/prctl.h
-
-# Messages from the owner, and to it. Each is a tuple of a word and bytes: what a worker knows.
-KEEP, RESTORE = "keep", "restore"
-READY, FAILED, STATE, QUIET = "ready", "failed", "state", "quiet"
-
-Pipe: TypeAlias = "Connection[Any, Any]"
-Message = tuple[str, bytes]
 
 
 def serve(pipe: Pipe) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed, version
+from rtsep.stages import unmix
 from rtsep.systems import altmin, demix, ica
 from rtsep.systems.altmin import Altmin
 from rtsep.systems.auxiva import Auxiva
@@ -106,7 +107,7 @@ def _altmin_forms() -> Measured:
 
 def _demix_exact() -> Measured:
     scene = sts.scene_a()
-    unmixing = demix.unmixing_of("Λ", sts.UNIFORM)
+    unmixing = unmix.unmixing_of("Λ", sts.UNIFORM)
     found, seconds = timed(lambda: demix.apply(unmixing, scene.mics))
     return Measured(float(sts.sdr(scene.images, found).min()), seconds / 10)
 
@@ -122,7 +123,7 @@ def _demix_file() -> Measured:
 
 def _demix_blocks() -> Measured:
     scene = sts.scene_a()
-    unmixing = demix.unmixing_of("Λ", sts.UNIFORM)
+    unmixing = unmix.unmixing_of("Λ", sts.UNIFORM)
     whole = demix.apply(unmixing, scene.mics)
     blocks = [demix.apply(unmixing, scene.mics[:, n : n + 64]) for n in range(0, scene.mics.shape[1], 64)]
     return Measured(float(np.abs(np.concatenate(blocks, axis=1) - whole).max()))
@@ -133,7 +134,7 @@ def _demix_more_mics() -> Measured:
     rng = np.random.default_rng(0)
     mixing = rng.uniform(0.05, 0.31, (5, 4))
     mixing[np.arange(4), np.arange(4)] = 1
-    found = demix.apply(demix.unmixing_of("Λ", mixing), mixing @ dry)
+    found = demix.apply(unmix.unmixing_of("Λ", mixing), mixing @ dry)
     return Measured(float(np.abs(found - dry).max()))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured, timed
-from rtsep.engine import process
+from rtsep.runner import process
 from rtsep.stage import Format, Stage
 from rtsep.systems.adress import Adress
 from rtsep.systems.duet import Duet, DuetLive

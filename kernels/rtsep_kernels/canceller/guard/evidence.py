@@ -19,11 +19,10 @@ hurts most.
 import math
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import call_fft, samples
+from rtsep_kernels.plane.memory import call_fft
 from rtsep_kernels.plane.record import address, array, f4, f8, i8, number, record, scratch, view
 
 HOPS = 4                 # in a frame, which is the window's length
@@ -124,8 +123,8 @@ def gather(e, c, m):
     m : int64
     """
     k = e.channels
-    heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
-    cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
+    heard = view(c, "heard")
+    cleaned = view(c, "history")
     old_x = view(e, "x")
     old_y = view(e, "y")
     x = view(e, "new_x")

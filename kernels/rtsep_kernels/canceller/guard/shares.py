@@ -6,13 +6,11 @@ is left alone. Of the pairs see `twins`.
 """
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller.guard import evidence, twins
 from rtsep_kernels.canceller.instant import mode
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import inner, view
 
 FLAT = 3                 # equal samples in a row, at the mic's peak, that are a clipped wave: of any rate
@@ -48,7 +46,7 @@ def hold(g, m):
 @kernel
 def _measure(g, c, m):
     """Update levels, and what tells a clipped mic, from the samples of block m."""
-    heard = carray(samples(c.heard), (g.channels, HISTORY * BLOCK))
+    heard = view(c, "heard")
     level = view(g, "level")
     peak = view(g, "peak")
     clipped = view(g, "clipped")

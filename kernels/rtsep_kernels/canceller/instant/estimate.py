@@ -15,7 +15,6 @@ soon as it is the best again.
 """
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller.instant.record import BANDS, FAST, LOWEST, PAST, SLOW, STEP
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
@@ -23,7 +22,7 @@ from rtsep_kernels.maths.solvers import cholesky_solve, invert
 from rtsep_kernels.maths.spectra import split
 from rtsep_kernels.maths.vectors import LANES, add_scaled, copy, fill
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import call_fft, fma, samples
+from rtsep_kernels.plane.memory import call_fft, fma
 from rtsep_kernels.plane.record import flat, view
 
 
@@ -64,7 +63,7 @@ def estimate(t, c, m):
 @kernel
 def _hear(t, c, m):
     """Transform the last two blocks of every x under a Hann window."""
-    heard = carray(samples(c.heard), (t.channels, HISTORY * BLOCK))
+    heard = view(c, "heard")
     window = view(t, "window")
     time = view(t, "time")
     spectrum = view(t, "spectrum")

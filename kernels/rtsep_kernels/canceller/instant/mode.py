@@ -9,14 +9,12 @@ Two mics on one source, twins, must not cancel each other: the mode is not for t
 """
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller.instant import estimate
 from rtsep_kernels.canceller.instant.record import BANDS, EXPECTED, EXPLAINED, LOWEST, OURS, RIVAL
-from rtsep_kernels.canceller.record import HISTORY, ROW
+from rtsep_kernels.canceller.record import HISTORY
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import flat, view
 
 
@@ -43,8 +41,8 @@ def _hear_rival(t, c, m, loudest):
     k = t.channels
     x_re = view(t, "x_re")
     x_im = view(t, "x_im")
-    far_re = carray(samples(c.far_re), (HISTORY, k, ROW))[m % HISTORY]
-    far_im = carray(samples(c.far_im), (HISTORY, k, ROW))[m % HISTORY]
+    far_re = view(c, "far_re")[m % HISTORY]
+    far_im = view(c, "far_im")[m % HISTORY]
     in_mode = view(t, "linear")
     rival = view(t, "rival")
     work = view(t, "work")

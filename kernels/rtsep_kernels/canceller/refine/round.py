@@ -7,7 +7,6 @@ offline. See `solve` for the mathematics, `adopt` for what happens to the result
 """
 
 import numpy as np
-from numba import carray
 
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
 from rtsep_kernels.canceller.refine import handover, learn, phases
@@ -15,7 +14,6 @@ from rtsep_kernels.canceller.refine import watch as watching
 from rtsep_kernels.canceller.refine.record import CHUNK, RING
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
-from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import view
 
 _SLACK = 2   # chunks that are kept and not used by a round: one is being written, one comes before the first
@@ -34,8 +32,8 @@ def forget(s):
 def take(s, c, m):
     """Take block m of the mics, as they came and as they were cleaned, at the low rate."""
     k = s.channels
-    heard = carray(samples(c.heard), (k, HISTORY * BLOCK))
-    cleaned = carray(samples(c.history), (k, HISTORY * BLOCK))
+    heard = view(c, "heard")
+    cleaned = view(c, "history")
     x = view(s, "x")
     y = view(s, "y")
     taps = view(s, "lowpass")

@@ -15,9 +15,9 @@ from rtsep.presets import learning
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rtsep.control.surface import Show
     from rtsep.params import Board
     from rtsep.presets import Preset
-    from rtsep.surface import Show
 
 _WINDOW = 2048        # frames over which the engine measures powers
 _FLOOR_DB = -60.0     # left end of a bar

@@ -1,6 +1,6 @@
 """The terminal: what a run says and shows there, the keys that it obeys, and the progress of long work.
 
-Two surfaces (`rtsep.surface`): `View` draws a picture on a terminal, `Lines` writes lines into anything else.
+Two surfaces (`rtsep.control.surface`): `View` draws a picture on a terminal, `Lines` writes lines into anything else.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rtsep.presets import learning
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from rtsep.control.surface import Show
     from rtsep.params import Board
     from rtsep.presets import Preset
-    from rtsep.surface import Show
 
 _DRAW_EVERY = 0.1     # seconds between two pictures
 _STATUS_EVERY = 5.0   # seconds between two lines where there is no picture
@@ -71,7 +71,7 @@ class View:
 
     def update(self, show: Show) -> bool:
         """Draw if it is time and obey keys; True when the user wants to quit."""
-        from rtsep import view
+        from rtsep.control import view
 
         if self._live is None:
             self._open()
@@ -123,7 +123,7 @@ class View:
 
 def press(key: str, preset: Preset, board: Board) -> bool:
     """Do what a key means; True for quit."""
-    from rtsep import view
+    from rtsep.control import view
 
     if key == "d":
         board.set("output.dry_all", 1 - round(board.get("output.dry_all")))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from rtsep import audiofile
 from rtsep.atomic import new_folder
-from rtsep.catalogue import SYSTEMS, System
 from rtsep.errors import InputError
-from rtsep.systems.separator import Audio, Passage, Separator
+from rtsep.systems.separator import Audio, Passage, Separator, make
 
 PASSAGE_SECONDS = 60.0
 """Longest part that is separated at once."""
@@ -48,45 +46,6 @@ class SeparateOptions:
     target: str
     method: str
     settings: tuple[str, ...] = field(default=())
-
-
-def make(method: str, settings: Sequence[str] = ()) -> Separator:
-    """Return a system by name.
-
-    Parameters
-    ----------
-    method : str
-    settings : sequence of str
-        `option=value`.
-
-    Raises
-    ------
-    InputError
-        If there is no such system or option, or the value is not allowed.
-    """
-    if method not in SYSTEMS:
-        raise InputError("--method", f"there is no {method}", "known: " + ", ".join(SYSTEMS))
-    system = SYSTEMS[method]
-    values = dict(_read(system, setting) for setting in settings)
-    made = getattr(importlib.import_module(system.module), system.cls)(**values)
-    return cast(Separator, made)
-
-
-def _read(system: System, setting: str) -> tuple[str, Any]:
-    name, _, text = setting.partition("=")
-    known = {option.name: option for option in system.options}
-    if name not in known:
-        raise InputError(f"--set {setting}", f"{system.name} has no option {name}", "known: " + ", ".join(known))
-    option = known[name]
-    value: Any = text
-    try:
-        if option.kind is bool:
-            value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        elif option.kind in (int, float):
-            value = option.kind(text)
-    except (ValueError, KeyError):
-        pass   # `check` says what would be right
-    return name, option.check(f"--set {setting}", value)
 
 
 def separate(options: SeparateOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:

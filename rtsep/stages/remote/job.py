@@ -6,7 +6,8 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ from rtsep.shared import Layout
 from rtsep_kernels.plane import due
 
 Block = NDArray[np.float32]
+
+# Messages from the owner, and to it. Each is a tuple of a word and bytes: what a worker knows.
+KEEP, RESTORE = "keep", "restore"
+READY, FAILED, STATE, QUIET = "ready", "failed", "state", "quiet"
+
+Pipe: TypeAlias = "Connection[Any, Any]"
+Message = tuple[str, bytes]
 
 
 class Worker(ABC):

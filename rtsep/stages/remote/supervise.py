@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError, WorkerError
-from rtsep.workers import host
-from rtsep.workers.job import Job
+from rtsep.stages.remote.job import FAILED, KEEP, QUIET, READY, RESTORE, STATE, Job, Message, Pipe
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import store
 
@@ -64,12 +63,12 @@ class Supervisor:
         self.restarts = 0
         self._state = b""
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: host.Pipe | None = None
+        self._pipe: Pipe | None = None
         self._began = 0.0
         self._lock = threading.Lock()   # of the two below
         self._ready = self._was_ready = False
-        self._order: host.Message | None = None
-        self._replies: queue.SimpleQueue[host.Message] = queue.SimpleQueue()
+        self._order: Message | None = None
+        self._replies: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"{place} watch", daemon=True)
 
@@ -91,7 +90,7 @@ class Supervisor:
         """
         self._thread.start()
         word, text = self._reply(_ASK_SECONDS)
-        if word == host.FAILED:
+        if word == FAILED:
             self.close()
             raise InputError(self._place, f"{self._job.worker} cannot be started ({text.decode()})")
 
@@ -117,7 +116,7 @@ class Supervisor:
         if state is not None:
             self._state = state   # for a process that is started meanwhile
         with self._lock:
-            self._order = (host.KEEP, b"") if state is None else (host.RESTORE, state)
+            self._order = (KEEP, b"") if state is None else (RESTORE, state)
             store(self._address + 8 * due.RESTORE, 1)
             if self._ready:
                 self._send(self._order)
@@ -134,7 +133,7 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _reply(self, seconds: float) -> host.Message:
+    def _reply(self, seconds: float) -> Message:
         try:
             return self._replies.get(timeout=seconds)
         except queue.Empty:
@@ -158,7 +157,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if not self._was_ready:   # `start` waits for it
-                self._replies.put(failed or (host.FAILED, b"it dies or hangs at once"))
+                self._replies.put(failed or (FAILED, b"it dies or hangs at once"))
                 return
             if failed is not None:   # what it knew may be what it fails at
                 self._state = b""
@@ -178,7 +177,7 @@ class Supervisor:
         self._send(sys.path)
         self._send((self._job, self._state))
 
-    def _attend(self) -> host.Message | None:
+    def _attend(self) -> Message | None:
         """Watch one process until it is lost; returns why it could not be made, if so."""
         assert self._pipe is not None
         still, seen = 0, -1
@@ -186,7 +185,7 @@ class Supervisor:
             try:
                 while self._pipe.poll(_TICK):
                     word, content = self._pipe.recv()
-                    if word == host.FAILED:
+                    if word == FAILED:
                         return word, content
                     self._handle(word, content)
             except (EOFError, OSError):
@@ -201,16 +200,16 @@ class Supervisor:
 
     def _handle(self, word: str, content: bytes) -> None:
         with self._lock:
-            if word == host.READY:
+            if word == READY:
                 self._ready = True
                 if self._order is not None:
                     self._send(self._order)
                 if not self._was_ready:
                     self._was_ready = True
                     self._replies.put((word, content))
-            elif word == host.STATE:
+            elif word == STATE:
                 self._state = content
-            elif word == host.QUIET and self._order is not None:
+            elif word == QUIET and self._order is not None:
                 self._order = None
                 self._replies.put((word, content))
 

@@ -15,8 +15,8 @@ from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.shared import Shared
 from rtsep.stage import Format, Stage
-from rtsep.workers.job import Job
-from rtsep.workers.supervise import Supervisor
+from rtsep.stages.remote.job import Job
+from rtsep.stages.remote.supervise import Supervisor
 from rtsep_kernels import remote as kernels
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import GRID
@@ -40,7 +40,7 @@ class Remote(Stage):
     ----------
     name : str
     worker : str
-        `module:factory`; see `rtsep.workers.job.Worker`.
+        `module:factory`; see `rtsep.stages.remote.job.Worker`.
     unit : int
         Samples that it works on at a time, a multiple of 64.
     delay : int

@@ -1,0 +1,1 @@
+"""What people and machines control a running engine through: a desk, and one file for each surface on it."""
