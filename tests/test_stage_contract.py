@@ -257,7 +257,7 @@ _ALLOCATIONS = """
     import numpy as np
     sys.path.insert(0, {tests!r})
     import test_stage_contract as contract
-    from rtsep.stage import _PLANAR
+    from rtsep.runner import _PLANAR
     from rtsep_kernels.plane import grid
     count = ctypes.CDLL(None).malloc_count
     count.restype = ctypes.c_long

@@ -6,7 +6,7 @@ alike; all tables of this package follow from it.
 
 from __future__ import annotations
 
-from rtsep.catalogue.basics import INPUT, OUTPUT_PARAMS, SPECTRAL
+from rtsep.catalogue.basics import BASICS, OUTPUT_PARAMS
 from rtsep.catalogue.bleed import BLEED
 from rtsep.catalogue.canceller import CANCELLER
 from rtsep.catalogue.factors import FACTORS
@@ -22,7 +22,7 @@ SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERN
 
 STAGES = {
     spec.name: spec
-    for spec in (INPUT, CANCELLER, SPECTRAL, REMOTE, *(system.stage for system in SYSTEMS.values() if system.stage))
+    for spec in (*BASICS, CANCELLER, REMOTE, *(system.stage for system in SYSTEMS.values() if system.stage))
 }
 """What a preset's chain may have, by name."""
 

@@ -12,7 +12,9 @@ INPUT = StageSpec(
         Param("invert", "on", 0.0, 1.0, 0.0, True, "Turn the polarity."),
         Param("delay_ms", "ms", 0.0, 500.0, 0.0, True, "Alignment delay, beside the chain's latency."),
     ),
-    (Option("max_delay_ms", float, 50.0, "Longest alignment delay.", 0.0, 500.0),),
+    (
+        Option("max_delay_ms", float, 50.0, "Longest alignment delay.", 0.0, 500.0),
+    ),
     "input", "rtsep.stages.mix",
 )
 
@@ -31,6 +33,11 @@ SPECTRAL = FrameSpec(
         Option("estimator", str, "residual", "Who decides the gains.", choices=("residual", "unity")),
     ),
     "spectral", "rtsep.stages.spectral",
+)
+
+BASICS = (
+    INPUT,
+    SPECTRAL,
 )
 
 OUTPUT_PARAMS = (

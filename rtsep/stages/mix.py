@@ -24,9 +24,10 @@ class Input(Stage):
 
     params = STAGES["input"].params
 
-    def __init__(self, name: str = "input", max_delay_ms: float = STAGES["input"].defaults["max_delay_ms"]) -> None:
+    def __init__(self, name: str = "input", *given: Any, **options: Any) -> None:
         super().__init__(name)
-        self._max_delay_ms = max_delay_ms
+        values = STAGES["input"].complete(given, options)
+        self._max_delay_ms: float = values["max_delay_ms"]
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         longest = round(self._max_delay_ms * fmt.rate / 1000)
