@@ -70,7 +70,7 @@ def digest(file: pathlib.Path) -> str:
     """Return a hash of a module's text and of every module of this package that it reaches."""
     reached, left = {file}, [file]
     while left:
-        for found in imported(_text(left.pop())):
+        for found in _imports(left.pop()):
             if found not in reached:
                 reached.add(found)
                 left.append(found)
@@ -88,6 +88,11 @@ def imported(text: str) -> set[pathlib.Path]:
         names |= {f"{origin}.{name.split(' as ')[0].strip()}" for name in listed.strip("()").split(",") if origin}
     files = {_ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in names if "." in name}
     return {file for file in files if file.is_file()}
+
+
+@functools.cache
+def _imports(file: pathlib.Path) -> set[pathlib.Path]:
+    return imported(_text(file))
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from rtsep import fftw
 from rtsep.stages.canceller import settings
@@ -123,6 +122,8 @@ def make_choice(k: int, rate: int, pairs: int, highest: int, paths: State, activ
 
 def make_refinement(k: int, rate: int, taps: int, budget: int, paths: State, instant: State, watching: State) -> State:
     """Make REFINE; `watching` is the guard."""
+    from scipy import signal  # takes longer to import than everything else here
+
     r, tuned = refinement, REFINEMENT
     factor = 2 ** max(round(np.log2(rate / tuned.rate)), 0)
     low_rate = rate / factor
