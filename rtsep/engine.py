@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
+from rtsep.figures import FIGURES, SUM
 from rtsep.learnt import Known, for_mics
 from rtsep.meters import Meters
 from rtsep.params import Board
-from rtsep.presets import Preset, StageConfig, diff, layout, make_board
+from rtsep.presets import Preset, StageConfig, diff, layout, learning, make_board
 from rtsep.stage import RAMP_SECONDS, Chain, Format, Stage
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
@@ -23,6 +26,8 @@ from rtsep_kernels.plane.record import State
 
 _LIMITER_RELEASE_SECONDS = 0.1
 _SWAP_SECONDS = 0.02
+_WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
+_COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
 _CHAIN = "chain."
 _SHOWN = ("meters", "counters")
@@ -47,11 +52,18 @@ class Engine(Stage):
         self.preset = preset
         self.meters = meters
         self._first_known = known
-        self._configs: dict[str, StageConfig] = {}
+        self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
+        self._gone: dict[str, int] = {}   # counts of stages that are no more
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Build and prepare the preset's chain.
+
+        Parameters
+        ----------
+        fmt : Format
+        board : Board, optional
+            What stands on it holds: others turn it as well. Without it there is one of the preset's values.
 
         Raises
         ------
@@ -61,28 +73,16 @@ class Engine(Stage):
         if self._first_known is not None:
             check(self._first_known, fmt.channels, fmt.rate)
         if board is None:
-            board = make_board(self.preset, [f"mic{c + 1}" for c in range(fmt.channels)])
-        for path, value in self.preset.params.items():
-            board.set(path, value)
+            board = _values(self.preset, [f"mic{c + 1}" for c in range(fmt.channels)])
         self.board = board
-        self.chain = Chain(self._stages(self.preset, fmt, {}))
+        self._configs = _fitted(self.preset, fmt)
+        self.chain = Chain([self._make(config, None) for config in self._configs])
         self.chain.prepare(fmt, board)
         _check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
 
-    def _stages(self, preset: Preset, fmt: Format, keep: Mapping[str, Stage]) -> list[Stage]:
-        stages = []
-        for config in preset.chain:
-            if config.name in keep and self._configs.get(config.name) == config:
-                stages.append(keep[config.name])
-            else:
-                stages.append(self._make(config, preset, fmt, keep.get(config.name)))
-        self._configs = {config.name: config for config in preset.chain}
-        return stages
-
-    def _make(self, config: StageConfig, preset: Preset, fmt: Format, before: Stage | None) -> Stage:
-        spec = STAGES[config.stage]
-        made = spec.make(config.name, spec.fit(config.options, fmt.rate, preset.latency_class))
+    def _make(self, config: StageConfig, before: Stage | None) -> Stage:
+        made = STAGES[config.stage].make(config.name, config.options)
         learnt: Mapping[str, NDArray[Any]] | None = None if before is None else before.learnt()
         if learnt is None and self._first_known is not None:
             learnt = self._first_known.of(config.name)
@@ -112,6 +112,7 @@ class Engine(Stage):
 
     def reset(self) -> None:
         """Make the engine and every stage as new."""
+        self._gone.clear()
         self.chain.reset()
         super().reset()
 
@@ -138,6 +139,9 @@ class Engine(Stage):
     def reload(self, preset: Preset) -> str:
         """Go over to another preset while running; what both share keeps running and keeps what it has learnt.
 
+        Set is what the two presets say differently: what has been turned since, and means the same to both, stays. If
+        all that learns was frozen, so is what comes. For one thread at a time, which need not be the audio thread's.
+
         Parameters
         ----------
         preset : Preset
@@ -151,32 +155,65 @@ class Engine(Stage):
         Raises
         ------
         InputError
-            If the last change still cross-fades, or the new chain does not fit its class.
+            If the last change still cross-fades, the new chain does not fit its class, or a value is for a microphone
+            that there is not. Then everything is as it was.
         """
         change = diff(self.preset, preset)
-        if change in ("nothing", "host"):
+        if change == "host":
             return change
-        for path, value in preset.params.items():
-            if path.partition(".")[0] == "output" or path.partition(".")[0] in self._configs:
-                self.board.set(path, value)
+        values = self._turned(preset)
         if change == "chain":
             if self.swapping:
                 raise InputError("preset", "the last change still cross-fades", "try again in a moment")
-            self.board.extend(layout(preset))
-            keep = {stage.name: stage for stage in self.chain.stages}
-            configs = dict(self._configs)
-            try:
-                chain = Chain(self._stages(preset, self.fmt, keep), self.chain, _SWAP_SECONDS)
-                for path, value in preset.params.items():
-                    self.board.set(path, value)
-                chain.prepare(self.fmt, self.board)
-                _check_class(preset, chain, self.fmt)
-            except InputError:
-                self._configs = configs
-                raise
-            self.swap(chain)
+            self._rebuild(preset, values)
+        self._turn(values)
         self.preset = preset
         return change
+
+    def _rebuild(self, preset: Preset, values: Mapping[str, float]) -> None:
+        """Build and warm what the new chain does not share with the old one, and swap them."""
+        self.board.extend(layout(preset))
+        configs, running = _fitted(preset, self.fmt), self.chain.stages
+        # Only what stays at the front or at the end runs on: a stage between cannot be in both halves of a cross-fade.
+        head = _alike(configs, self._configs)
+        tail = _alike(configs[head:][::-1], self._configs[head:][::-1])
+        before = {stage.name: stage for stage in running}
+        made = [self._make(c, before.get(c.name)) for c in configs[head : len(configs) - tail]]
+        chain = Chain([*running[:head], *made, *running[len(running) - tail :]], self.chain, _SWAP_SECONDS)
+        try:
+            chain.prepare(self.fmt, self.board)
+            _check_class(preset, chain, self.fmt)
+            self._turn(values)
+            for stage in made:
+                warm(stage)
+        except BaseException:
+            for stage in made:
+                stage.close()
+            self.chain.acquaint()
+            raise
+        self._configs = configs
+        self.swap(chain)
+
+    def _turned(self, preset: Preset) -> dict[str, float]:
+        """Return what must be set, by path, to go over to a preset."""
+        old, new = _values(self.preset, self.board.mics), _values(preset, self.board.mics)
+        kinds = {config.name: config.stage for config in self.preset.chain}
+        fresh = {config.name for config in preset.chain if kinds.get(config.name) != config.stage}
+        values = {}
+        for name, params in layout(preset):
+            for param in params:
+                path = f"{name}.{param.name}"
+                for place in [f"{path}.{mic}" for mic in self.board.mics] if param.per_mic else [path]:
+                    if name in fresh or new.get(place) != old.get(place):
+                        values[place] = new.get(place)
+        held = learning(self.preset)
+        if held and all(self.board.get(path) < 0.5 for path in held):
+            values.update((path, 0.0) for path in learning(preset) if path.partition(".")[0] in fresh)
+        return values
+
+    def _turn(self, values: Mapping[str, float]) -> None:
+        for path, value in values.items():
+            self.board.set(path, value)
 
     def swap(self, chain: Chain) -> None:
         """Hand a prepared chain to the audio thread, which takes it at the next multiple of 64 samples."""
@@ -194,11 +231,15 @@ class Engine(Stage):
             time.sleep(0.005)
         if self.swapping:
             return
-        for old in self._old:
-            for stage in old.stages:
-                if stage not in self.chain.stages:
-                    stage.close()
+        for stage in self._leaving():
+            stage.close()
+            for name, count in _counts(stage).items():
+                self._gone[name] = self._gone.get(name, 0) + count
         self._old.clear()
+
+    def _leaving(self) -> list[Stage]:
+        """Return the stages of old chains that the new one does not have."""
+        return [stage for old in self._old for stage in old.stages if stage not in self.chain.stages]
 
     _thread_live = False
 
@@ -210,8 +251,8 @@ class Engine(Stage):
     def close(self) -> None:
         """Stop helper threads."""
         self._thread_live = False
-        for old in self._old:
-            old.close()
+        for stage in self._leaving():
+            stage.close()
         self.chain.close()
 
     def shadow(self) -> Chain:
@@ -219,13 +260,53 @@ class Engine(Stage):
         return self.chain.shadow()
 
     def status(self) -> dict[str, int]:
-        """Return the chain's counters and the engine's own."""
+        """Return the chain's counters, with what former stages have counted, and the engine's own."""
+        total = self.chain.status()
+        for counts in (self._gone, *map(_counts, self._leaving())):
+            for name, count in counts.items():
+                total[name] = total.get(name, 0) + count
         counters = self.record["counters"]
-        return {
-            **self.chain.status(),
-            "faults": int(counters[kernels.FAULTS]),
-            "limited": int(counters[kernels.LIMITED]),
-        }
+        return {**total, "faults": int(counters[kernels.FAULTS]), "limited": int(counters[kernels.LIMITED])}
+
+
+def warm(stage: Stage) -> None:
+    """Let a prepared stage touch every memory page and code path once, and begin as new."""
+    silence = np.zeros((stage.fmt.channels, _WARM_FRAMES), np.float32)
+    stage.process(silence, np.empty_like(silence))
+    stage.reset()
+
+
+def _fitted(preset: Preset, fmt: Format) -> list[StageConfig]:
+    """Return a preset's stages with the options that fit its class at this rate."""
+    return [
+        dataclasses.replace(c, options=STAGES[c.stage].fit(c.options, fmt.rate, preset.latency_class))
+        for c in preset.chain
+    ]
+
+
+def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
+    """Return how many at the front are equal."""
+    pairs = zip(new, old, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _values(preset: Preset, mics: Sequence[str]) -> Board:
+    """Return a private board with a preset's values.
+
+    Raises
+    ------
+    InputError
+        If one is for a microphone that there is not.
+    """
+    board = make_board(preset, mics)
+    for path, value in preset.params.items():
+        board.set(path, value)
+    return board
+
+
+def _counts(stage: Stage) -> dict[str, int]:
+    """Return what a stage has counted that goes on counting over its end."""
+    return {name: count for name, count in stage.status().items() if name in _COUNTED}
 
 
 def _check_class(preset: Preset, chain: Chain, fmt: Format) -> None:

@@ -158,22 +158,26 @@ class Board:
     def extend(self, params: Iterable[tuple[str, Sequence[Param]]], fill: bool = True) -> None:
         """Lay out further parameters behind those there are; known paths stay where and as they are.
 
+        Every process that has the board must do it in the same order; `fill` is for one of them.
+
         Raises
         ------
         InputError
-            If the room that was spared for them is used up.
+            If the room that was spared for them is used up; then nothing is laid out.
         """
-        for stage, group in params:
-            for param in group:
-                path = f"{stage}.{param.name}"
-                if path in self._places:
-                    continue
-                if self._used + len(self.mics) > self.values.size:
-                    raise InputError(path, "the board is full", "restart with this preset instead of reloading it")
-                self._places[path] = (param, self._used)
+        told = [(f"{stage}.{param.name}", param) for stage, group in params for param in group]
+        fresh = {path: param for path, param in told if path not in self._places}
+        if self._used + len(fresh) * len(self.mics) > self.values.size:
+            raise InputError(next(iter(fresh)), "the board is full", "restart with this preset instead of reloading it")
+        for path, param in told:
+            if path in fresh:
+                self._places[path] = (fresh[path], self._used)
                 if fill:
                     self.values[self._used : self._used + len(self.mics)] = param.default
                 self._used += len(self.mics)
+                del fresh[path]
+            else:   # another kind of stage may have come by this name
+                self._places[path] = (param, self._places[path][1])
 
     def set(self, path: str, value: float) -> None:
         """Set a target.

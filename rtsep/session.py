@@ -9,8 +9,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from rtsep import learnt, presets
 from rtsep.errors import InputError
 from rtsep.params import Board
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from rtsep.learnt import Known
     from rtsep.meters import Meters
     from rtsep.runner import Runner
-
-_WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 
 
 class Session:
@@ -95,11 +91,10 @@ class Session:
 
     def start(self) -> Runner:
         """Touch every memory page and code path once, begin as new, and return what drives the engine."""
+        from rtsep.engine import warm
         from rtsep.runner import Runner
 
-        silence = np.zeros((self.engine.fmt.channels, _WARM_FRAMES), np.float32)
-        Runner(self.engine).process(silence, np.empty_like(silence))
-        self.engine.reset()
+        warm(self.engine)
         return Runner(self.engine)
 
     def close(self) -> None:
@@ -177,3 +172,16 @@ def block_size(preset: Preset, asked: int | None) -> int:
         return preset.host.block
     checked: int = presets.BLOCK.check("--blocksize", asked)
     return checked
+
+
+def check_block(preset: Preset, block: int, place: str) -> None:
+    """Check that a preset can do its work in blocks of so many frames.
+
+    Raises
+    ------
+    InputError
+        Its place is `place`.
+    """
+    most = presets.most_block(preset)
+    if most is not None and block > most:
+        raise InputError(place, f"{block} frames", f"this preset needs {most} or less: what it learns would be late")

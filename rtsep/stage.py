@@ -242,12 +242,17 @@ class Chain(Stage):
                 flow = stage.prepare(flow, board)
             elif stage.fmt != flow:
                 raise InputError(stage.name, f"it was prepared for {stage.fmt}", f"the chain has {flow}")
-        doubt = None
+        self.acquaint()
+        return super().prepare(fmt, board)
+
+    def acquaint(self) -> None:
+        """Let every stage know what those in front say of the bleed that they leave."""
+        # A stage that stays may have believed one that goes.
+        doubt = None if self._before is None else np.ones(self._before.fmt.channels, np.float32)
         for stage in self.stages:
             if doubt is not None:
                 stage.believe(doubt)
             doubt = stage.doubt if stage.doubt is not None else doubt
-        return super().prepare(fmt, board)
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         new, old = self.stages, self._before.stages if self._before else []

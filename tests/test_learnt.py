@@ -14,6 +14,7 @@ from rtsep import calibration, learnt, presets
 from rtsep.calibration import Calibration
 from rtsep.catalogue import STAGES
 from rtsep.control import terminal
+from rtsep.control.desk import Desk
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.hosts.records import Keeper
@@ -169,11 +170,10 @@ def test_the_audio_process_keeps_what_every_stage_has_learnt(tmp_path: pathlib.P
 
 
 def test_key_f_freezes_whatever_learns() -> None:
-    preset = presets.loads(TWO, "two")
-    board = presets.make_board(preset, MICS)
+    desk = Desk(engine(TWO, None))
     for frozen in (0.0, 1.0):
-        terminal.press("f", preset, board)
-        assert [board.get(f"{name}.adapt") for name in ("canceller", "second", "auxiva")] == [frozen] * 3
+        terminal.press("f", desk)
+        assert [desk.get(f"{name}.adapt") for name in ("canceller", "second", "auxiva")] == [frozen] * 3
 
 
 def test_a_stage_that_is_rebuilt_keeps_what_it_has_learnt() -> None:

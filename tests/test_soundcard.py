@@ -26,6 +26,7 @@ from rich.console import Console
 from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
 from rtsep.control import terminal, view
+from rtsep.control.desk import Desk
 from rtsep.control.surface import Show
 from rtsep.engine import Engine
 from rtsep.errors import DeviceError, InputError
@@ -279,8 +280,9 @@ def test_a_recording_is_never_written_over(preset: str, tmp_path: pathlib.Path) 
 
 
 def test_the_view_shows_levels_and_obeys_keys() -> None:
-    settings = presets.loads(PRESET, "test")
-    board = make_board(settings, ["vox", "kick"])
+    playing = Engine(presets.loads(PRESET, "test"))
+    playing.board = make_board(playing.preset, ["vox", "kick"])
+    desk = Desk(playing)
     meters = Meters(2)
     meters.level("in_peak")[:] = (0.5, 0)
     meters.level("out_peak")[:] = (0.25, 0)
@@ -290,7 +292,7 @@ def test_the_view_shows_levels_and_obeys_keys() -> None:
     for name, value in (("load", 0.07), ("xruns", 2), ("late_updates", 1), ("block_us.p99", 141), ("latency", 96)):
         meters.put(name, value)
     info = {"sample_rate": 48000, "device_latency_s": 0.0027, "host_api": "JACK"}
-    show = Show(settings, info, meters, board)
+    show = Show(desk, info, meters)
 
     def text() -> str:
         console = Console(record=True, width=110, file=open(os.devnull, "w"))  # noqa: SIM115
@@ -306,13 +308,13 @@ def test_the_view_shows_levels_and_obeys_keys() -> None:
     assert kick.split() == ["kick", "-120.0", "·" * 20, "-120.0", "·" * 20, "-"]
     assert "a note" in shown
     assert " ON" not in shown
-    assert not any(terminal.press(key, settings, board) for key in "dmfx")
+    assert not any(terminal.press(key, desk) for key in "dmfx")
     shown = text()
     assert all(word in shown for word in ("dry all ON", "mute all ON", "freeze ON"))
-    assert board.get("canceller.adapt") == 0
-    assert not any(terminal.press(key, settings, board) for key in "dmf")
+    assert desk.get("canceller.adapt") == 0
+    assert not any(terminal.press(key, desk) for key in "dmf")
     assert " ON" not in text()
-    assert terminal.press("q", settings, board)
+    assert terminal.press("q", desk)
 
 
 # Through JACK

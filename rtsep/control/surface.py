@@ -1,6 +1,6 @@
 """Surface: what a host talks to a person through.
 
-It is told what runs, looks at meters, and turns what the board has; it never touches audio. The terminal is one.
+It is told what runs, looks at meters, and turns what the desk has; it never touches audio. The terminal is one.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from rtsep.control.desk import Desk
     from rtsep.meters import Meters
-    from rtsep.params import Board
-    from rtsep.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -20,19 +19,17 @@ class Show:
 
     Parameters
     ----------
-    preset : Preset
+    desk : Desk
+        What sounds, and all that can be turned.
     info : dict
         Of the stream: at least `sample_rate`, `device_latency_s` and `host_api`.
     meters : Meters
         Read them.
-    board : Board
-        Write it.
     """
 
-    preset: Preset
+    desk: Desk
     info: dict[str, Any]
     meters: Meters
-    board: Board
 
 
 class Surface(Protocol):

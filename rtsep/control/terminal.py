@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rtsep.figures import told
-from rtsep.presets import learning
 
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from rtsep.control.desk import Desk
     from rtsep.control.surface import Show
-    from rtsep.params import Board
-    from rtsep.presets import Preset
 
 _DRAW_EVERY = 0.1     # seconds between two pictures
 _STATUS_EVERY = 5.0   # seconds between two lines where there is no picture
@@ -77,7 +75,7 @@ class View:
             self._open()
         quit_ = False
         for key in self._keys():
-            quit_ |= press(key, show.preset, show.board)
+            quit_ |= press(key, show.desk)
         now = time.monotonic()
         if self._live is not None and now - self._drawn >= _DRAW_EVERY:
             self._drawn = now
@@ -121,18 +119,14 @@ class View:
         return keys
 
 
-def press(key: str, preset: Preset, board: Board) -> bool:
+def press(key: str, desk: Desk) -> bool:
     """Do what a key means; True for quit."""
-    from rtsep.control import view
-
     if key == "d":
-        board.set("output.dry_all", 1 - round(board.get("output.dry_all")))
+        desk.toggle("output.dry_all")
     elif key == "m":
-        board.set("output.mute_all", 1 - round(board.get("output.mute_all")))
+        desk.toggle("output.mute_all")
     elif key == "f":
-        learn = float(view.frozen(preset, board))
-        for path in learning(preset):
-            board.set(path, learn)
+        desk.freeze(not desk.frozen)
     return key == "q"
 
 

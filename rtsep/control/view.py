@@ -10,14 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rtsep import figures
-from rtsep.presets import learning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rtsep.control.surface import Show
-    from rtsep.params import Board
-    from rtsep.presets import Preset
 
 _WINDOW = 2048        # frames over which the engine measures powers
 _FLOOR_DB = -60.0     # left end of a bar
@@ -36,20 +33,20 @@ def render(show: Show, notes: Iterable[str] = ()) -> RenderableType:
     notes : iterable of str
         The latest messages, shown below.
     """
-    preset, info, meters, board = show.preset, show.info, show.meters, show.board
+    desk, info, meters = show.desk, show.info, show.meters
     get, samples = meters.get, meters.get("latency")
     late = Text(figures.told(get, "view", "  "))
     if any(get(figure.name) for figure in figures.FIGURES if "view" in figure.places):
         late.stylize("yellow")
     head = Text.assemble(
-        (preset.name, "bold"), f" ({preset.latency_class})  latency {samples:.0f} samples "
+        (desk.preset.name, "bold"), f" ({desk.preset.latency_class})  latency {samples:.0f} samples "
         f"{1000 * samples / info['sample_rate']:.2f} ms + device {1000 * info['device_latency_s']:.1f} ms\n",
         f"{info['host_api']}  load {100 * get('load'):.0f} %  p99 {get('block_us.p99'):.0f} us  ", late,
     )
     table = Table(box=None, pad_edge=False)
     for column in ("mic", "in dBFS", "", "out dBFS", "", "bleed removed", "limiter"):
         table.add_column(column, no_wrap=True, justify="right" if column.endswith(("dBFS", "removed")) else "left")
-    for c, mic in enumerate(board.mics):
+    for c, mic in enumerate(desk.mics):
         peak_in, peak_out = meters.level("in_peak")[c], meters.level("out_peak")[c]
         table.add_row(
             mic, f"{_db(peak_in):.1f}", _bar(peak_in), f"{_db(peak_out):.1f}", _bar(peak_out),
@@ -58,20 +55,14 @@ def render(show: Show, notes: Iterable[str] = ()) -> RenderableType:
         )
     keys = Text()
     for key, word, on in (
-        ("d", "dry all", board.get("output.dry_all") > 0.5),
-        ("m", "mute all", board.get("output.mute_all") > 0.5),
-        ("f", "freeze", frozen(preset, board)),
+        ("d", "dry all", desk.get("output.dry_all") > 0.5),
+        ("m", "mute all", desk.get("output.mute_all") > 0.5),
+        ("f", "freeze", desk.frozen),
         ("q", "quit", False),
     ):
         keys.append(f" {key} {word}{' ON' if on else ''} ", "reverse" if on else "dim")
         keys.append(" ")
     return Group(head, table, keys, *(Text(note, "yellow") for note in notes))
-
-
-def frozen(preset: Preset, board: Board) -> bool:
-    """Return whether something could be learnt and nothing is."""
-    paths = learning(preset)
-    return bool(paths) and all(board.get(path) < 0.5 for path in paths)
 
 
 def _db(peak: float) -> float:

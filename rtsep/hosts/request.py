@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices
-from rtsep.presets import Preset, load, most_block
-from rtsep.session import block_size, with_settings
+from rtsep.presets import Preset, load
+from rtsep.session import block_size, check_block
 
 RATES = (8000, 192000)      # Hz: from telephones to what sound cards offer
 _LEAST_ROOM = 1 << 20       # bytes on the disk, to begin a recording with
@@ -64,7 +65,7 @@ class Request:
     Parameters
     ----------
     preset : Preset
-        Checked, with the user's settings among its params.
+        Checked, with the user's settings among its params and the user's block.
     input_device, output_device : str or None
     rate : int or None
         None: the device's own.
@@ -102,14 +103,10 @@ def check(options: RunOptions) -> Request:
     ------
     InputError
     """
-    preset = with_settings(load(options.preset), options.settings)
+    preset = load(options.preset)
     block = block_size(preset, options.block)
-    most = most_block(preset)
-    if most is not None and block > most:
-        raise InputError(
-            "--blocksize" if options.block else f"preset {preset.name}: host.block", f"{block} frames",
-            f"this preset needs {most} or less: what it learns would be late",
-        )
+    preset = fitting(preset, options.settings, block)
+    check_block(preset, block, "--blocksize" if options.block else f"preset {preset.name}: host.block")
     if options.rate is not None and not RATES[0] <= options.rate <= RATES[1]:
         raise InputError("--samplerate", str(options.rate), f"{RATES[0]} to {RATES[1]} Hz")
     if options.seconds is not None and not options.seconds > 0:
@@ -137,7 +134,7 @@ def once_more(request: Request, life: int, stream: Mapping[str, Any], learnt: pa
     Parameters
     ----------
     request : Request
-        Of the first.
+        Of the first, with the preset that sounded last.
     life : int
         Of this one: 2, 3 ….
     stream : mapping
@@ -145,8 +142,7 @@ def once_more(request: Request, life: int, stream: Mapping[str, Any], learnt: pa
     learnt : Path
         Where it kept what it learnt, if it came to that.
     """
-    # The board keeps what the user has set since, and the device may be late.
-    request = dataclasses.replace(request, preset=dataclasses.replace(request.preset, params={}), wait=True)
+    request = dataclasses.replace(request, wait=True)   # the device may be late
     if stream:   # by name from now on: another default device is not the one that was lost
         api, source, target = (stream[key] for key in ("host_api", "input_device", "output_device"))
         request = dataclasses.replace(

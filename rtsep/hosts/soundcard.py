@@ -22,17 +22,20 @@ import numpy as np
 
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
+from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch, burst
 from rtsep.hosts.records import Keeper, Tape
 from rtsep.hosts.request import Request
 from rtsep.meters import Meters
-from rtsep.presets import make_board, most_block
+from rtsep.presets import layout, make_board, most_block
 from rtsep.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
+    from rtsep.presets import Preset
     from rtsep.runner import Runner
 
 SOFT_START_SECONDS = 0.4
@@ -51,7 +54,8 @@ _BURST_TOLERANCE = 1.2          # bursts are measured through a busy machine's e
 
 def serve(pipe: Connection, request: Request) -> None:
     """Run an audio process: what the supervisor spawns. Never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C reaches the whole group; the supervisor decides
+    for kind in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):   # none on Windows
+        signal.signal(kind, signal.SIG_IGN)   # a terminal's reach the whole group; the supervisor decides
     code = 0
     try:
         Life(pipe, request).run()
@@ -74,14 +78,16 @@ class Life:
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, `channels`, `started`, `lost`, `done`, `error`; received: `go`
-        with the names of the shared memory, and `stop`.
+        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`, `error`;
+        received: `go` with the names of the shared memory and all presets that the board was laid out for, `reload`
+        with a checked preset, and `stop`.
     request : Request
     """
 
     def __init__(self, pipe: Connection, request: Request) -> None:
         self.pipe = pipe
         self.request = request
+        self._changes: Changes | None = None
 
     def run(self) -> None:
         """Live this life."""
@@ -150,10 +156,12 @@ class Life:
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
 
-    def _prepare(self, board_name: str, meters_name: str) -> None:
+    def _prepare(self, board_name: str, meters_name: str, laid: Sequence[Preset]) -> None:
         """Open the session on the supervisor's board and meters, and lead the device's channels to it."""
         preset, names = self.request.preset, self._names
-        board = make_board(preset, names, board_name, create=False)
+        board = make_board(laid[0], names, board_name, create=False)
+        for later in (*laid[1:], preset):
+            board.extend(layout(later), fill=False)
         self._meters = Meters(len(names), meters_name, create=False)
         session = Session.open(
             preset, self._rate, names, self.request.calibration, board=board, meters=self._meters
@@ -204,6 +212,7 @@ class Life:
     def _live(self, stream: Any) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
         keeper = Keeper(self._engine, self.request.keep, self._names)
+        self._changes = Changes(self._engine, self._check_change)
         gc.collect()
         gc.freeze()
         threads = realtime.threads()
@@ -218,7 +227,11 @@ class Life:
         while True:
             if self._told_to_stop(_POLL):
                 keeper.finish()
+                self._changes.finish()
                 return "stopped"
+            if (answer := self._changes.update()) is not None:
+                self._meters.put("latency", self._engine.latency)
+                self.pipe.send((*answer, self._engine.latency))
             now = time.monotonic()
             seen = self._runner.record["calls"]
             self._gauges.update(now)
@@ -227,7 +240,11 @@ class Life:
                 if not announced:
                     announced = True
                     self._announce(stream, threads)
-                    self._check_burst(stream)
+                    try:
+                        self._check_burst(self.request.preset)
+                    except InputError:
+                        self._stop(stream)
+                        raise
             else:
                 still += 1
                 patience = SILENCE_MEANS_LOST if announced else FIRST_CALL_PATIENCE
@@ -269,18 +286,23 @@ class Life:
             "priority_fix": realtime.ensure(api, realtime.threads() - threads_before),
         }))
 
-    def _check_burst(self, stream: Any) -> None:
-        """Refuse a device whose own blocks are too large for what the preset learns, though PortAudio cuts them."""
-        most = most_block(self.request.preset)
+    def _check_burst(self, preset: Preset) -> None:
+        """Refuse a device whose own blocks are too large for what a preset learns, though PortAudio cuts them."""
+        most = most_block(preset)
         if most is None:
             return
         frames = burst(self._runner)
         if frames > _BURST_TOLERANCE * most:
-            self._stop(stream)
             raise InputError(
                 full_name(self._device[0]), f"it hands over about {frames} frames at a time",
                 f"this preset needs {most} or less: set the device, or JACK's period",
             )
+
+    def _check_change(self, preset: Preset) -> None:
+        """Refuse a preset that needs smaller bursts than the one that runs; they are measured only for that."""
+        allowed, most = (most_block(one) for one in (self._engine.preset, preset))
+        if most is not None and (allowed is None or most < allowed):
+            self._check_burst(preset)
 
     def _stop(self, stream: Any) -> bool:
         """Fade out and close the stream; False if PortAudio hangs."""
@@ -304,9 +326,14 @@ class Life:
     def _told_to_stop(self, seconds: float) -> bool:
         """Wait for a word of the supervisor; its death is one too."""
         try:
-            return self.pipe.poll(seconds) and self._receive()[0] == "stop"
+            if not self.pipe.poll(seconds):
+                return False
+            kind, *content = self._receive()
         except (EOFError, OSError):
             return True
+        if kind == "reload" and self._changes is not None:
+            self._changes.ask(*content)
+        return bool(kind == "stop")
 
 
 class _StopWatch:

@@ -17,15 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rtsep import figures
+from rtsep import figures, presets
+from rtsep.control.desk import Desk
 from rtsep.control.surface import Show, Surface
+from rtsep.control.watch import Watch
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import soundcard
+from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import Request, RunOptions, check, once_more
+from rtsep.hosts.signals import Signals
 from rtsep.meters import Meters
-from rtsep.params import Board
-from rtsep.presets import notes
 from rtsep.session import lay_out
 
 if TYPE_CHECKING:
@@ -63,9 +66,10 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
     ------
     InputError, DeviceError, WorkerError
     """
+    watch = None if options.preset in presets.names() else Watch(options.preset)   # saved from here on is news
     request = check(options)
     with tempfile.TemporaryDirectory(prefix="rtsep-", ignore_cleanup_errors=True) as folder:
-        supervisor = Supervisor(request, options.seconds, pathlib.Path(folder))
+        supervisor = Supervisor(request, options, watch, pathlib.Path(folder))
         try:
             return supervisor.run(open_surface)
         finally:
@@ -80,17 +84,21 @@ class Supervisor:
     ----------
     request : Request
         Of the first start.
-    seconds : float or None
-        How long it is to sound; None: until stopped.
+    options : RunOptions
+        What the request was made of.
+    watch : Watch or None
+        Of the preset's file; None: it is built in.
     folder : Path
         For what is learnt; the caller removes it.
     """
 
-    def __init__(self, request: Request, seconds: float | None, folder: pathlib.Path) -> None:
+    def __init__(
+        self, request: Request, options: RunOptions, watch: Watch | None, folder: pathlib.Path
+    ) -> None:
         self._keep = folder / "learnt.npz"
         self._request = dataclasses.replace(request, keep=str(self._keep))
-        self._seconds = seconds
-        self._board: Board | None = None
+        self._options, self._file = options, watch
+        self._playing: Distant | None = None
         self._meters: Meters | None = None
         self._names: tuple[str, ...] = ()
         self._rate = 0
@@ -98,7 +106,7 @@ class Supervisor:
         self._figures: dict[str, float] = {}
         self._lives = self._crashes = self._lost = 0
         self._moved = (0.0, 0.0)    # number of the last call that was seen, and when
-        self._stops = 0
+        self._signals = Signals()
         self._began = time.monotonic()
         self._sound_began: float | None = None
         self._first_sound = 0.0
@@ -112,7 +120,7 @@ class Supervisor:
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
-        with self._signals(), contextlib.ExitStack() as ending:
+        with self._signals.heard(), contextlib.ExitStack() as ending:
             ending.callback(self._close_memory)
             ending.callback(self._kill)
             self._start()
@@ -129,7 +137,7 @@ class Supervisor:
             **figures.nested(self._figures),
             "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
             "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
-            "preset": self._request.preset.name, "host_api": info["host_api"],
+            "preset": self._desk.preset.name, "host_api": info["host_api"],
             "input_device": info["input_device"], "output_device": info["output_device"],
             "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
         }
@@ -140,6 +148,9 @@ class Supervisor:
         context = multiprocessing.get_context("spawn")
         self._lives += 1
         request = self._request
+        if self._playing is not None:
+            self._playing.ask_again()
+            request = dataclasses.replace(request, preset=self._playing.preset)
         if self._lives > 1:
             request = once_more(request, self._lives, self._info, self._keep)
         self._pipe, theirs = context.Pipe()
@@ -171,9 +182,10 @@ class Supervisor:
     def _close_memory(self) -> None:
         if self._meters is not None and not self._figures:   # no life could say it any more
             self._figures = figures.read(self._meters.get)
-        for memory in (self._board, self._meters):
-            if memory is not None:
-                memory.close()
+        if self._meters is not None:
+            self._meters.close()
+        if self._playing is not None:
+            self._playing.board.close()
 
     def _watch(self) -> int:
         while True:
@@ -181,19 +193,21 @@ class Supervisor:
                 if self._handle(*message):
                     return 0
             now = time.monotonic()
-            if self._stops > 1:
+            if self._signals.stops > 1:
                 self._say("stopped by force")
                 return _FORCED
             if self._process is not None and not self._process.is_alive():
                 self._crashed(now)
             self._check_patience(now)
-            over = self._seconds is not None and self._sound_began is not None and (
-                now - self._sound_began >= self._seconds
-            )
-            if (self._stops or over) and self._end():
+            seconds = self._options.seconds
+            over = seconds is not None and self._sound_began is not None and now - self._sound_began >= seconds
+            if (self._signals.stops or over) and self._end():
                 return 0
             if not self._phase and now >= self._next_start:
                 self._start()
+            if self._phase == "running":
+                if self._reloads.update(now, self._signals.reload):
+                    self._signals.reload = False
             if self._info:
                 self._look(now)
 
@@ -215,6 +229,10 @@ class Supervisor:
             self._share(*content)
         elif kind == "started":
             self._started(content[0])
+        elif kind == "reloaded":
+            self._reloaded(*content)
+        elif kind == "refused":
+            self._reloads.refused(content[0])
         elif kind == "lost":
             self._figures = figures.add(self._figures, content[1])
             self._device_lost(content[0])
@@ -227,9 +245,12 @@ class Supervisor:
 
     def _share(self, names: tuple[str, ...], rate: int) -> None:
         """Make the shared memory now that the microphones are known, and tell where it is."""
-        if self._board is None:
+        if self._playing is None:
             name = "rtsep-" + secrets.token_hex(6)
-            self._board = lay_out(self._request.preset, names, name + "-b")
+            board = lay_out(self._request.preset, names, name + "-b")
+            self._playing = Distant(self._request.preset, board, self._send)
+            self._desk = Desk(self._playing, self._options.settings, self._request.block)
+            self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
             self._meters = Meters(len(names), name + "-m")
             self._names, self._rate, self._quiet = names, rate, QuietMics(names)
         elif (names, rate) != (self._names, self._rate):
@@ -238,7 +259,13 @@ class Supervisor:
                 f"it was lost with {len(self._names)} at {self._rate} Hz; start again"
             )
         assert self._meters is not None
-        self._send("go", self._board.name, self._meters.name)
+        self._send("go", self._playing.board.name, self._meters.name, tuple(self._playing.laid))
+
+    def _reloaded(self, change: str, latency: int) -> None:
+        self._reloads.taken(change, latency, self._info["latency_samples"])
+        self._info = {**self._info, "latency_samples": latency}
+        if change == "chain":
+            self._say_notes()
 
     def _send(self, *message: Any) -> None:
         with contextlib.suppress(OSError):   # it just died; the next tick sees that
@@ -260,8 +287,7 @@ class Supervisor:
             f"+ device {_milliseconds(info['device_latency_s'])}"
         )
         if self._sound_began is None:
-            for note in notes(self._request.preset, info["channels"]):
-                self._say(note)
+            self._say_notes()
             if info["priority_fix"]:
                 self._say(info["priority_fix"])
             self._sound_began, self._first_sound = now, now - self._began
@@ -287,6 +313,8 @@ class Supervisor:
 
     def _crashed(self, now: float) -> None:
         code = self._process.exitcode
+        if self._playing is not None:
+            self._reloads.give_up()
         quick = self._phase != "running" or now - self._phase_began < _QUICK
         self._crashes = self._crashes + 1 if quick else 1
         self._kill()
@@ -308,6 +336,7 @@ class Supervisor:
                 raise DeviceError(f"the device does not answer: {why}")
             self._device_lost(why)
         if self._phase == "running" and self._hangs(now):
+            self._reloads.give_up()
             self._device_lost("the audio process hangs")
         if self._phase == "stopping" and now - self._phase_began > _END_PATIENCE:
             self._kill()
@@ -341,31 +370,22 @@ class Supervisor:
 
     # What is shown
 
+    def _say_notes(self) -> None:
+        assert self._playing is not None
+        for note in presets.notes(self._playing.preset, self._info["channels"]):
+            self._say(note)
+
     def _look(self, now: float) -> None:
         assert self._meters is not None
-        assert self._board is not None
         assert self._quiet is not None
         if self._phase == "running":
             for name in self._quiet.update(now, self._meters):
                 self._say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
-        if self._surface.update(Show(self._request.preset, self._info, self._meters, self._board)):
-            self._stops = max(self._stops, 1)
+        if self._surface.update(Show(self._desk, self._info, self._meters)):
+            self._signals.stops = max(self._signals.stops, 1)
 
     def _say(self, text: str) -> None:
         self._surface.say(text)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Count requests to stop while the block runs."""
-        def stop(*_: object) -> None:
-            self._stops += 1
-
-        before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for kind, handler in before.items():
-                signal.signal(kind, handler)
 
 
 def _milliseconds(seconds: float) -> str:

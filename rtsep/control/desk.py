@@ -1,0 +1,139 @@
+"""The desk: what every control surface turns, whoever runs the engine, in this process or in another one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from rtsep import presets
+from rtsep.errors import InputError
+from rtsep.params import Board
+from rtsep.presets import Preset
+from rtsep.session import check_block, with_settings
+
+
+class Playing(Protocol):
+    """Whoever runs an engine: the `Engine` itself, or who has another process run one."""
+
+    @property
+    def board(self) -> Board:
+        """Where the targets stand."""
+
+    @property
+    def preset(self) -> Preset:
+        """What sounds."""
+
+    def reload(self, preset: Preset) -> str:
+        """Go over to a preset, now or soon; returns what it took, or `asked` if that will be known later."""
+
+
+class Desk:
+    """Turns, freezes and reloads what plays; touches no audio.
+
+    Parameters
+    ----------
+    playing : Playing
+    settings : sequence of str
+        `path=value` each, on top of whatever preset is loaded: what the user said at the start.
+    block : int, optional
+        Frames per block of the sound card, whatever a preset says; default: the preset's.
+    """
+
+    def __init__(self, playing: Playing, settings: Sequence[str] = (), block: int | None = None) -> None:
+        self._playing = playing
+        self._settings = tuple(settings)
+        self._block = block
+
+    @property
+    def preset(self) -> Preset:
+        """What sounds now."""
+        return self._playing.preset
+
+    @property
+    def mics(self) -> tuple[str, ...]:
+        """Names of the microphones."""
+        return self._playing.board.mics
+
+    def paths(self) -> list[str]:
+        """Return what can be turned now: the paths of the preset's parameters, without the microphones' names."""
+        return [f"{stage}.{param.name}" for stage, params in presets.layout(self.preset) for param in params]
+
+    def get(self, path: str) -> float:
+        """Return a target; see `Board.get`."""
+        return self._playing.board.get(path)
+
+    def set(self, path: str, value: float) -> None:
+        """Set a target, to which the sound ramps.
+
+        Raises
+        ------
+        InputError
+            If there is no such path, or `value` is out of range.
+        """
+        self._playing.board.set(path, value)
+
+    def toggle(self, path: str) -> None:
+        """Switch on what is off, and off what is on; see `set`."""
+        self.set(path, 0.0 if self.get(path) > 0.5 else 1.0)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether something could be learnt and nothing is."""
+        paths = presets.learning(self.preset)
+        return bool(paths) and all(self.get(path) < 0.5 for path in paths)
+
+    def freeze(self, on: bool) -> None:
+        """Stop all that learns, or let it go on."""
+        for path in presets.learning(self.preset):
+            self.set(path, 0.0 if on else 1.0)
+
+    def reload(self, preset: Preset | str, anew: bool = False) -> str:
+        """Go over to another preset, or to what its file says now; the sound goes on.
+
+        Parameters
+        ----------
+        preset : Preset or str
+            Or its name or file.
+        anew : bool
+            Also set what both presets mean alike and has been turned since.
+
+        Returns
+        -------
+        str
+            What it took, as `Engine.reload` has it, or `asked`.
+
+        Raises
+        ------
+        InputError
+            If there is a mistake in it, or the sound card would have to be opened again for it.
+        """
+        place = preset if isinstance(preset, str) else f"preset {preset.name}"
+        new = fitting(presets.load(preset) if isinstance(preset, str) else preset, self._settings, self._block)
+        was, block = self.preset.host.block, new.host.block
+        if block != was:
+            raise InputError(place, f"host.block is {block}, but was {was}", "stop and start again to change it")
+        check_block(new, block, place)
+        if anew:
+            for path, value in self.preset.params.items():
+                self.set(path, value)
+        return self._playing.reload(new)
+
+
+def fitting(preset: Preset, settings: Sequence[str], block: int | None) -> Preset:
+    """Return a preset as a user wants it who has said more than its name.
+
+    Parameters
+    ----------
+    preset : Preset
+    settings : sequence of str
+        `path=value` each.
+    block : int or None
+        Frames per block; None: as the preset says.
+
+    Raises
+    ------
+    InputError
+    """
+    host = preset.host if block is None else dataclasses.replace(preset.host, block=block)
+    return dataclasses.replace(with_settings(preset, settings), host=host)

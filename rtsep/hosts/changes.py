@@ -1,0 +1,69 @@
+"""Changes: how an audio process goes over to another preset, in a thread that the sound does not wait for."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rtsep.errors import RtsepError
+from rtsep.presets import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rtsep.engine import Engine
+    from rtsep.presets import Preset
+
+_LAST_PATIENCE = 1.0   # seconds that what is being built may take at the end
+
+
+class Changes:
+    """Builds the chain of each preset that is asked for and hands it over; frees what the audio thread has left.
+
+    Parameters
+    ----------
+    engine : Engine
+        Live; its board is another process's, which has laid out what is asked for, in the same order, and filled it.
+    check : callable
+        Given a preset, raises what only the running stream can say against it.
+    """
+
+    def __init__(self, engine: Engine, check: Callable[[Preset], None]) -> None:
+        self._engine, self._check = engine, check
+        self._asked: Preset | None = None
+        self._thread: threading.Thread | None = None
+        self._answer: tuple[str, ...] | None = None
+
+    def ask(self, preset: Preset) -> None:
+        """Go over to a preset soon; of several that wait the latest is meant."""
+        self._asked = preset
+
+    def update(self) -> tuple[str, ...] | None:
+        """Go on, and return an answer when there is one: `reloaded` and what it took, or `refused` and why."""
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return None
+            self._thread = None
+        answer, self._answer = self._answer, None
+        self._engine.retire()
+        if self._asked is not None and not self._engine.swapping:
+            preset, self._asked = self._asked, None
+            self._thread = threading.Thread(target=self._change, args=(preset,), name="changes", daemon=True)
+            self._thread.start()
+        return answer
+
+    def finish(self) -> None:
+        """Wait, though not long, for what is being built."""
+        if self._thread is not None:
+            self._thread.join(_LAST_PATIENCE)
+
+    def _change(self, preset: Preset) -> None:
+        try:
+            # First, and even if it is refused: the other side has done it, and both must count alike.
+            self._engine.board.extend(layout(preset), fill=False)
+            self._check(preset)
+            self._answer = ("reloaded", self._engine.reload(preset))
+        except RtsepError as error:
+            self._answer = ("refused", str(error))
+        except MemoryError:
+            self._answer = ("refused", f"preset {preset.name}: there is not enough memory for its chain")
