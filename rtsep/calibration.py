@@ -162,6 +162,8 @@ def _read(place: str) -> dict[str, NDArray[np.generic]]:
                 if missing:
                     raise InputError(place, f"not a calibration: no {', '.join(missing)}", allowed)
                 return {key: archive[key] for key in _FIELDS}
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(place, "no such file", allowed) from error
     except OSError as error:

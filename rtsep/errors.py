@@ -9,8 +9,8 @@ class RtsepError(Exception):
     exit_code = 1
 
 
-class InputError(RtsepError):
-    """Bad usage or bad input.
+class InputError(RtsepError, ValueError):
+    """Bad usage or bad input; a ValueError, as Python calls it.
 
     Parameters
     ----------

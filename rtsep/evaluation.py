@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rtsep import audiofile, metrics
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.scenes import Scene
+from rtsep.sound import mic_names, signals, whole_rate
 from rtsep.stage import Block
 
 SETTLE_SECONDS = 4.0   # a cold start is heard from here on
@@ -175,10 +177,7 @@ def read_comparison(reference: str, estimate: str, mixture: str | None = None) -
     mics = None
     if mixture is not None:
         before = _whole(mixture)
-        parts, channels, _ = true.sound.shape
-        if before.sound.shape[:2] != (parts, channels) and before.sound[..., 0].size == channels:
-            song = before.sound.reshape(1, channels, -1)
-            before = _Recording(before.names, before.rate, np.broadcast_to(song, (parts, channels, song.shape[2])))
+        before = _Recording(before.names, before.rate, _for_each_part(before.sound, true.sound))
         _same(mixture, before, true, reference)
         mics = before.sound
         if sorted(before.names) == sorted(true.names):
@@ -218,6 +217,55 @@ def compare(comparison: Comparison, bss: str | None = None) -> list[dict[str, An
         rows.append(row)
     _add_bss(rows, bss, c.truth, c.given, c.rate)
     return rows
+
+
+def evaluate(
+    reference: ArrayLike,
+    estimate: ArrayLike,
+    rate: float,
+    mixture: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+    bss: str | None = None,
+) -> list[dict[str, Any]]:
+    """Score estimated against true signals: the same figures as `rtsep evaluate`.
+
+    Parameters
+    ----------
+    reference, estimate : float32[parts, frames] or float32[parts, channels, frames]
+        What should be there, and what is, in the same order. The channels of a part are judged together.
+    rate : int
+        Hz.
+    mixture : float32, optional
+        What was there before: likewise, or one recording for all parts.
+    names : sequence of str, optional
+        Of the parts: `mic1`, `mic2` … by default.
+    bss : str, optional
+        `median` or `mean` over the seconds: adds BSS-eval version 4 as `bss_sdr`, `bss_isr`, `bss_sir`, `bss_sar`.
+
+    Returns
+    -------
+    list of dict
+        Per part its name as `mic` and, in dB, sdr, si_sdr, si_sir, si_sar, and improvement if there is a mixture.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, or one is not of that layout.
+
+    Examples
+    --------
+    >>> rows = rtsep.evaluate(scene.images, rtsep.clean(scene.mics, scene.rate), scene.rate, scene.mics)
+    >>> [row["improvement"] for row in rows]
+    """
+    hz, truth = whole_rate(rate), signals(reference, "reference")
+    true = _Recording(mic_names(len(truth), names), hz, truth)
+    guess = _Recording(true.names, hz, signals(estimate, "estimate"))
+    _same("estimate", guess, true, "reference")
+    mics = None
+    if mixture is not None:
+        mics = _for_each_part(signals(mixture, "mixture"), truth)
+        _same("mixture", _Recording(true.names, hz, mics), true, "reference")
+    return compare(Comparison(true.names, hz, truth, guess.sound, mics), bss)
 
 
 def compare_folders(reference: str, estimate: str, mixture: str | None = None) -> list[dict[str, Any]]:
@@ -277,6 +325,15 @@ def _files(path: str) -> Sequence[Path]:
         return audiofile.recordings(Path(path)) if Path(path).is_dir() else ()
     except OSError:
         return ()
+
+
+def _for_each_part(mixture: Block, truth: Block) -> Block:
+    """Return what was there before for each part float32[parts, channels, frames]: it may be one recording for all."""
+    count, channels, _ = truth.shape
+    if mixture.shape[:2] != (count, channels) and mixture[..., 0].size == channels:
+        song = mixture.reshape(1, channels, -1)
+        return np.broadcast_to(song, (count, channels, song.shape[2]))
+    return mixture
 
 
 def _same(place: str, given: _Recording, true: _Recording, true_place: str) -> None:

@@ -122,6 +122,8 @@ def load(path: str | os.PathLike[str]) -> Known:
             read = {key: archive[key] for key in archive.files}
         schema, rate = int(read.pop(_MARK)), int(read.pop("rate"))
         names = tuple(map(str, read.pop("names")))
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
         return calibration.load(path)   # which says what is wrong
     if schema != SCHEMA:

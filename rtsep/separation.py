@@ -1,20 +1,22 @@
-"""Separate a recording by name, passage by passage, so that an hour takes no more memory than a minute."""
+"""Separate a recording by a system's name, passage by passage, so that an hour takes no more memory than a minute."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rtsep import audiofile
 from rtsep.atomic import new_folder
 from rtsep.errors import InputError
-from rtsep.systems.separator import Audio, Passage, Separator, make
+from rtsep.sound import Sound, Source
+from rtsep.systems.separator import Audio, Passage, Separator, make, make_with
 
 PASSAGE_SECONDS = 60.0
 """Longest part that is separated at once."""
@@ -28,7 +30,7 @@ EXCERPT_PARTS, EXCERPT_SECONDS = 4, 30.0
 
 @dataclass(frozen=True)
 class SeparateOptions:
-    """What `separate` is asked for.
+    """What `separate_files` is asked for.
 
     Parameters
     ----------
@@ -48,7 +50,48 @@ class SeparateOptions:
     settings: tuple[str, ...] = field(default=())
 
 
-def separate(options: SeparateOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
+def separate(
+    x: ArrayLike, rate: float, method: str, names: Sequence[str] | None = None, **options: object
+) -> dict[str, Audio]:
+    """Separate a recording in memory: the same samples as `rtsep separate`.
+
+    Parameters
+    ----------
+    x : float32[channels, frames]
+    rate : int
+        Hz.
+    method : str
+        A system's name: see `rtsep separate --list`.
+    names : sequence of str, optional
+        Of the channels: `mic1`, `mic2` … by default.
+    **options
+        Of the system: see `rtsep separate --list --method NAME`.
+
+    Returns
+    -------
+    dict of str to float32[channels, frames]
+        Each part by its name, as long as the recording.
+
+    Raises
+    ------
+    InputError
+        If there is no such system or option, or it cannot use the recording.
+
+    Examples
+    --------
+    >>> parts = rtsep.separate(song, 44100, "hpss", margin=2.0)
+    >>> parts["percussive"].shape == song.shape
+    True
+    """
+    system, source = make_with(method, options), Sound(x, rate, names)
+    pieces: dict[str, list[Audio]] = {}
+    for _, parts in passages(system, source):
+        for name, part in parts.items():
+            pieces.setdefault(name, []).append(np.array(part, np.float32))
+    return {name: np.concatenate(found, axis=1) for name, found in pieces.items()}
+
+
+def separate_files(options: SeparateOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
     """Separate a recording into a folder: one file for each part.
 
     Parameters
@@ -84,7 +127,7 @@ def separate(options: SeparateOptions, advance: Callable[[float], None] | None =
         }
 
 
-def passages(system: Separator, source: audiofile.Input) -> Iterator[tuple[float, dict[str, Audio]]]:
+def passages(system: Separator, source: Source) -> Iterator[tuple[float, dict[str, Audio]]]:
     """Fit a system, and yield the separated parts of a recording in order, with the share that is then done."""
     system.fit(_excerpt(source))
     overlap = round(OVERLAP_SECONDS * source.rate)
@@ -108,7 +151,7 @@ def passages(system: Separator, source: audiofile.Input) -> Iterator[tuple[float
         first += end
 
 
-def _excerpt(source: audiofile.Input) -> Passage:
+def _excerpt(source: Source) -> Passage:
     part = round(EXCERPT_SECONDS * source.rate)
     if source.frames <= EXCERPT_PARTS * part:
         source.seek(0)

@@ -157,7 +157,7 @@ def test_a_wrong_call_is_one_line(
 def test_nothing_is_left_when_a_system_fails(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hpss, "separate", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        separation.separate(separation.SeparateOptions(write(tmp_path, music(1)), str(tmp_path / "out"), "hpss"))
+        separation.separate_files(separation.SeparateOptions(write(tmp_path, music(1)), str(tmp_path / "out"), "hpss"))
     assert [file.name for file in tmp_path.iterdir()] == ["in.wav"]
 
 

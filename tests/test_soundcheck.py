@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rtsep.calibration import Calibration, check, load, save
 from rtsep.errors import InputError
-from rtsep.systems.soundcheck import Solo, find_solos, learn, read_solos
+from rtsep.systems.solos import Solo, read_solos
+from rtsep.systems.soundcheck import find_solos, learn
 
 RATE = 16000
 TAPS = 1024

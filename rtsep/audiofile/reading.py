@@ -43,6 +43,8 @@ def open_input(path: Place) -> Input:
         raise InputError(str(path), "there is no such file or folder", READABLE) from None
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror}", READABLE) from None
+    except InputError:
+        raise
     except ValueError:  # a null character
         raise InputError(repr(str(path)), "is not a path", READABLE) from None
     if not found:

@@ -215,6 +215,8 @@ class Output:
                 raise InputError(self._place, "is write-protected", "allowed is a new or writable file")
         except OSError as error:
             raise InputError(self._place, f"cannot be written: {error.strerror}", allowed) from None
+        except InputError:
+            raise
         except ValueError:  # a null character
             raise InputError(repr(self._place), "is not a path", allowed) from None
         return target

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.scenes import make_scene
 from rtsep.stage import Block
-from rtsep.systems.soundcheck import Solo, read_solos
+from rtsep.systems.solos import Solo, read_solos
 
 RATE = 48000
 """Sample rate of the cases in a folder, Hz."""

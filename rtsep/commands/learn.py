@@ -6,7 +6,6 @@ import argparse
 
 from rtsep.commands._arguments import add_json
 from rtsep.commands._printing import print_json, print_numbers
-from rtsep.errors import InputError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,21 +19,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
-    from rtsep import calibration
+    from rtsep import calibration, learning
     from rtsep.audiofile import open_input
     from rtsep.control.terminal import progress
-    from rtsep.systems import soundcheck
+    from rtsep.systems.solos import read_solos
+    from rtsep.systems.soundcheck import learn
 
     with open_input(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names
     if args.solos == "auto":
-        solos = soundcheck.find_solos(mics, rate)
+        solos = learning.find(mics, rate, args.input, "name them with --solos")
     else:
-        solos = soundcheck.read_solos(args.solos, names, rate, mics.shape[1])
-    if not solos:
-        raise InputError(args.input, "no passage was found in which one source plays alone", "name them with --solos")
+        solos = read_solos(args.solos, names, rate, mics.shape[1])
     with progress("learning") as advance:
-        learnt = soundcheck.learn(mics, rate, solos, names, args.taps, advance)
+        learnt = learn(mics, rate, solos, names, args.taps, advance)
     calibration.save(learnt, args.output)
     rows = [
         {

@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
     from rtsep.control.terminal import progress
-    from rtsep.separation import SeparateOptions, separate
+    from rtsep.separation import SeparateOptions, separate_files
 
     with progress("separating") as advance:
-        report = separate(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)
+        report = separate_files(SeparateOptions(args.input, args.output, args.method, tuple(args.set)), advance)
     if args.json:
         return print_json(report)
     speed = 1 / max(report["realtime_factor"], 1e-9)

@@ -7,13 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from rtsep import audiofile, presets
 from rtsep.metrics import percentiles
-from rtsep.session import Session, block_size
-
-_READ_FRAMES = 1 << 16
+from rtsep.session import block_size
+from rtsep.stream import Stream, play
 
 
 @dataclass(frozen=True)
@@ -73,61 +70,44 @@ def render(options: RenderOptions, advance: Callable[[float], None] | None = Non
     audiofile.refuse_same(options.source, options.target)
     with (
         audiofile.open_input(options.source) as source,
-        Session.open(preset, source.rate, source.names, options.calibration, options.settings) as session,
+        Stream(preset, source.rate, source.names, options.calibration, options.settings) as stream,
     ):
-        return _stream(session, source, options, block, advance)
+        return _stream(stream, source, options, block, advance)
 
 
 def _stream(
-    session: Session,
+    stream: Stream,
     source: audiofile.Input,
     options: RenderOptions,
     block: int,
     advance: Callable[[float], None] | None,
 ) -> dict[str, Any]:
-    engine, channels, frames = session.engine, source.channels, source.frames
-    runner = session.start()
-    skip = engine.latency if options.compensate else 0
+    channels, frames = source.channels, source.frames
     subtype = options.subtype or ("PCM_24" if options.target.lower().endswith(".flac") else "FLOAT")
     begun, cpu = time.perf_counter(), time.process_time()
     with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target:
-        chunk = max(1, _READ_FRAMES // block) * block
-        out = np.zeros((channels, chunk), np.float32)
-        left_to_skip, left_to_write = skip, frames
-        while left_to_write > 0:
-            x = source.read(chunk)
-            if x.shape[1] < chunk:   # behind the end: silence pushes the last samples through the latency
-                x = np.concatenate([x, np.zeros((channels, chunk - x.shape[1]), np.float32)], axis=1)
-            for first in range(0, min(chunk, left_to_skip + left_to_write), block):
-                piece = np.ascontiguousarray(x[:, first : first + block])
-                result = np.empty_like(piece)
-                runner.process(piece, result)
-                out[:, first : first + block] = result
-            wanted = out[:, left_to_skip : left_to_skip + left_to_write]
-            left_to_skip = max(0, left_to_skip - chunk)
-            if wanted.shape[1]:
-                target.write(np.ascontiguousarray(wanted))
-                left_to_write -= wanted.shape[1]
-                if advance is not None:
-                    advance(1 - left_to_write / frames)
+        written = 0
+        for piece in play(stream, source, block, options.compensate):
+            target.write(piece)
+            written += piece.shape[1]
+            if advance is not None:
+                advance(written / frames)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
     seconds = frames / source.rate
     return {
         "input": str(options.source),
         "output": str(options.target),
-        "preset": engine.preset.name,
-        "latency_samples": engine.latency,
-        "compensated_samples": skip,
+        "preset": stream.preset.name,
+        "latency_samples": stream.latency,
+        "compensated_samples": stream.latency if options.compensate else 0,
         "sample_rate": source.rate,
         "block": block,
         "channels": channels,
         "seconds": seconds,
         "cpu_s": cpu,
         "realtime_factor": wall / seconds,
-        "block_us": percentiles(runner.microseconds()),
-        "bad_inputs": {
-            name: int(count) for name, count in zip(source.names, runner.bad_inputs, strict=True) if count
-        },
-        "notes": presets.notes(engine.preset, channels),
-        **engine.status(),
+        "block_us": percentiles(stream.microseconds()),
+        "bad_inputs": stream.bad_inputs,
+        "notes": presets.notes(stream.preset, channels),
+        **stream.status(),
     }

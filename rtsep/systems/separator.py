@@ -8,7 +8,7 @@ passage, so that the memory does not grow with the length. What is learnt is kep
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS, System
 from rtsep.errors import InputError
+from rtsep.params import Option
 
 Audio = NDArray[np.float32]
 
@@ -99,20 +100,43 @@ def make(method: str, settings: Sequence[str] = ()) -> Separator:
     InputError
         If there is no such system or option, or the value is not allowed.
     """
+    system = _find(method, "--method")
+    return _made(system, dict(_read(system, setting) for setting in settings))
+
+
+def make_with(method: str, options: Mapping[str, object]) -> Separator:
+    """Return a system by name, as `make` does, with options as values.
+
+    Raises
+    ------
+    InputError
+        See `make`.
+    """
+    system = _find(method, "method")
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+    return _made(system, {name: _option(system, name, name).check(name, value) for name, value in plain.items()})
+
+
+def _find(method: str, place: str) -> System:
     if method not in SYSTEMS:
-        raise InputError("--method", f"there is no {method}", "known: " + ", ".join(SYSTEMS))
-    system = SYSTEMS[method]
-    values = dict(_read(system, setting) for setting in settings)
-    made = getattr(importlib.import_module(system.module), system.cls)(**values)
-    return cast(Separator, made)
+        raise InputError(place, f"there is no {method}", "known: " + ", ".join(SYSTEMS))
+    return SYSTEMS[method]
+
+
+def _made(system: System, values: Mapping[str, Any]) -> Separator:
+    return cast(Separator, getattr(importlib.import_module(system.module), system.cls)(**values))
+
+
+def _option(system: System, name: str, place: str) -> Option:
+    known = {option.name: option for option in system.options}
+    if name not in known:
+        raise InputError(place, f"{system.name} has no option {name}", "known: " + ", ".join(known))
+    return known[name]
 
 
 def _read(system: System, setting: str) -> tuple[str, Any]:
     name, _, text = setting.partition("=")
-    known = {option.name: option for option in system.options}
-    if name not in known:
-        raise InputError(f"--set {setting}", f"{system.name} has no option {name}", "known: " + ", ".join(known))
-    option = known[name]
+    option = _option(system, name, f"--set {setting}")
     value: Any = text
     try:
         if option.kind is bool:

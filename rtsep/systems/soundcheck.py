@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from rtsep.calibration import Calibration
 from rtsep.errors import InputError
 from rtsep.systems.solofit import SoloFit
+from rtsep.systems.solos import Solo
 
 Float = NDArray[np.float64]
 Audio = NDArray[np.float32]
@@ -27,23 +25,6 @@ _ACTIVE = 10 ** (-20 / 10)  # of the microphone's own loud level
 _RIVAL = 10 ** (-3 / 10)  # a microphone this close to the loudest may be the one that is played
 _INCOHERENT = 10 ** (-8 / 10)  # solos in rooms of RT60 .4-.9 s reach -8.6 … -38 dB, tutti -0.6 … -6.9 dB
 _TAIL = 10 ** (-40 / 10)
-
-
-@dataclass(frozen=True)
-class Solo:
-    """A passage in which one performer plays alone.
-
-    Parameters
-    ----------
-    mic : int
-        The performer's microphone, from 0.
-    start, end : int
-        First sample, and the one after the last.
-    """
-
-    mic: int
-    start: int
-    end: int
 
 
 def find_solos(mics: Audio, rate: int) -> list[Solo]:
@@ -102,60 +83,6 @@ def find_solos(mics: Audio, rate: int) -> list[Solo]:
             pure = [start for start, excess in own if np.all(excess <= usual)]
             solos += _passages(mics, rate, j, [(s * hop, (s + span - 1) * hop + size) for s in pure], size)
     return sorted(_louder_than_bleed(mics, solos), key=lambda solo: solo.start)
-
-
-def read_solos(csv_path: str | os.PathLike[str], names: Sequence[str], rate: int, frames: int) -> list[Solo]:
-    """Read a list of solos.
-
-    Parameters
-    ----------
-    csv_path : str or path-like
-        A table with the header `mic,start_s,end_s`; mic is a name or a number from 1, times are in seconds.
-    names : sequence of str
-        The microphones.
-    rate : int
-        Sampling rate, Hz.
-    frames : int
-        Length of the recording, samples.
-
-    Returns
-    -------
-    list of Solo
-        In the order of the file.
-
-    Raises
-    ------
-    InputError
-        Anything in the file that is not so; the place is `file:line`.
-    """
-    header = ["mic", "start_s", "end_s"]
-    try:
-        with open(csv_path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except FileNotFoundError as error:
-        raise InputError(str(csv_path), "no such file", f"a table with the header {','.join(header)}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(csv_path), f"cannot be read ({error})", "a comma-separated table, UTF-8") from error
-    rows = [(line, row) for line, row in rows if any(row)]
-    if not rows or rows[0][1] != header:
-        line, row = rows[0] if rows else (1, [])
-        raise InputError(f"{csv_path}:{line}", f"header {','.join(row)!r}", f"must be {','.join(header)}")
-    solos: list[Solo] = []
-    lines: list[int] = []
-    for line, row in rows[1:]:
-        place = f"{csv_path}:{line}"
-        if len(row) != 3:
-            raise InputError(place, f"{len(row)} columns", f"must be 3: {','.join(header)}")
-        solo = _parse_solo(place, row, names, rate, frames)
-        for other, where in zip(solos, lines, strict=True):
-            if other.mic != solo.mic and other.start < solo.end and solo.start < other.end:
-                raise InputError(place, f"overlaps the solo of {names[other.mic]} in line {where}", "one plays alone")
-        solos.append(solo)
-        lines.append(line)
-    if not solos:
-        raise InputError(f"{csv_path}:{rows[0][0]}", "no solo follows the header", "one line per solo")
-    return solos
 
 
 def learn(
@@ -295,33 +222,6 @@ def _check_arguments(k: int, frames: int, solos: Sequence[Solo], names: Sequence
             raise InputError(f"solo {n}", f"microphone {solo.mic}", f"0 to {k - 1}")
         if not 0 <= solo.start < solo.end <= frames:
             raise InputError(f"solo {n}", f"samples {solo.start} to {solo.end}", f"within 0 to {frames}")
-
-
-def _parse_solo(place: str, row: list[str], names: Sequence[str], rate: int, frames: int) -> Solo:
-    mic, *times = row
-    if mic in names:
-        index = list(names).index(mic)
-    elif mic.isascii() and mic.isdigit() and 1 <= int(mic) <= len(names):
-        index = int(mic) - 1
-    else:
-        raise InputError(place, f"unknown mic {mic!r}", f"known: {', '.join(names)}, or 1 to {len(names)}")
-    seconds = []
-    for key, text in zip(("start_s", "end_s"), times, strict=True):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise InputError(place, f"{key} {text!r}", "a number of seconds")
-        seconds.append(value)
-    start, end = (round(value * rate) for value in seconds)
-    if start < 0:
-        raise InputError(place, f"start_s {times[0]}", "0 or more")
-    if end <= start:
-        raise InputError(place, f"end_s {times[1]}", f"later than start_s {times[0]}")
-    if end > frames:
-        raise InputError(place, f"end_s {times[1]}", f"at most {frames / rate:g}, where the recording ends")
-    return Solo(index, start, end)
 
 
 def _spectra(mics: Audio, rate: int, size: int, hop: int) -> NDArray[np.complex64]:
