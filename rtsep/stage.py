@@ -184,8 +184,8 @@ class Stage:
     def shadow(self) -> Stage:
         """Return a prepared stage that applies this one's decisions to another signal, in step with it.
 
-        For measuring harm: what the very filters of a mixture do to the wanted sound alone. The default is a twin
-        on the same board; a stage that learns hands over what it has learnt.
+        For measuring harm: what the very filters of a mixture do to the wanted sound alone. It is on the same board,
+        and reads what this one has learnt. There is no default: what of a stage decides, only the stage knows.
         """
         raise NotImplementedError
 

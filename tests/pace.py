@@ -8,7 +8,7 @@ import numpy as np
 
 from rtsep.stage import Block
 from rtsep.stages.canceller import Canceller
-from rtsep_kernels.canceller.record import DONE, PUBLISHED
+from rtsep_kernels.plane import due
 
 _TRIES = 5
 _WAITS = 20000   # of half a millisecond, at most, for one job
@@ -27,9 +27,9 @@ def process_live(stage: Canceller, x: Block) -> Block:
                 stage.process(piece, result)
                 out[:, first : first + 64] = result
                 if first % 512 == 0:   # as slow as a clock
-                    done = stage.record["exchange"]
+                    counts = stage.record["exchange"]
                     until = _WAITS
-                    while done[DONE] < done[PUBLISHED] and until:
+                    while counts[due.DONE] < counts[due.PUBLISHED] and until:
                         threading.Event().wait(0.0005)
                         until -= 1
         finally:

@@ -160,7 +160,7 @@ def test_a_linear_mixture_is_undone_for_all_pairs() -> None:
     x = (mixing @ sources).astype(np.float32)
     stage = prepared(5, 4)
     y = process(stage, x)
-    assert stage.status()["linear"] == 5
+    assert stage.status()["instant"] == 5
     assert stage.status()["pairs"] <= 4
     late = slice(6 * RATE, None)
     left = np.sum((y[:, late] - sources[:, late]) ** 2, axis=1)

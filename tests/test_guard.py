@@ -141,7 +141,7 @@ def test_two_microphones_on_one_source_leave_each_other_alone() -> None:
     s = noise(2, 4, 2)
     x = np.stack((s[0], delayed(s[0], 30, 0.8) + 0.02 * s[1], s[1]))
     stage, out = run(x)
-    assert stage.status()["duplicates"] == 2
+    assert stage.status()["twins"] == 2
     assert stage._guard["freed"].tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
     assert np.all(np.asarray(si_sdr(x[:2].astype(np.float32), out[:2])) > 20)
 
@@ -175,7 +175,7 @@ def test_a_source_that_comes_to_two_mics_at_once_bars_them(late: int, freed: int
     record = stage._guard.record[0]
     assert twins.coherence(record, 0, 1) < GUARD.incoherent
     assert stage._guard["freed"][0, 1] == freed
-    assert stage.status()["duplicates"] == 2 * (1 - freed)
+    assert stage.status()["twins"] == 2 * (1 - freed)
     assert (twins.closeness(record, 0, 1) > GUARD.together) == (not freed)
 
 

@@ -70,7 +70,54 @@ def test_only_the_command_line_and_the_terminal_print(path: pathlib.Path) -> Non
         assert print_offences(path.read_text()) == 0
 
 
+MOST_LINES = {"file": 400, "function": 70}
+TO_BE_SPLIT = {
+    "rtsep/datasets.py", "rtsep/metrics.py", "rtsep/scenes.py", "rtsep/synth.py", "rtsep/metrics.py bss_eval",
+    "rtsep/bench/stages.py make_stage",
+}
+
+
+def functions(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def long_functions(text: str, most: int = MOST_LINES["function"]) -> set[str]:
+    """From `def` to the last line, docstring and all."""
+    return {f.name for f in functions(text) if (f.end_lineno or 0) - f.lineno >= most}
+
+
+def undocumented_kernels(text: str) -> set[str]:
+    """Find functions that are compiled, and say nothing."""
+    compiling = {"kernel", "entry", "stage_entry", "intrinsic"}
+    return {
+        f.name for f in functions(text)
+        if not ast.get_docstring(f) and compiling & {n for d in f.decorator_list for n in _names_of(d)}
+    }
+
+
+def _names_of(node: ast.expr) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: pathlib.Path) -> None:
+    text, name = path.read_text(), str(path.relative_to(ROOT))
+    too_long = {f"{name} {function}" for function in long_functions(text)}
+    if len(text.splitlines()) > MOST_LINES["file"]:
+        too_long.add(name)
+    assert not too_long - TO_BE_SPLIT
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_kernel_says_what_it_does(path: pathlib.Path) -> None:
+    assert not undocumented_kernels(path.read_text())
+
+
 def test_the_rules_catch_offenders() -> None:
+    assert long_functions("def f():\n    a = 1\n    b = 2", 2) == {"f"}
+    assert not long_functions("def f():\n    a = 1\n    b = 2", 3)
+    planted = "@kernel\ndef f(): pass\n@stage_entry(X)\ndef g(): pass\n@kernel\ndef h():\n    'Say.'\ndef i(): pass"
+    assert undocumented_kernels(planted) == {"f", "g"}
     assert kernel_offences("def f():\n    import scipy.signal") == {"scipy"}
     assert package_offences("import numba\n@numba.njit\ndef f(): pass") == {"numba", "njit"}
     assert package_offences("def f():\n    from torch import nn") == {"torch"}

@@ -142,7 +142,7 @@ class FrameSpec(StageSpec):
         return dict(options)
 
     def latency(self, options: Mapping[str, Any]) -> int:
-        """See `StageSpec.latency`."""
+        """See `StageSpec.latency`: the synthesis window, and what spreading the work over a hop takes."""
         late: int = options["synthesis"] + options["hop"] - GRID
         return late
 

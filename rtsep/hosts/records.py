@@ -43,10 +43,10 @@ class Tape:
         import soundfile
 
         from rtsep_kernels.plane.grid import GRID
-        from rtsep_kernels.plane.ring import _LOST, RING_HEADER, ring_read
+        from rtsep_kernels.plane.ring import LOST, RING_HEADER, ring_read
 
         self._read = ring_read
-        self._lost_place = _LOST
+        self._lost_place = LOST
         width = 2 * runner.channels
         self._header = np.zeros(RING_HEADER, np.int64)
         self._ring: NDArray[np.float32] = np.empty((round(_TAPE_SECONDS * runner.rate), width), np.float32)

@@ -56,11 +56,6 @@ def windows(analysis: int, synthesis: int, hop: int) -> tuple[Block, Block]:
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def latency(synthesis: int, hop: int) -> int:
-    """Return how late the stage is, samples: the synthesis window, and what spreading the work over a hop takes."""
-    return synthesis + hop - GRID
-
-
 class Spectral(Stage):
     """Short-time Fourier transform, a gain in every bin, weighted overlap-add.
 
@@ -68,7 +63,7 @@ class Spectral(Stage):
     ----------
     name : str
     analysis, synthesis, hop : int
-        Samples; see `latency`.
+        Samples; see `rtsep.catalogue.spec.FrameSpec.latency`.
     estimator : str
         `residual` suppresses what a canceller has left (see `rtsep_kernels.residual`); `unity` leaves all gains
         where they are, at 1 unless another plane writes them.
@@ -116,7 +111,8 @@ class Spectral(Stage):
             self._decider.put("doubt", doubt)
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
-        bins, late = self._analysis // 2 + 1, latency(self._synthesis, self._hop)
+        bins = self._analysis // 2 + 1
+        late = STAGES["spectral"].latency({"synthesis": self._synthesis, "hop": self._hop})
         forward, backward = fftw.execute_addresses()
         first, second = windows(self._analysis, self._synthesis, self._hop)
         self.record = stft.SPECTRAL.make(

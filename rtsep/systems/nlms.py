@@ -9,13 +9,7 @@ Audio = NDArray[np.float32]
 
 
 def nlms(
-    mics: Audio,
-    rate: int,
-    *,
-    block: int = 512,
-    partitions: int = 4,
-    step: float = 0.05,
-    gate_db: float = -9.0,
+    mics: Audio, rate: int, *, block: int = 512, partitions: int = 4, step: float = 0.05, gate_db: float = -9.0,
 ) -> Audio:
     """Cancel bleed by normalised least mean squares in the frequency domain, y_i = x_i - sum over j != i of a_ij * x_j.
 

@@ -23,11 +23,11 @@ import numpy as np
 from numba import carray
 
 from rtsep_kernels.canceller.record import (
-    APPLIED,
+    AS_INSTANT,
+    AS_LEARNT,
     BINS,
     BLOCK,
     CANCELLER,
-    DONE,
     DUE,
     GROUPS,
     HISTORY,
@@ -35,8 +35,6 @@ from rtsep_kernels.canceller.record import (
     NEAR_BINS,
     NEAR_LOOP,
     NEAR_SIZE,
-    PUBLISHED,
-    RESTORE,
     ROW,
     SEGMENT,
     SEGMENTS,
@@ -44,12 +42,12 @@ from rtsep_kernels.canceller.record import (
 )
 from rtsep_kernels.maths.spectra import add_product, join, split
 from rtsep_kernels.maths.vectors import fill
-from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane import due, ramp
 from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import call_fft, call_job, fma, load_acquire, store_release
+from rtsep_kernels.plane.memory import call_fft, call_job, fma
 from rtsep_kernels.plane.record import flat, inner, view
 
-EXACT_DOUBT = np.float32(1e-3)   # bleed left in instantaneous mode, beside that of paths through a room
+INSTANT_DOUBT = np.float32(1e-3)   # bleed left in instantaneous mode, beside that of paths through a room
 KNOWN_DOUBT = np.float32(0.25)   # with the paths of a soundcheck, as long as nothing has moved
 EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
 FAINTEST = np.float32(1e-4)   # -80 dBFS: below it nothing has exploded
@@ -98,27 +96,20 @@ def _apply_due(s, block):
     """At the start of `block`, take into use what was learnt from partition ``block - 1 - DUE`` and before."""
     f = inner(s, "filters")
     versions = view(f, "versions")
-    wrote = view(s, "wrote")
-    exchange = view(s, "exchange")
-    exact = view(s, "exact")
-    doubt = view(s, "doubt")
-    done = load_acquire(s.exchange + 8 * DONE)
-    applied = exchange[APPLIED]
-    due = block - DUE
-    shares = view(s, "shares")
     share = view(f, "share")
-    while applied < due and applied < done:
-        if wrote[applied % HISTORY]:
-            versions[applied % GROUPS] ^= 1
+    wrote = view(s, "wrote")
+    shares = view(s, "shares")
+    doubt = view(s, "doubt")
+    first, end = due.take(s.exchange, block - DUE)
+    for m in range(first, end):
+        if wrote[m % HISTORY]:
+            versions[m % GROUPS] ^= 1
+            how = view(s, "how")[m % HISTORY]
             for c in range(s.channels):
-                share[c] = shares[applied % HISTORY, c]
-            for i in range(s.channels):
-                how = exact[applied % HISTORY, i]
-                doubt[i] = np.float32(1) if how == 0 else EXACT_DOUBT if how == 1 else KNOWN_DOUBT
-        applied += 1
-    if applied < due:
-        s.late += 1
-    store_release(s.exchange + 8 * APPLIED, applied)
+                share[c] = shares[m % HISTORY, c]
+                doubt[c] = np.float32(1) if how[c] == AS_LEARNT else (
+                    INSTANT_DOUBT if how[c] == AS_INSTANT else KNOWN_DOUBT)
+    due.applied(s.exchange, end)   # only now: the helper writes to what is idle
 
 
 @kernel
@@ -159,7 +150,7 @@ def _start_block(s, block):
     _apply_due(s, block)
     wanted = view(s, "wanted")
     wanted[(block - 1) % HISTORY] = 1 if view(s, "adapt")[0] > np.float32(0.5) else 0
-    store_release(s.exchange + 8 * PUBLISHED, block)
+    due.publish(s.exchange, block)
     if s.inline:
         call_job(s.job, s.job_state, block - 1)
 
@@ -322,7 +313,7 @@ def _fall_back(s, given, y, n):
     s.exploded += 1
     s.clear = 1
     if s.follows == 0:
-        store_release(s.exchange + 8 * RESTORE, 1)
+        due.tell(s.exchange, due.RESTORE, 1)
     for i in range(s.channels):
         y[i] = given[i, n]
 

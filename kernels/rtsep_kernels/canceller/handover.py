@@ -12,7 +12,6 @@ import numpy as np
 from rtsep_kernels.canceller import choice
 from rtsep_kernels.canceller.paths import doubt, drop, drop_good, keep_good, lay, take_back
 from rtsep_kernels.canceller.record import (
-    APPLIED,
     BINS,
     BLOCK,
     FILTERS,
@@ -25,11 +24,10 @@ from rtsep_kernels.canceller.record import (
     SEGMENT,
     SEGMENTS,
     SIZE,
-    STOP,
 )
 from rtsep_kernels.maths.spectra import join, split
 from rtsep_kernels.maths.vectors import copy, fill
-from rtsep_kernels.plane.grid import sleep_until
+from rtsep_kernels.plane import due
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft
 from rtsep_kernels.plane.record import array, f4, f8, flat, i8, inner, link, number, record, scratch, view
@@ -168,10 +166,10 @@ def hand_over(s, c, t, m):
     k = s.channels
     group = m % GROUPS
     # The idle version must really be idle: what the job four blocks ago wrote has been taken into use.
-    sleep_until(c.exchange + 8 * APPLIED, m - GROUPS + 1, c.exchange + 8 * STOP)
+    due.wait_for(c.exchange, due.APPLIED, m - GROUPS + 1)
     versions = view(s, "versions")
     v = 1 - versions[group]
-    linear = view(t, "linear")
+    in_mode = view(t, "instant")
     held = view(w, "held")
     leaving = view(w, "leaving")
     active = view(f, "active")
@@ -187,7 +185,7 @@ def hand_over(s, c, t, m):
                         _export(s, c, p, i, j, v)
                 elif leaving[i, j] > choice.FLUSH and active[i, j]:
                     _export(s, c, p, i, j, v)
-                elif j != i and (leaving[i, j] or (p == 0 and linear[i])):
+                elif j != i and (leaving[i, j] or (p == 0 and in_mode[i])):
                     _export_tap(s, p, i, j, v)
     if group == 0:
         _invert_tap0(s, v)

@@ -12,12 +12,12 @@ from rtsep_kernels.canceller.guard.record import GUARD
 from rtsep_kernels.canceller.instant import mode as instant
 from rtsep_kernels.canceller.instant.record import INSTANT
 from rtsep_kernels.canceller.paths import doubt, drop_good, forget_memory, shrink
-from rtsep_kernels.canceller.record import CANCELLER, DONE, GROUPS, HISTORY, PATHS, PUBLISHED, RESTORE, STOP
+from rtsep_kernels.canceller.record import AS_INSTANT, AS_KNOWN, AS_LEARNT, CANCELLER, GROUPS, HISTORY, PATHS
 from rtsep_kernels.canceller.refine import round as refine
 from rtsep_kernels.canceller.refine.record import REFINE
-from rtsep_kernels.plane.grid import sleep_until
+from rtsep_kernels.plane import due
 from rtsep_kernels.plane.jit import entry, kernel
-from rtsep_kernels.plane.memory import flush_to_zero, load_acquire, restore_floats, store_release
+from rtsep_kernels.plane.memory import flush_to_zero, restore_floats
 from rtsep_kernels.plane.record import inner, link, number, record, view
 
 _SLACK = 4   # blocks by which a job must be ahead of the overwriting of what it reads
@@ -35,15 +35,13 @@ JOB = record(
 @kernel
 def _finish(c, t, g, m, wrote):
     """Say how each mic is cleaned, and that the job is done."""
-    exact = view(c, "exact")
-    linear = view(t, "linear")
+    how = view(c, "how")[m % HISTORY]
+    in_mode = view(t, "instant")
     anchored = view(g, "anchored")
     for i in range(c.channels):
-        exact[m % HISTORY, i] = linear[i]
-        if linear[i] == 0 and anchored[i]:
-            exact[m % HISTORY, i] = 2
+        how[i] = AS_INSTANT if in_mode[i] else AS_KNOWN if anchored[i] else AS_LEARNT
     view(c, "wrote")[m % HISTORY] = wrote
-    store_release(c.exchange + 8 * DONE, m + 1)
+    due.finish(c.exchange, m + 1)
 
 
 @kernel
@@ -51,20 +49,20 @@ def _choose(s, c, t, g, h, m):
     """Measure and choose pairs, and take those that leave a step further to zero."""
     w = inner(s, "paths")
     k = c.channels
-    linear = view(t, "linear")
+    in_mode = view(t, "instant")
     held = view(w, "held")
     leaving = view(w, "leaving")
     w_re, w_im = view(w, "w_re"), view(w, "w_im")
     choice.work(h, c, m, view(inner(s, "kalman"), "y_power")[m % HISTORY], view(t, "x_re"), view(t, "x_im"),
-                w_re[: w.tracked], w_im[: w.tracked], view(g, "freed"), linear)
+                w_re[: w.tracked], w_im[: w.tracked], view(g, "freed"), in_mode)
     for i in range(k):
         for j in range(k):
             # A tap that is left behind when its mic leaves the instantaneous mode fades out as a whole path does.
-            if held[i, j] == 0 and leaving[i, j] == 0 and linear[i] == 0 and w_re[0, i, j, 0] != np.float32(0):
+            if held[i, j] == 0 and leaving[i, j] == 0 and in_mode[i] == 0 and w_re[0, i, j, 0] != np.float32(0):
                 leaving[i, j] = h.fade_blocks + choice.FLUSH
             left = leaving[i, j] - choice.FLUSH
             if left > 0:
-                shrink(w, i, j, np.float32(left - 1) / np.float32(left), 1 if linear[i] else 0)
+                shrink(w, i, j, np.float32(left - 1) / np.float32(left), 1 if in_mode[i] else 0)
 
 
 @kernel
@@ -98,15 +96,15 @@ def _adapt(s, c, m):
     a, o = inner(s, "kalman"), inner(s, "handover")
     t, g, h = inner(s, "instant"), inner(s, "guard"), inner(s, "choice")
     kalman.observe(a, c, m)
-    if load_acquire(c.exchange + 8 * PUBLISHED) - m > HISTORY - c.partitions - _SLACK:
+    if due.read(c.exchange, due.PUBLISHED) - m > HISTORY - c.partitions - _SLACK:
         s.skipped += 1           # what this job would read is being overwritten
         _finish(c, t, g, m, 0)
         return False
-    if view(c, "exchange")[RESTORE] and m - o.restored > handover.CALM:
+    if due.read(c.exchange, due.RESTORE) and m - o.restored > handover.CALM:
         handover.restore(o, m)
         instant.forget(t)
         _forget_refinement(s)
-        store_release(c.exchange + 8 * RESTORE, 0)
+        due.tell(c.exchange, due.RESTORE, 0)
     wanted = view(c, "wanted")[m % HISTORY]
     if wanted == 0 and o.renew == 0:
         _finish(c, t, g, m, 0)
@@ -173,10 +171,10 @@ def jobs_forever(state, _argument):
     floats = flush_to_zero()
     s = carray(state, (1,))[0]
     c = inner(s, "canceller")
-    done = load_acquire(c.exchange + 8 * DONE)
-    while load_acquire(c.exchange + 8 * STOP) == 0:
-        if sleep_until(c.exchange + 8 * PUBLISHED, done + 1, c.exchange + 8 * STOP):
-            _job(s, c, done)
-            done += 1
+    m = due.read(c.exchange, due.DONE)
+    while due.read(c.exchange, due.STOP) == 0:
+        if due.wait_for(c.exchange, due.PUBLISHED, m + 1):
+            _job(s, c, m)
+            m += 1
     restore_floats(floats)
     return 0

@@ -32,8 +32,8 @@ KALMAN = record(
     smooth=array(f4, "channels", ROW, start=0),             # smoothed |E|²
     error_re=scratch(f4, ROW), error_im=scratch(f4, ROW), den=scratch(f4, ROW),
     time=scratch(f4, SIZE), spectrum=scratch(f4, 2 * ROW),
-    caution=number(f4), smoothing=number(f4),               # c; what a block keeps of the smoothed |E|²
-    tamed_blocks=number(), tamed=number(f4),                # see `_tame`
+    # Tuning: the stage's, which says what each is and where it comes from.
+    caution=number(f4), smooth_kept=number(f4), tamed_blocks=number(), tamed_kept=number(f4),
 )
 
 
@@ -62,11 +62,11 @@ def _error_spectrum(a, c, m, i, e_re, e_im):
 
 
 @kernel
-def _wanted_power(e_re, e_im, smooth, den, smoothing, caution):
+def _wanted_power(e_re, e_im, smooth, den, kept, caution):
     """Start the denominators with Psi, the power of the wanted sound."""
     for b in range(ROW):
         now = e_re[b] * e_re[b] + e_im[b] * e_im[b]
-        smooth[b] = smoothing * smooth[b] + (np.float32(1) - smoothing) * now
+        smooth[b] = kept * smooth[b] + (np.float32(1) - kept) * now
         den[b] = np.float32(2) * caution * max(smooth[b], now) + _SILENCE
 
 
@@ -119,7 +119,7 @@ def _tame(a, w, c, m, i):
         return
     w.renew_far = 2 * GROUPS
     for j in range(w.channels):
-        shrink(w, i, j, a.tamed, 0)
+        shrink(w, i, j, a.tamed_kept, 0)
 
 
 @kernel
@@ -164,7 +164,7 @@ def _learn_mic(a, w, c, g, h, chooses, m, i):
     freed = view(g, "freed")
     held = view(w, "held")
     _error_spectrum(a, c, m, i, e_re, e_im)
-    _wanted_power(e_re, e_im, view(a, "smooth")[i], den, a.smoothing, a.caution)
+    _wanted_power(e_re, e_im, view(a, "smooth")[i], den, a.smooth_kept, a.caution)
     for p in range(w.tracked):
         slot = (m - p) % HISTORY
         for j in range(k):
@@ -200,10 +200,10 @@ def learn(a, c, t, g, h, chooses, m):
         The partition; `observe` has taken it.
     """
     w = inner(a, "paths")
-    linear = view(t, "linear")
+    in_mode = view(t, "instant")
     for i in range(w.channels):
         _tame(a, w, c, m, i)
-        if linear[i]:
+        if in_mode[i]:
             _be_instant(w, t, i)
         else:
             _let_go(w, g, i)

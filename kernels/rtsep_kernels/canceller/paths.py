@@ -23,21 +23,24 @@ def doubt(w, i, j, partitions):
 
 
 @kernel
+def _drop(spectra, i, j):
+    """Make one path's spectra nothing."""
+    for p in range(spectra.shape[0]):
+        fill(spectra[p, i, j], np.float32(0))
+
+
+@kernel
 def drop(w, i, j):
     """Make a path nothing."""
-    re, im = view(w, "w_re"), view(w, "w_im")
-    for p in range(w.partitions):
-        fill(re[p, i, j], np.float32(0))
-        fill(im[p, i, j], np.float32(0))
+    _drop(view(w, "w_re"), i, j)
+    _drop(view(w, "w_im"), i, j)
 
 
 @kernel
 def drop_good(w, i, j):
     """Have nothing to which a path could be taken back."""
-    re, im = view(w, "good_re"), view(w, "good_im")
-    for p in range(w.partitions):
-        fill(re[p, i, j], np.float32(0))
-        fill(im[p, i, j], np.float32(0))
+    _drop(view(w, "good_re"), i, j)
+    _drop(view(w, "good_im"), i, j)
 
 
 @kernel

@@ -5,6 +5,7 @@ version is in use, the other is written to. `PATHS` is what has been learnt; the
 everybody else reads it. The tables of single estimates (instant, guard, choice, refine) stand beside their kernels.
 """
 
+from rtsep_kernels.plane.due import EXCHANGE
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.ramp import RAMP
 from rtsep_kernels.plane.record import address, array, f4, given, i8, link, number, record, scratch
@@ -24,9 +25,8 @@ HISTORY = 64            # blocks whose spectra and samples are kept: partitions,
 GROUPS = 4              # partitions p with the same p % 4 are renewed by the same job
 DUE = 2                 # blocks from the end of a partition to the use of what was learnt from it
 
-# Places in `exchange`, one cache line each: jobs published, done and applied; stop; a restore is asked for.
-PUBLISHED, DONE, APPLIED, STOP, RESTORE = 0, 8, 16, 24, 32
-EXCHANGE = 40
+# How a mic is cleaned: by paths that are learnt, in instantaneous mode, or by a soundcheck's paths that still hold.
+AS_LEARNT, AS_INSTANT, AS_KNOWN = 0, 1, 2
 
 FILTERS = record(
     channels=number(), partitions=number(),
@@ -86,14 +86,13 @@ CANCELLER = record(
     power=array(f4, HISTORY, 2, "channels", start=0),            # of x and y, per block
     loudest=number(f4, start=0), loudness_kept=number(f4),       # peak of all inputs, a part of which a segment keeps
     clear=number(start=0),                                       # 1: the history is to be forgotten
-    late=number(start=0),                                        # updates that were not ready when due
     exploded=number(start=0),                                    # samples given dry because the loop fed itself
     doubt=array(f4, "channels", start=1),                        # bleed left, 1 as usual, for later stages
-    # Exchange with the job, by block: was adaptation wanted, did it write, the share of the subtraction, and
-    # how each mic is cleaned (1 instantaneous, 2 known paths).
+    # Exchange with the job (job m of `plane.due` is that of block m). By block: was adaptation wanted, did it write,
+    # the share of the subtraction, and how each mic is cleaned.
     exchange=array(i8, EXCHANGE, start=0),
     wanted=array(i8, HISTORY, start=0), wrote=array(i8, HISTORY, start=0),
-    shares=array(f4, HISTORY, "channels", start=0), exact=array(i8, HISTORY, "channels", start=0),
+    shares=array(f4, HISTORY, "channels", start=0), how=array(i8, HISTORY, "channels", start=0),
     inline=number(), job=address(), job_state=address(),         # 1: the job runs in the audio thread
     follows=number(),                                            # 1: another canceller decides, this one applies
 )

@@ -80,6 +80,7 @@ def eigen(a, vectors, n):
 
 @kernel
 def _rotate(a, vectors, n, p, q):
+    """Turn axes p and q so that a[p, q] becomes 0: one of Jacobi's rotations."""
     theta = (a[q, q] - a[p, p]) / (2.0 * a[p, q])
     t = (1.0 if theta >= 0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))
     c = 1.0 / math.sqrt(t * t + 1.0)

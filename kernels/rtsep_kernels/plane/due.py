@@ -60,6 +60,12 @@ def missed(exchange):
 
 
 @kernel
+def tell(exchange, place, value):
+    """Tell the helper to stop or to begin anew, by 1 at that place; with 0, no longer."""
+    store_release(exchange + 8 * place, value)
+
+
+@kernel
 def take(exchange, due):
     """Return which jobs to take into use now, from the first to one before the second; `due` jobs are due.
 

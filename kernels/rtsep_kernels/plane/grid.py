@@ -12,7 +12,6 @@ from rtsep_kernels.plane.memory import (
     address_of,
     call_stage,
     flush_to_zero,
-    load_acquire,
     pointer,
     restore_floats,
     samples,
@@ -62,12 +61,14 @@ def _finite(value, bad, channel):
 
 @kernel
 def _next_cut(position, left):
+    """Return how many of the samples that are left come before the next line of the grid."""
     room = GRID - position % GRID
     return room if room < left else left
 
 
 @kernel
 def _note_time(s, start):
+    """Keep how long this call took."""
     timings = view(s, "timings")
     timings[s.calls % TIMINGS] = ticks() - start
     s.calls += 1
@@ -157,6 +158,7 @@ def _fade(s, outside):
 
 @kernel
 def _to_tape(s, inside, outside):
+    """Append input and output to the ring of the tape."""
     channels = inside.shape[0]
     header = view(s, "tape_header")
     data = view(s, "tape_data")
@@ -221,16 +223,6 @@ def run_nothing(_device_in, _device_out, _frames, _time, _flags, runner):
     start = ticks()
     _note_time(carray(runner, (1,))[0], start)
     return 0
-
-
-@kernel
-def sleep_until(address, value, stop):
-    """Wait until the int64 at `address` has reached `value`; False when the one at `stop` became non-zero."""
-    while load_acquire(address) < value:
-        if load_acquire(stop) != 0:
-            return False
-        _sleep_us(np.uint32(500))
-    return True
 
 
 @kernel

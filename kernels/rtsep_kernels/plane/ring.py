@@ -11,7 +11,7 @@ from rtsep_kernels.plane.memory import exchange, load_acquire, store_release
 
 # int64 header: [0] rows written, [8] rows read, [16] rows lost. Data: float32[rows, width] behind it.
 RING_HEADER = 24
-_WRITTEN, _READ, _LOST = 0, 8, 16
+_WRITTEN, _READ, LOST = 0, 8, 16
 
 # int64 header: [0] the buffer that is between the two sides, plus 4 when it is fresh; [8] the writer's, [16] the
 # reader's own buffer. Data: float32[3, width]. Three buffers: neither side ever waits, none is torn.
@@ -29,7 +29,7 @@ def ring_write(header, data, rows, first, count):
     capacity = data.shape[0]
     written = header[_WRITTEN]
     if written + count - load_acquire(base + 8 * _READ) > capacity:
-        header[_LOST] += count
+        header[LOST] += count
         return False
     for i in range(count):
         place = (written + i) % capacity

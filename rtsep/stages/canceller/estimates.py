@@ -55,7 +55,7 @@ def first_mixture(k: int, rate: int, first_paths: NDArray[np.float32] | None) ->
             moving = settings.numbers(tuned, INSTANT, rate)["moving_blocks"]
             moments = np.zeros((3, k, k, k))
             moments[:2, one] = tuned.calibrated_bins * mixing @ mixing.T
-            first = {"linear": one.astype(np.int64), "moving": np.where(one, int(moving), 0), "moments": moments}
+            first = {"instant": one.astype(np.int64), "moving": np.where(one, int(moving), 0), "moments": moments}
         else:
             mixing = np.eye(k)
     first |= {"mixing": mixing, "unmixing": np.linalg.inv(mixing)}
@@ -92,7 +92,7 @@ def make_guard(
         channels=k, lines=len(lines), line=np.pad(lines, (0, rest)), band=np.pad(bands, (0, rest)),
         lag_re=np.pad(turned.real, ((0, 0), (0, rest))), lag_im=np.pad(turned.imag, ((0, 0), (0, rest))),
         share=shares, evidence=_make_evidence(k, rate, known), known=known, anchored=anchored,
-        mode_before=instant["linear"], **settings.numbers(tuned, guard.GUARD, rate),
+        mode_before=instant["instant"], **settings.numbers(tuned, guard.GUARD, rate),
     )
     instant.put("pure_twin", made["pure_twin"])
     return made
@@ -100,7 +100,7 @@ def make_guard(
 
 def _make_evidence(k: int, rate: int, known: bool) -> State:
     tuned = settings.EVIDENCE
-    blocks = max(1, 2 ** round(np.log2(tuned.hop / 48000 * rate / BLOCK)))
+    blocks = tuned.blocks(rate)
     size = HOPS * blocks * BLOCK
     lowest, highest = (round(hertz * size / rate) for hertz in tuned.band)
     believed = tuned.trusted if known else 0.0
@@ -108,7 +108,7 @@ def _make_evidence(k: int, rate: int, known: bool) -> State:
         channels=k, blocks=blocks, size=size, first=lowest,
         lines=min(highest - lowest, EVIDENCE_LINES, size // 2 + 1 - lowest), window=np.hanning(size + 1)[:-1],
         agree=believed, own=believed, plan=fftw.plan(size, True), forward=fftw.execute_addresses()[0],
-        **settings.numbers(tuned, EVIDENCE, rate, blocks, tuned.hop // BLOCK),
+        **settings.numbers(tuned, EVIDENCE, rate, blocks, tuned.blocks(settings.RATE)),
     )
 
 
@@ -150,10 +150,10 @@ def make_refinement(k: int, rate: int, taps: int, budget: int, paths: State, ins
         memory=chunks(tuned.looked_at), least=chunks(tuned.first_round), span=chunks(tuned.watched),
         soon=chunks(tuned.soon), fresh_least=chunks(tuned.fresh[0]), fresh_most=chunks(tuned.fresh[1]),
         keeps=int(tuned.kept * low_rate), edges=tuned.edges, edge=tuned.edge, trust=tuned.trust,
-        slow=np.exp(-BLOCK / (tuned.memory * rate)), left_doubt=tuned.left_doubt, blind_memory=memory,
+        slow=settings.kept(tuned.memory, rate), left_doubt=tuned.left_doubt, blind_memory=memory,
         blind_drift=drift, sure=tuned.sure, plays=tuned.plays, certain=tuned.certain, heard=tuned.heard,
         off_moved=tuned.moved, off_turned=tuned.turned, off_settled=tuned.settled, off_uniform=tuned.uniform,
-        smooth=round(tuned.smooth * SIZE / rate), linear=instant["linear"], freed=watching["freed"],
+        smooth=round(tuned.smooth * SIZE / rate), instant=instant["instant"], freed=watching["freed"],
         anchored=watching["anchored"], paths=paths.address, forward=forward, backward=backward, **plans,
     )
 

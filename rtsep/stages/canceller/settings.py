@@ -1,8 +1,9 @@
 """What the canceller is tuned to: in seconds, Hz and parts of what is named, each with its origin.
 
-Times hold at every rate. They were found at 48 kHz, in blocks of 512 samples: a value with many digits is there the
-round number per block that its comment names, bit for bit. Of what names no origin none is written down: it stands as
-it was found.
+Times hold at every rate: `numbers` makes of them what a record counts in. `x_seconds` is a time; `x_memory`, in
+seconds, that in which something falls to 1 / e; `x_kept` what a step leaves of the past at 48 kHz, where it was found:
+a step is a block of 512 samples, or what is named. Of what names no origin none is written down: it stands as it was
+found.
 """
 
 from __future__ import annotations
@@ -15,15 +16,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep_kernels.canceller.record import BLOCK, GROUPS, HISTORY, SEGMENT
+from rtsep_kernels.canceller.handover import HANDOVER
+from rtsep_kernels.canceller.kalman import KALMAN
+from rtsep_kernels.canceller.record import BLOCK, GROUPS, HISTORY
 from rtsep_kernels.plane.record import Table
 
-_RATE = 48000   # Hz, at which the prior's decay, and what is kept of the past from block to block, were found
+RATE = 48000   # Hz, at which the prior's decay, and what is kept of the past from step to step, were found
 
 
-def kept(seconds: float, rate: int, step: int = BLOCK) -> float:
-    """Return what a memory of so many seconds (in which something falls to 1 / e) keeps after `step` samples."""
-    return math.exp(-step / rate / seconds)
+def numbers(tuning: Any, table: Table, rate: int, blocks: int = 1, found_at: int = 1) -> dict[str, float]:
+    """Return tuning as a record has it.
+
+    `x_seconds` becomes `x_blocks`; `x_memory` becomes `x_kept`, what a step leaves of the past; an `x_kept` was found
+    at 48 kHz, and is adapted to how long a step lasts.
+
+    Parameters
+    ----------
+    tuning : dataclass
+    table : Table
+        What it has no number for is left out.
+    rate : int
+        Hz.
+    blocks : int
+        Of 512 samples in a step.
+    found_at : int
+        Blocks in a step at 48 kHz.
+    """
+    longer = (blocks * RATE) / (found_at * rate)   # exactly 1 at 48 kHz
+    found: dict[str, float] = {}
+    for name, value in dataclasses.asdict(tuning).items():
+        stem, _, kind = name.rpartition("_")
+        if kind == "seconds":
+            found[f"{stem}_blocks"] = max(1, round(value * rate / (blocks * BLOCK)))
+        elif kind == "memory":
+            found[f"{stem}_kept"] = kept(value, rate, blocks)
+        elif kind == "kept":
+            found[name] = value**longer
+        elif isinstance(value, int | float):
+            found[name] = value
+    return {name: value for name, value in found.items() if name in table.fields}
+
+
+def kept(seconds: float, rate: int, blocks: int = 1) -> float:
+    """Return what a step of so many blocks leaves of a memory of so many seconds."""
+    return float(np.exp(-blocks * BLOCK / (seconds * rate)))
 
 
 @dataclass(frozen=True)
@@ -36,8 +72,8 @@ class Learning:
     Parameters
     ----------
     blind, calibrated : tuple of float
-        Seconds of memory, and the part of the prior by which doubt grows per second: from nothing (0.999 and 1e-4
-        a block), and from a soundcheck, which is good and moves little (0.99999 and 3e-6).
+        What a block at 48 kHz keeps of doubt, and the part of the prior by which doubt grows in it: from nothing, and
+        from a soundcheck, which is good and moves little. Memories of 11 seconds and of 18 minutes.
     prior, prior_kept : float
         Expected power of a path in its first 512 samples at 48 kHz, per bin: -17 dB; and what is left of it in each
         512 more: 60 dB less after 0.9 s, a room or a stage.
@@ -47,48 +83,48 @@ class Learning:
     caution : float
         Times the smoothed power of what is left counts as the wanted sound, which the filter must not learn: 1 would
         be right if that power were known.
-    smooth : float
-        Seconds of memory of that power: 0.6 a block. Notes start faster than that, so that the larger of the
-        smoothed and the newest one is used.
-    tamed, tamed_memory : float
-        Seconds in which a mic's output has been clearly louder than its input, after which its paths shrink: two
-        players in unison may cancel for some tenths of a second; and the seconds in which they fall to 1 / e:
-        0.7 a block, so that what was learnt wrongly is gone within a tenth of a second.
-    again : float
-        Seconds: of two explosions, the second one leaves nothing; a thousand blocks.
-    good : float
-        Seconds from one keeping of a good partition to the next: 256 blocks. What explodes has been growing for less.
-    loudness : float
-        Seconds of memory of the loudest input: it falls by 6 dB in 1.8 s, 0.9995 in 64 samples.
+    smooth_kept : float
+        Of that power: a memory of 21 ms. Notes start faster than that, so that the larger of the smoothed and the
+        newest one is used.
+    tamed_seconds, tamed_kept : float
+        For how long a mic's output has been clearly louder than its input when its paths shrink: two players in unison
+        may cancel for some tenths of a second; and what is left of them: what was learnt wrongly is gone within a
+        tenth of a second.
+    again_seconds : float
+        Of two explosions within it, the second one leaves nothing.
+    good_seconds : float
+        From one keeping of a good partition to the next. What explodes has been growing for less.
+    loudness_kept : float
+        Of the loudest input, in a segment of 64 samples: it falls by 6 dB in 1.8 s.
     confident : float
         Confidence from which a soundcheck's path is believed in.
     known_doubt : float
         Part of the prior that such a path leaves unknown: -33 dB, as a soundcheck's take of some seconds gives.
     """
 
-    blind: tuple[float, float] = (10.6613, 0.009375)
-    calibrated: tuple[float, float] = (1067.0, 2.8125e-4)
+    blind: tuple[float, float] = (0.999, 1e-4)
+    calibrated: tuple[float, float] = (0.99999, 3e-6)
     prior: float = 0.02
     prior_kept: float = 0.85
     tracked: int = 8
     caution: float = 1.5
-    smooth: float = 0.02088123
-    tamed: float = 0.34
-    tamed_memory: float = 0.02990585
-    again: float = 10.67
-    good: float = 2.73
-    loudness: float = 2.666
+    smooth_kept: float = 0.6
+    tamed_seconds: float = 0.34
+    tamed_kept: float = 0.7
+    again_seconds: float = 10.67
+    good_seconds: float = 2.73
+    loudness_kept: float = 0.9995
     confident: float = 0.25
     known_doubt: float = 5e-4
 
     def per_block(self, known: bool, rate: int) -> tuple[float, float]:
         """Return memory a2 and drift q, from a soundcheck or from nothing."""
         memory, drift = self.calibrated if known else self.blind
-        return kept(memory, rate), drift * BLOCK / rate
+        return memory ** (RATE / rate), drift * (RATE / rate)
 
     def priors(self, rate: int) -> NDArray[np.float64]:
         """Return the expected power of each partition of a path, per bin, float64[HISTORY]."""
-        left = self.prior_kept ** (_RATE / rate)
+        left = self.prior_kept ** (RATE / rate)
         first = self.prior * (1 - left) / (1 - self.prior_kept)   # over all partitions the power is the same
         priors: NDArray[np.float64] = first * left ** np.arange(HISTORY)
         return priors
@@ -99,19 +135,14 @@ class Learning:
 
     def kalman(self, rate: int) -> dict[str, float]:
         """Return the numbers of `rtsep_kernels.canceller.kalman.KALMAN`."""
+        found = numbers(self, KALMAN, rate)
         # The powers of so many blocks are at hand, and some of them are just being overwritten.
-        tamed = min(round(self.tamed * rate / BLOCK), HISTORY - 2 * GROUPS)
-        return {"caution": self.caution, "smoothing": kept(self.smooth, rate), "tamed_blocks": tamed,
-                "tamed": kept(self.tamed_memory, rate)}
+        return {**found, "tamed_blocks": min(found["tamed_blocks"], HISTORY - 2 * GROUPS)}
 
-    def handover(self, partitions: int, rate: int) -> dict[str, int]:
+    def handover(self, partitions: int, rate: int) -> dict[str, float]:
         """Return the numbers of `rtsep_kernels.canceller.handover.HANDOVER`."""
-        return {"again_blocks": round(self.again * rate / BLOCK),
-                "good_blocks": max(partitions, round(self.good * rate / BLOCK))}
-
-    def loudness_kept(self, rate: int) -> float:
-        """Return what a segment keeps of the loudest input."""
-        return kept(self.loudness, rate, SEGMENT)
+        found = numbers(self, HANDOVER, rate)
+        return {**found, "good_blocks": max(partitions, found["good_blocks"])}
 
 
 LEARNING = Learning()
@@ -273,7 +304,7 @@ class Guard:
 class Evidence:
     """Of `rtsep_kernels.canceller.guard.evidence`; what is kept is kept from hop to hop."""
 
-    hop: int = 1024                     # samples at 48 kHz, nearly; frames are four times as long, 85 ms
+    hop: float = 0.0213                 # seconds, nearly: a power of two of blocks; frames are four times as long
     band: tuple[float, float] = (60.0, 6000.0)   # Hz that are looked at
     along_memory: float = 0.25          # seconds: of what a note lets expect of the next frame
     sums_memory: float = 6.0            # seconds
@@ -281,6 +312,10 @@ class Evidence:
     floor: float = 1e-3                 # of that mean, so that silence does not count
     trusted: float = 1e4                # both sums of five seconds of bleed, 20 dB below a mic at -30 dBFS: what
     #                                     speaks for a soundcheck's paths
+
+    def blocks(self, rate: int) -> int:
+        """Return how many blocks a hop has."""
+        return max(1, int(2 ** round(math.log2(self.hop * rate / BLOCK))))
 
 
 @dataclass(frozen=True)
@@ -303,36 +338,3 @@ class Choice:
 
 
 INSTANT, GUARD, EVIDENCE, CHOICE = Instant(), Guard(), Evidence(), Choice()
-
-
-def numbers(tuning: Any, table: Table, rate: int, blocks: int = 1, found_at: int = 1) -> dict[str, float]:
-    """Return tuning as a record has it.
-
-    `x_seconds` becomes `x_blocks`; `x_memory`, the seconds in which something falls to 1 / e, becomes `x_kept`, what a
-    step leaves of the past; an `x_kept` was found at 48 kHz, and is adapted to how long a step lasts.
-
-    Parameters
-    ----------
-    tuning : dataclass
-    table : Table
-        What it has no number for is left out.
-    rate : int
-        Hz.
-    blocks : int
-        Of 512 samples in a step.
-    found_at : int
-        Blocks in a step at 48 kHz.
-    """
-    longer = (blocks * _RATE) / (found_at * rate)   # exactly 1 at 48 kHz
-    found: dict[str, float] = {}
-    for name, value in dataclasses.asdict(tuning).items():
-        stem, _, kind = name.rpartition("_")
-        if kind == "seconds":
-            found[f"{stem}_blocks"] = max(1, round(value * rate / (blocks * BLOCK)))
-        elif kind == "memory":
-            found[f"{stem}_kept"] = float(np.exp(-blocks * BLOCK / (value * rate)))
-        elif kind == "kept":
-            found[name] = value**longer
-        elif isinstance(value, int | float):
-            found[name] = value
-    return {name: value for name, value in found.items() if name in table.fields}

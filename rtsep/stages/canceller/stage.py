@@ -15,11 +15,12 @@ from rtsep import fftw, realtime
 from rtsep.catalogue import STAGES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
-from rtsep.stages.canceller import estimates
+from rtsep.stages.canceller import estimates, settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
 from rtsep_kernels.canceller import apply, handover, job, kalman
-from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE, STOP
+from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE
+from rtsep_kernels.plane import due
 from rtsep_kernels.plane.record import State
 
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
@@ -34,6 +35,8 @@ class Canceller(Stage):
     Parameters
     ----------
     name : str
+    given, options
+        The stage's options (`rtsep.catalogue`), in order or by name; the rest have their defaults.
     taps : int
         Length of each path, samples, a multiple of 512.
     refine : int
@@ -58,13 +61,13 @@ class Canceller(Stage):
 
     params = STAGES["canceller"].params
 
-    def __init__(self, name: str = "canceller", taps: int = 16384, refine: int = 35000, pairs: int = 240,
-                 start: NDArray[np.float32] | None = None,
-                 confidence: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, name: str = "canceller", *given: Any, start: NDArray[np.float32] | None = None,
+                 confidence: NDArray[np.float32] | None = None, **options: Any) -> None:
         super().__init__(name)
-        self._taps = taps
-        self._refine = refine
-        self._pairs = pairs
+        values = STAGES["canceller"].complete(given, options)
+        self._taps: int = values["taps"]
+        self._refine: int = values["refine"]
+        self._pairs: int = values["pairs"]
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
         self._master: Canceller | None = None
@@ -72,7 +75,7 @@ class Canceller(Stage):
 
     @property
     def doubt(self) -> NDArray[np.float32]:
-        """Bleed left in each mic: next to none where the input is a linear mixture; float32[channels]."""
+        """Bleed left in each mic: next to none in instantaneous mode; float32[channels]."""
         left: NDArray[np.float32] = self.record["doubt"]
         return left
 
@@ -109,7 +112,7 @@ class Canceller(Stage):
         forward, backward = fftw.execute_addresses()
         record = CANCELLER.make(
             channels=k, partitions=parts, ramp_segments=fmt.segments(RAMP_SECONDS), inline=1, shares=known,
-            loudness_kept=LEARNING.loudness_kept(fmt.rate),
+            **settings.numbers(LEARNING, CANCELLER, fmt.rate),
             filters=self._applied if self._master is None else self._master._applied.address,
             follows=self._master is not None, forward=forward, backward=backward,
             plan128=fftw.plan(NEAR_SIZE, True), inverse128=fftw.plan(NEAR_SIZE, False),
@@ -205,7 +208,7 @@ class Canceller(Stage):
         left_out = held == 0
         known = self._first_paths.copy()
         known[left_out, 1:] = 0
-        known[left_out & (self._instant["linear"] == 0)[:, None], 0] = 0
+        known[left_out & (self._instant["instant"] == 0)[:, None], 0] = 0
         return stable(known)
 
     def _trusted(self) -> NDArray[np.float64]:
@@ -240,24 +243,24 @@ class Canceller(Stage):
         """Stop the helper thread."""
         if self._thread is None:
             return
-        self.record["exchange"][STOP] = 1
+        self.record["exchange"][due.STOP] = 1
         self._thread.join(2.0)
         if self._thread.is_alive():
             raise WorkerError(f"{self.name}: its helper thread does not stop")
         self._thread = None
-        self.record["exchange"][STOP] = 0
+        self.record["exchange"][due.STOP] = 0
         self.record["inline"] = 1
 
     def status(self) -> dict[str, int]:
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
 
-        `pairs` of `possible_pairs` are held now. Of the mics: `linear`, in instantaneous mode; `duplicates`, that share
-        a source with another one; `silent`, dead or unplugged; `clipped`, of late.
+        `pairs` of `possible_pairs` are held now. Of the mics: `instant`, in instantaneous mode; `twins`, that share a
+        source with another one; `silent`, dead or unplugged; `clipped`, of late.
         """
         if self._master is not None:
             return {}
         return {
-            "late_updates": self.record["late"],
+            "late_updates": int(self.record["exchange"][due.LATE]),
             "skipped_updates": self._job["skipped"],
             "unstable_samples": self.record["exploded"],
             "restores": self._handover["restores"],
@@ -265,8 +268,8 @@ class Canceller(Stage):
             "refinements": self._refinement["rounds"] if self._job["refine"] else 0,
             "pairs": int(np.count_nonzero(self._applied["active"])),
             "possible_pairs": self.fmt.channels * (self.fmt.channels - 1),
-            "linear": int(np.count_nonzero(self._instant["linear"])),
-            "duplicates": int(np.count_nonzero(self._guard["twin"].any(axis=1) & (self._instant["linear"] == 0))),
+            "instant": int(np.count_nonzero(self._instant["instant"])),
+            "twins": int(np.count_nonzero(self._guard["twin"].any(axis=1) & (self._instant["instant"] == 0))),
             "silent": int(np.count_nonzero(self._guard["silent"])),
             "clipped": int(np.count_nonzero(self._guard["clipped"])),
         }

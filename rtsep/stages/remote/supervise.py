@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError, WorkerError
 from rtsep.stages.remote.job import FAILED, KEEP, QUIET, READY, RESTORE, STATE, Job, Message, Pipe
 from rtsep_kernels.plane import due
-from rtsep_kernels.plane.grid import store
 
 _TICK = 0.1               # seconds
 _HUNG_TICKS = 20          # without a unit done though there is one: ticks, as the whole machine may stand still
@@ -117,19 +116,19 @@ class Supervisor:
             self._state = state   # for a process that is started meanwhile
         with self._lock:
             self._order = (KEEP, b"") if state is None else (RESTORE, state)
-            store(self._address + 8 * due.RESTORE, 1)
+            due.tell(self._address, due.RESTORE, 1)
             if self._ready:
                 self._send(self._order)
         try:
             self._state = self._reply(_ASK_SECONDS)[1]
             yield self._state
         finally:
-            store(self._address + 8 * due.RESTORE, 0)
+            due.tell(self._address, due.RESTORE, 0)
 
     def close(self) -> None:
         """End the worker; it is not started again."""
         self._stopping.set()
-        store(self._address + 8 * due.STOP, 1)
+        due.tell(self._address, due.STOP, 1)
         if self._thread.is_alive():
             self._thread.join()
 

@@ -85,7 +85,7 @@ def _decide_shares(g, t, m):
     e = inner(g, "evidence")
     level = view(g, "level")
     silent = view(g, "silent")
-    in_mode = view(t, "linear")
+    in_mode = view(t, "instant")
     before = view(g, "mode_before")
     anchored = view(g, "anchored")
     share = view(g, "share")[m % HISTORY]

@@ -312,7 +312,7 @@ def _solve(t, e, phase, step):
     """Renew the rows of estimate `e` whose turn it is. The slow one leans on nothing until it is believed."""
     k = t.channels
     mixing = view(t, "mixing")[e]
-    in_mode = view(t, "linear")
+    in_mode = view(t, "instant")
     for i in range(phase, k, step):
         lean = 1.0 if e == FAST or in_mode[i] else 0.0
         _solve_row(t, e, i, lean, t.plausible if in_mode[i] else t.largest)

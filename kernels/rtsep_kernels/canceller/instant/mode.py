@@ -43,7 +43,7 @@ def _hear_rival(t, c, m, loudest):
     x_im = view(t, "x_im")
     far_re = view(c, "far_re")[m % HISTORY]
     far_im = view(c, "far_im")[m % HISTORY]
-    in_mode = view(t, "linear")
+    in_mode = view(t, "instant")
     rival = view(t, "rival")
     work = view(t, "work")
     y_re = work[0]
@@ -76,7 +76,7 @@ def _total(values):
 @kernel
 def _bleeds(t, i):
     """Tell whether mic i has bleed enough to be judged by; in the mode it is."""
-    return view(t, "linear")[i] != 0 or _total(view(t, "score")[EXPECTED, i]) > t.enough_bleed
+    return view(t, "instant")[i] != 0 or _total(view(t, "score")[EXPECTED, i]) > t.enough_bleed
 
 
 @kernel
@@ -91,7 +91,7 @@ def _update_scores(t):
     rival = view(t, "rival")
     score = view(t, "score")
     merit = view(t, "merit")
-    in_mode = view(t, "linear")
+    in_mode = view(t, "instant")
     kept = t.score_kept
     bleeding = 0
     for i in range(t.channels):
@@ -164,7 +164,7 @@ def _strength(row, i):
 @kernel
 def _decide(t):
     """Let mics enter or leave the instantaneous mode."""
-    in_mode = view(t, "linear")
+    in_mode = view(t, "instant")
     doubted = view(t, "doubted")
     better = _update_scores(t) and t.blocks >= t.start_blocks
     for i in range(t.channels):
@@ -183,7 +183,7 @@ def _decide(t):
 @kernel
 def _leave(t, i):
     """Take mic i out of the mode, for a while at least, and forget what spoke for it."""
-    view(t, "linear")[i] = 0
+    view(t, "instant")[i] = 0
     view(t, "doubted")[i] = 0
     view(t, "barred")[i] = t.blocks + t.barred_blocks
     for kind in range(2):
@@ -194,7 +194,7 @@ def _leave(t, i):
 @kernel
 def proven(t, i):
     """Return the share of its paths that mic i deserves for the mode alone: none while that is in doubt."""
-    if view(t, "linear")[i] == 0 or view(t, "doubted")[i] > 0:
+    if view(t, "instant")[i] == 0 or view(t, "doubted")[i] > 0:
         return 0.0
     return 1.0 - view(t, "moving")[i] / t.moving_blocks
 
@@ -212,6 +212,6 @@ def forget(t):
     fill(flat(t, "score"), 0.0)
     fill(flat(t, "merit"), 0.0)
     for i in range(t.channels):
-        view(t, "linear")[i] = 0
+        view(t, "instant")[i] = 0
         view(t, "barred")[i] = 0
         view(t, "doubted")[i] = 0

@@ -31,7 +31,7 @@ INSTANT = record(
     score=array(f8, 2, "channels", BANDS, start=0),       # explained and expected, smoothed
     merit=array(f8, 2, "channels", start=0),              # likelihoods of Lambda and of the rival, smoothed
     matrices=scratch(f8, 2, "channels", "2 * channels"),
-    linear=array(i8, "channels", start=0),                # 1: the mic is in instantaneous mode
+    instant=array(i8, "channels", start=0),               # 1: the mic is in instantaneous mode
     moving=array(i8, "channels", start=0),                # blocks until it is wholly there
     doubted=array(i8, "channels", start=0),               # bad blocks in a row
     barred=array(i8, "channels", start=0),                # block before which it does not come back

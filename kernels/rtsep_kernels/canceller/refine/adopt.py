@@ -199,6 +199,7 @@ def blend(s, i, part):
 
 @kernel
 def _add(paths, change, i, j, part):
+    """Add a part of the change to one path."""
     for p in range(paths.shape[0]):
         for n in range(PART_ROW):
             paths[p, i, j, n] = fma(part, change[p, i, j, n], paths[p, i, j, n])

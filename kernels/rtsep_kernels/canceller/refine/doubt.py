@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rtsep_kernels.canceller.kalman import MOST
 from rtsep_kernels.canceller.record import BINS as PART_BINS
 from rtsep_kernels.canceller.record import ROW as PART_ROW
 from rtsep_kernels.canceller.refine.record import BANDS, CHUNK
@@ -10,15 +11,14 @@ from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.record import inner, view
 
 _UNKNOWN = np.float32(0.02)  # of the prior: it may be there where the old path was not
-_LARGEST = np.float32(10)    # of the prior, as the Kalman filter has it
 
 
 @kernel
 def is_known(s, i, j):
     """Tell whether the soundcheck's path is believed in, and held."""
     held = view(inner(s, "paths"), "held")[i, j]
-    anchored, linear = view(s, "anchored")[i], view(s, "linear")[i]
-    return held != 0 and anchored != 0 and linear == 0 and view(s, "doubt")[i, j] < s.sure
+    anchored, in_mode = view(s, "anchored")[i], view(s, "instant")[i]
+    return held != 0 and anchored != 0 and in_mode == 0 and view(s, "doubt")[i, j] < s.sure
 
 
 @kernel
@@ -118,7 +118,7 @@ def _doubt_taps(s, i, j):
             total = np.float32(0)
             for n in range(first, last):
                 total += power[n]
-            likely = min(total / np.float32(last - first) + _UNKNOWN * prior[p], _LARGEST * prior[p])
+            likely = min(total / np.float32(last - first) + _UNKNOWN * prior[p], MOST * prior[p])
             doubts[p, i, j, b] = max(doubts[p, i, j, b], likely)
 
 

@@ -123,6 +123,7 @@ def blend_mic(s):
 
 @kernel
 def _end_blend(s):
+    """All parts are in: say how sure the new paths are, or, after a mend, be done."""
     if s.mending:      # nothing was learnt: what has moved was scaled, or doubted
         s.mending = 0
         enter(s, phases.IDLE)

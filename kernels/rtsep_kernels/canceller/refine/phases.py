@@ -40,7 +40,7 @@ def pair_of(s):
 @kernel
 def has_paths(s):
     """Tell whether the mic is cleaned of any other one, and not in instantaneous mode."""
-    return view(s, "linear")[s.mic] == 0 and view(s, "pairs")[s.mic] > 0
+    return view(s, "instant")[s.mic] == 0 and view(s, "pairs")[s.mic] > 0
 
 
 @kernel

@@ -121,7 +121,6 @@ REFINE = record(
     # Of others.
     anchored=given(i8, "channels"),                   # the guard's: 1 while mic i's anchor is believed
     freed=given(i8, "channels", "channels"),          # the guard's; 0: a pair learns nothing
-    linear=given(i8, "channels"),                     # mics in instantaneous mode
+    instant=given(i8, "channels"),                    # mics in instantaneous mode
     paths=link(PATHS),                                # what is refined: the Kalman filter's
 )
-REFINE_TYPE = REFINE.type   # for `job`, while it has an address instead of a link
