@@ -18,7 +18,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 # HOUSE: how many files each kind of change may touch, tests and README among them.
 MOST = {
     "A masking system, live and offline": 5, "A stage": 4, "A verb": 3, "A live parameter": 3, "A fixed option": 2,
-    "A counter": 2,
+    "A counter": 2, "A control surface": 2,
 }
 _COPIED = ("rtsep", "kernels", "tests", "presets", "README.md", "pyproject.toml")
 _ONCE_MORE = """

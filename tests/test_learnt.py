@@ -13,8 +13,8 @@ from live_systems import LIVE
 from rtsep import calibration, learnt, presets
 from rtsep.calibration import Calibration
 from rtsep.catalogue import STAGES
-from rtsep.control import terminal
 from rtsep.control.desk import Desk
+from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.hosts.records import Keeper

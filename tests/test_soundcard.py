@@ -25,9 +25,10 @@ from rich.console import Console
 
 from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
-from rtsep.control import terminal, view
+from rtsep.control import view
 from rtsep.control.desk import Desk
 from rtsep.control.surface import Show
+from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.errors import DeviceError, InputError
 from rtsep.hosts import devices, gauges, request, soundcard
@@ -56,7 +57,7 @@ import json, sys
 from rtsep.errors import RtsepError
 from rtsep.hosts.request import RunOptions
 from rtsep.hosts.supervisor import run
-from rtsep.control.terminal import Lines, View
+from rtsep.control.surfaces.terminal import Lines, View
 options = json.loads(sys.argv[1])
 surface = View if sys.stderr.isatty() else Lines
 try:

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
     from rtsep import calibration, learning
     from rtsep.audiofile import open_input
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
     from rtsep.systems.solos import read_solos
     from rtsep.systems.soundcheck import learn
 

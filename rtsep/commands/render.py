@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render the recording."""
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
     from rtsep.hosts.file import RenderOptions, render
 
     options = RenderOptions(

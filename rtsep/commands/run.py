@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
@@ -12,6 +11,8 @@ from rtsep.commands._arguments import add_calibration, add_json, add_preset, add
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep run` takes."""
+    from rtsep.control import surface
+
     add_preset(parser, "live")
     parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, or hostapi:name")
     parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, or hostapi:name")
@@ -22,13 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration(parser)
     parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
     parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
-    parser.add_argument("--no-view", action="store_true", help="no terminal view")
+    for kind in surface.kinds():
+        kind.arguments(parser)
     add_json(parser, "the summary")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped."""
-    from rtsep.control.terminal import Lines, View
+    from rtsep.control.surface import open_all
     from rtsep.hosts.request import RunOptions
     from rtsep.hosts.supervisor import run
 
@@ -37,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
         block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
         settings=tuple(args.set),
     )
-    surface = Lines if args.no_view or not sys.stderr.isatty() else View
-    return run(options, surface, _print_line if args.json else _print_summary)
+    return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 
 
 def _print_line(summary: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
     from rtsep.separation import SeparateOptions, separate_files
 
     with progress("separating") as advance:

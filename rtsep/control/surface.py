@@ -5,7 +5,12 @@ It is told what runs, looks at meters, and turns what the desk has; it never tou
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -43,3 +48,45 @@ class Surface(Protocol):
 
     def close(self) -> None:
         """Give back what was taken, the terminal for example."""
+
+
+class Surfaces:
+    """Several surfaces as one.
+
+    Parameters
+    ----------
+    surfaces : sequence of Surface
+    """
+
+    def __init__(self, surfaces: Sequence[Surface]) -> None:
+        self._surfaces = tuple(surfaces)
+
+    def say(self, text: str) -> None:
+        """See `Surface.say`."""
+        for surface in self._surfaces:
+            surface.say(text)
+
+    def update(self, show: Show) -> bool:
+        """See `Surface.update`: every one is updated, whoever wants to quit."""
+        quit_ = False
+        for surface in self._surfaces:
+            quit_ |= surface.update(show)
+        return quit_
+
+    def close(self) -> None:
+        """See `Surface.close`."""
+        for surface in reversed(self._surfaces):
+            surface.close()
+
+
+def kinds() -> list[ModuleType]:
+    """Return the modules of all surfaces there are, by name."""
+    from rtsep.control import surfaces
+
+    return [importlib.import_module(f"{surfaces.__name__}.{m.name}") for m in pkgutil.iter_modules(surfaces.__path__)]
+
+
+def open_all(args: argparse.Namespace) -> Surfaces:
+    """Open every surface that was asked for."""
+    opened = (kind.open_surface(args) for kind in kinds())
+    return Surfaces([surface for surface in opened if surface is not None])

@@ -205,9 +205,8 @@ class Supervisor:
                 return 0
             if not self._phase and now >= self._next_start:
                 self._start()
-            if self._phase == "running":
-                if self._reloads.update(now, self._signals.reload):
-                    self._signals.reload = False
+            if self._phase == "running" and self._reloads.update(now, self._signals.reload):
+                self._signals.reload = False
             if self._info:
                 self._look(now)
 

@@ -294,4 +294,65 @@ COUNTER = Toy(
     },
 )
 
-TOYS = (SYSTEM, STAGE, VERB, PARAMETER, OPTION, COUNTER)
+SURFACE = Toy(
+    "A control surface",
+    {
+        "rtsep/control/surfaces/toysurface.py": '''"""Toy: mutes everything as soon as it sounds."""
+
+from __future__ import annotations
+
+import argparse
+
+from rtsep.control.surface import Show
+
+
+class Toy:
+    """Mutes."""
+
+    def say(self, text: str) -> None:
+        """See `Surface.say`."""
+
+    def update(self, show: Show) -> bool:
+        """See `Surface.update`."""
+        show.desk.set("output.mute_all", 1)
+        return True
+
+    def close(self) -> None:
+        """See `Surface.close`."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep run` takes for it."""
+    parser.add_argument("--toy", action="store_true")
+
+
+def open_surface(args: argparse.Namespace) -> Toy | None:
+    """Return it where it was asked for."""
+    return Toy() if args.toy else None
+''',
+        "tests/test_toysurface.py": '''"""The toy surface, found by `rtsep run`, turns what an engine plays."""
+
+import argparse
+
+from rtsep.commands import run
+from rtsep.control.desk import Desk
+from rtsep.control.surface import Show, open_all
+from rtsep.meters import Meters
+from rtsep.session import Session
+
+
+def test_surface():
+    parser = argparse.ArgumentParser()
+    run.arguments(parser)
+    with Session.open("live", 48000, ("a", "b")) as session:
+        desk = Desk(session.engine)
+        show = Show(desk, {}, Meters(2))
+        assert not open_all(parser.parse_args([])).update(show)
+        assert open_all(parser.parse_args(["--toy"])).update(show)
+        assert desk.get("output.mute_all") == 1
+''',
+    },
+    {},
+)
+
+TOYS = (SYSTEM, STAGE, VERB, PARAMETER, OPTION, COUNTER, SURFACE)

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print both tables."""
     from rtsep.bench import bleed
     from rtsep.bench.oracles import ORACLES
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
 
     options = bleed.BleedOptions(
         folder=args.folder, presets=args.presets, rivals=_chosen(args.rivals, bleed.RIVALS),

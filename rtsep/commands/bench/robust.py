@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages and print what went wrong."""
     from rtsep.bench import robust
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
 
     options = robust.RobustOptions(args.scenes, args.seed, args.preset)
     with progress("measuring") as advance:

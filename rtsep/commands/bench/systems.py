@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure the systems and print the table."""
     from rtsep.atomic import replacing
     from rtsep.bench import systems
-    from rtsep.control.terminal import progress
+    from rtsep.control.surfaces.terminal import progress
 
     with progress("measuring") as advance:
         rows = systems.measure(args.only, advance)

@@ -5,6 +5,7 @@ Two surfaces (`rtsep.control.surface`): `View` draws a picture on a terminal, `L
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import select
@@ -128,6 +129,16 @@ def press(key: str, desk: Desk) -> bool:
     elif key == "f":
         desk.freeze(not desk.frozen)
     return key == "q"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `rtsep run` takes for it."""
+    parser.add_argument("--no-view", action="store_true", help="no terminal view")
+
+
+def open_surface(args: argparse.Namespace) -> View | Lines:
+    """Return a picture on a terminal, or lines where there is none or nobody wants it."""
+    return Lines() if args.no_view or not sys.stderr.isatty() else View()
 
 
 @contextlib.contextmanager
