@@ -7,12 +7,10 @@ import json
 import os
 import pathlib
 import pty
-import queue
 import signal
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 from jack_server import jack_server
+from live_run import DRIVER, PATIENCE, PRESET, Live, read_until
 from rich.console import Console
 
 from rtsep import presets
@@ -40,105 +39,12 @@ from rtsep.stages.mix import Input
 from rtsep_kernels.plane import grid
 
 MICS = 3
-PRESET = """
-schema = 1
-name = "test"
-latency_class = "live"
-[host]
-block = 64
-[[chain]]
-stage = "input"
-[[chain]]
-stage = "canceller"
-taps = 1024
-"""
-DRIVER = """
-import json, sys
-from rtsep.errors import RtsepError
-from rtsep.hosts.request import RunOptions
-from rtsep.hosts.supervisor import run
-from rtsep.control.surfaces.terminal import Lines, View
-options = json.loads(sys.argv[1])
-surface = View if sys.stderr.isatty() else Lines
-try:
-    code = run(
-        RunOptions(**{**options, "settings": tuple(options.get("settings", ()))}), surface,
-        lambda summary: print(json.dumps(summary), flush=True),
-    )
-except RtsepError as error:
-    print(f"rtsep: {error}", file=sys.stderr)
-    code = error.exit_code
-sys.exit(code)
-"""
-PATIENCE = 60.0   # seconds; only a run that hangs takes so long
 TABLE = [
     {"name": "system", "host_api": "JACK Audio Connection Kit", "inputs": 4, "outputs": 4, "default_rate": 48000.0},
     {"name": "player", "host_api": "JACK Audio Connection Kit", "inputs": 3, "outputs": 0, "default_rate": 48000.0},
     {"name": "Desk USB", "host_api": "ALSA", "inputs": 32, "outputs": 32, "default_rate": 48000.0},
     {"name": "Desk USB 2", "host_api": "ALSA", "inputs": 2, "outputs": 2, "default_rate": 44100.0},
 ]
-
-
-class Live:
-    """A `rtsep run` in a process of its own.
-
-    Parameters
-    ----------
-    server : JackServer
-    options : dict
-        Fields of RunOptions.
-    """
-
-    def __init__(self, server: JackServer, **options: Any) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, json.dumps(options)],
-            env=server.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        self.lines: list[str] = []
-        self._fresh: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip())
-            self._fresh.put(line.rstrip())
-
-    def until(self, word: str) -> str:
-        """Wait until a line with `word` is printed."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                line = self._fresh.get(timeout=0.2)
-            except queue.Empty:
-                if self.process.poll() is not None and self._fresh.empty():
-                    break
-                continue
-            if word in line:
-                return line
-        raise AssertionError(f"no line with {word!r} in {self.lines}")
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
-
-    def audio_process(self) -> int:
-        """Return the process id of the child that makes the sound."""
-        pid = self.process.pid
-        for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if b"spawn_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
-        raise AssertionError("there is no audio process")
-
-    def end(self) -> tuple[int, dict[str, Any]]:
-        """Wait for the end; return the exit code and the summary."""
-        assert self.process.stdout is not None
-        try:
-            text = self.process.stdout.read()
-            code = self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-        return code, json.loads(text) if text else {}
 
 
 @pytest.fixture(scope="module")
@@ -479,11 +385,11 @@ def test_the_terminal_is_given_back(server: JackServer, preset: str) -> None:
         stderr=theirs, text=True,
     )
     try:
-        _read_until(ours, "bleed removed")
+        read_until(ours, "bleed removed")
         os.write(ours, b"f")
-        _read_until(ours, "freeze ON")
+        read_until(ours, "freeze ON")
         os.write(ours, b"q")
-        _read_until(ours, "\x1b[?1049l")   # back from the second screen
+        read_until(ours, "\x1b[?1049l")   # back from the second screen
         assert process_.stdout is not None
         summary = json.loads(process_.stdout.read())
         assert process_.wait(PATIENCE) == 0
@@ -494,15 +400,3 @@ def test_the_terminal_is_given_back(server: JackServer, preset: str) -> None:
         process_.wait()
         os.close(ours)
         os.close(theirs)
-
-
-def _read_until(terminal: int, word: str) -> None:
-    os.set_blocking(terminal, False)
-    seen = ""
-    end = time.monotonic() + PATIENCE
-    while word not in seen:
-        assert time.monotonic() < end, f"{word!r} is not in {seen[-2000:]!r}"
-        try:
-            seen += os.read(terminal, 65536).decode(errors="replace")
-        except BlockingIOError:
-            time.sleep(0.05)

@@ -248,7 +248,7 @@ class Supervisor:
             name = "rtsep-" + secrets.token_hex(6)
             board = lay_out(self._request.preset, names, name + "-b")
             self._playing = Distant(self._request.preset, board, self._send)
-            self._desk = Desk(self._playing, self._options.settings, self._request.block)
+            self._desk = Desk(self._playing, self._options.settings, self._options.block)
             self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
             self._meters = Meters(len(names), name + "-m")
             self._names, self._rate, self._quiet = names, rate, QuietMics(names)
