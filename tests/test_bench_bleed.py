@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from rtsep import cli, metrics, synth
-from rtsep.bench import bleed, cases, oracles, robust
+from rtsep.bench import bleed, cases, oracles, rivals, robust
 from rtsep.bench.cases import Case
-from rtsep.bench.stages import SILENT, Stage, make_stage
+from rtsep.bench.recordings import SILENT, Recording, make_recording
+from rtsep.bench.rivals import gate, nlms
 from rtsep.stage import Block
-from rtsep.systems import gate, ica, nlms, powermodel
+from rtsep.systems import ica, powermodel
 from rtsep.systems.auxiva import Auxiva
 from rtsep.systems.separator import Passage
 
@@ -136,7 +137,7 @@ def test_maskers_help_a_mixture_of_sparse_sources(name: str) -> None:
     music = synth.band(("drums", "voice", "guitar"), 3, 3.0, RATE)
     mixing = np.array([[1, 0.3, 0.1], [0.2, 1, 0.3], [0.25, 0.1, 1]])
     case = Case("x", "linear", RATE, (mixing @ music).astype(np.float32), music)
-    assert gain_of(case, bleed.rival(name)(case.mics, case.rate)).mean() > 3
+    assert gain_of(case, rivals.rival(name)(case.mics, case.rate)).mean() > 3
 
 
 def test_nlms_identifies_a_short_path() -> None:
@@ -182,7 +183,7 @@ def test_gate_opens_holds_and_closes_as_told() -> None:
 
 def test_fastica_inverts_a_mixture() -> None:
     case = linear_case()
-    assert gain_of(case, bleed.rival("fastica")(case.mics, case.rate)).min() > 15
+    assert gain_of(case, rivals.rival("fastica")(case.mics, case.rate)).min() > 15
 
 
 def test_own_scale_undoes_order_sign_and_level() -> None:
@@ -205,13 +206,13 @@ def test_auxiva_separates_and_survives_a_dead_microphone() -> None:
             assert np.mean(gain_of(case, own)) > 5
 
 
-@pytest.mark.parametrize("name", bleed.RIVALS)
+@pytest.mark.parametrize("name", rivals.RIVALS)
 def test_rivals_keep_shape_and_stay_finite(name: str) -> None:
     """At another rate, odd and shorter than a window; a silent and a doubled microphone do no harm."""
     mics = bursts(3, 5001).astype(np.float32)
     mics[1], mics[2] = 0, mics[0]
     given = mics.copy()
-    cleaned = bleed.rival(name)(mics, 44100)
+    cleaned = rivals.rival(name)(mics, 44100)
     assert cleaned.shape == mics.shape
     assert cleaned.dtype == np.float32
     assert np.isfinite(cleaned).all()
@@ -383,7 +384,7 @@ def test_gains_of_a_moving_mixture_are_not_taken_for_static(tmp_path: pathlib.Pa
         (("bleed", "{empty}"), "no .npz"),
         (("bleed", "{bad}"), "cannot be read as .npz"),
         (("bleed", "--presets", "nice"), "nice"),
-        (("bleed", "--rivals", "magic"), "known: kamir"),
+        (("bleed", "--rivals", "magic"), "known: nlms"),
         (("bleed", "--oracles", "mask-1"), "known: mask-128"),
         (("bleed", "--seconds-skip", "-1"), "not a positive number"),
         (("bleed", "--seconds-skip", "20", "--rivals", "none", "--oracles", "none"), "at least 21"),
@@ -408,11 +409,11 @@ def test_wrong_input_is_one_line(
 
 # ------------------------------------------------------------------ robustness
 
-def quiet_stage() -> Stage:
+def quiet_recording() -> Recording:
     images = bursts(3, 5 * RATE).astype(np.float32)
     images[2] = 0
     mics = images + np.float32(0.2) * images[[1, 0, 1]]
-    return Stage({"seed": 1}, RATE, mics, images, np.array([True, True, False]))
+    return Recording({"seed": 1}, RATE, mics, images, np.array([True, True, False]))
 
 
 @pytest.mark.parametrize(
@@ -427,40 +428,41 @@ def quiet_stage() -> Stage:
     ],
 )
 def test_every_check_can_fail(failure: str, change: object) -> None:
-    stage = quiet_stage()
+    recording = quiet_recording()
     # Half the bleed is gone: better everywhere, and nothing fails.
-    out = stage.mics.copy()
-    out -= 0.1 * stage.images[[1, 0, 1]]
-    assert robust.judge(stage, out.copy(), {"faults": 0})["failed"] == []
+    out = recording.mics.copy()
+    out -= 0.1 * recording.images[[1, 0, 1]]
+    assert robust.judge(recording, out.copy(), {"faults": 0})["failed"] == []
     if callable(change):
         change(out)
-    told = robust.judge(stage, out, {"faults": 0 if callable(change) else 1})
+    told = robust.judge(recording, out, {"faults": 0 if callable(change) else 1})
     assert failure in told["failed"]
 
 
-def test_stages_are_as_various_as_promised() -> None:
-    stages = [make_stage(seed) for seed in (1, 3)]
-    again = make_stage(1)
-    np.testing.assert_array_equal(stages[0].mics, again.mics)
-    for stage in stages:
-        assert np.isfinite(stage.mics).all()
-        assert 2 <= len(stage.mics) <= 16
-        assert np.abs(stage.mics).max() <= 0.6 + 1e-6   # 0.5, and DC
-        for mic, role in enumerate(stage.told["roles"]):
-            assert not (role in SILENT and stage.wanted[mic])
+def test_recordings_are_as_various_as_promised() -> None:
+    recordings = [make_recording(seed) for seed in (1, 3)]
+    again = make_recording(1)
+    np.testing.assert_array_equal(recordings[0].mics, again.mics)
+    for recording in recordings:
+        assert np.isfinite(recording.mics).all()
+        assert 2 <= len(recording.mics) <= 16
+        assert np.abs(recording.mics).max() <= 0.6 + 1e-6   # 0.5, and DC
+        for mic, role in enumerate(recording.told["roles"]):
+            assert not (role in SILENT and recording.wanted[mic])
             if role == "dead":
-                assert not (stage.mics[mic] - stage.mics[mic, 0]).any()
+                assert not (recording.mics[mic] - recording.mics[mic, 0]).any()
 
 
 def test_the_robustness_run(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One stage that is too quiet to be helped is told with what failed; the exit code stays 0."""
-    stage = quiet_stage()
-    facts = make_stage(3).told
+    """One recording that is too quiet to be helped is told with what failed; the exit code stays 0."""
+    recording = quiet_recording()
+    facts = make_recording(3).told
     # A second microphone on a source, taken for somebody's own: its sound cannot but suffer.
-    stage = Stage(facts, RATE, stage.mics[:, : 5 * RATE], stage.images[[1, 1, 0]], np.array([True, True, False]))
-    monkeypatch.setattr(robust, "make_stage", lambda _seed: stage)
+    mics, images = recording.mics[:, : 5 * RATE], recording.images[[1, 1, 0]]
+    recording = Recording(facts, RATE, mics, images, np.array([True, True, False]))
+    monkeypatch.setattr(robust, "make_recording", lambda _seed: recording)
     out = tmp_path / "r.json"
     assert run("bench", "robust", "--scenes", 2, "--seed", 3, "--report", out) == 0
     told = capsys.readouterr().out.splitlines()

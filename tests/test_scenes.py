@@ -12,18 +12,9 @@ from scipy import signal
 
 from rtsep import synth
 from rtsep.errors import InputError
-from rtsep.scenes import (
-    KINDS,
-    NOISE_DB,
-    Scene,
-    _carry,
-    _paths,
-    _Room,
-    _stage,
-    make_scene,
-    read_scene,
-    write_scene,
-)
+from rtsep.scenes import KINDS, NOISE_DB, Scene, make_scene, read_scene, write_scene
+from rtsep.scenes.paths import Room, carry, room_paths
+from rtsep.scenes.room import place_performers
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -123,9 +114,9 @@ def test_a_walk_changes_the_way_that_bleed_takes():
 
 
 def test_rooms_have_the_distances_and_the_decay_that_they_declare():
-    room = _Room(np.array([14.0, 10.0, 6.0]), rt60=0.6, cardioid=False)
-    places, microphones = _stage(3, room, np.random.default_rng(1))
-    paths = _paths(room, places, microphones, 48000, seed=1)
+    room = Room(np.array([14.0, 10.0, 6.0]), rt60=0.6, cardioid=False)
+    places, microphones = place_performers(3, room, np.random.default_rng(1))
+    paths = room_paths(room, places, microphones, 48000, seed=1)
     band = signal.butter(4, (700, 1400), "bandpass", fs=48000, output="sos")
     for i in range(3):
         for j in range(3):
@@ -140,7 +131,7 @@ def test_rooms_have_the_distances_and_the_decay_that_they_declare():
 def test_blocks_of_convolution_join_without_a_seam():
     rng = np.random.default_rng(2)
     sources, paths = rng.standard_normal((2, 700)), rng.standard_normal((2, 2, 50)).astype(np.float32)
-    images, bleed = _carry(sources, paths, 20, 690)
+    images, bleed = carry(sources, paths, 20, 690)
     for i in range(2):
         np.testing.assert_allclose(images[i], np.convolve(sources[i], paths[i, i])[20:690], atol=1e-4)
         np.testing.assert_allclose(bleed[i], np.convolve(sources[1 - i], paths[i, 1 - i])[20:690], atol=1e-4)

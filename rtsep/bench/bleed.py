@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,21 +14,14 @@ from rtsep import evaluation, metrics, presets
 from rtsep.bench import cases
 from rtsep.bench.cases import Case
 from rtsep.bench.oracles import ORACLES
+from rtsep.bench.rivals import RIVALS, rival
 from rtsep.calibration import Calibration
-from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.runner import process
 from rtsep.scenes import Scene
 from rtsep.session import Session
 from rtsep.stage import Block
 from rtsep.systems import soundcheck
-from rtsep.systems.separator import Passage, make
-
-Rival = Callable[[Block, int], Block]
-"""float32[mics, frames] and a rate in Hz to float32[mics, frames]."""
-
-RIVALS = ("kamir", "mira", "nlms", "gate", "fastica", "auxiva")
-"""Other methods by name: systems of separation, and functions of `rtsep.systems`."""
 
 LATE_SECONDS = 10.0
 """From here on a blind run counts as settled."""
@@ -39,8 +31,6 @@ EARLY_SECONDS = 6.0
 
 BOUND = "paths-8192"
 """The oracle whose harm is the bound for every canceller: (I + A)^-1 of the true paths is not 1 on its diagonal."""
-
-_WINDOWS = {"kamir": 8192, "mira": 4096}   # samples at 48 kHz
 
 _VALUES = ("cold", "early", "late", "harm", "soundcheck", "soundcheck_early", "soundcheck_late", "soundcheck_harm")
 _KINDS = ("linear", "linear-moving", "room", "room-moving")
@@ -141,28 +131,6 @@ def bleed(options: BleedOptions, advance: Callable[[float], None] | None = None)
             for s in systems
         ],
     }
-
-
-def rival(name: str) -> Rival:
-    """Return one of `RIVALS`."""
-    import importlib
-
-    if name in SYSTEMS:
-        return partial(_separated, name)
-    module = importlib.import_module("rtsep.systems." + name)
-    method: Rival = getattr(module, name)
-    return method
-
-
-def _separated(name: str, mics: Block, rate: int) -> Block:
-    """Clean with a system of separation that has a part for each mic, its window as long as published."""
-    settings: tuple[str, ...] = ()
-    if name in _WINDOWS:
-        settings = (f"window={max(64, round(_WINDOWS[name] * rate / 48000 / 8) * 8)}",)
-    system = make(name, settings)
-    passage = Passage(mics, rate, tuple(f"mic{c + 1}" for c in range(len(mics))))
-    system.fit(passage)
-    return np.concatenate(list(system.separate(passage).values()))
 
 
 def summarise(scored: dict[str, dict[str, Any]], told: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Random stages through a preset: nothing may explode, and no microphone end worse than it came."""
+"""Random recordings through a preset: nothing may explode, and no microphone end worse than it came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtsep import metrics, presets
-from rtsep.bench.stages import Stage, make_stage
+from rtsep.bench.recordings import Recording, make_recording
 from rtsep.errors import InputError
 from rtsep.runner import process
 from rtsep.session import Session
@@ -19,7 +19,7 @@ PEAK_DB = 1.0
 """The output's largest sample may exceed the input's by so much."""
 
 WORST_DB = -1.0
-"""No microphone with wanted sound may lose more SI-SDR, in 99 % of the stages."""
+"""No microphone with wanted sound may lose more SI-SDR, in 99 % of the recordings."""
 
 _ROUNDING_DB = 0.01
 
@@ -31,7 +31,7 @@ class RobustOptions:
     Parameters
     ----------
     scenes : int
-        How many stages.
+        How many recordings.
     seed : int
         Of the first; each next has the next.
     preset : str
@@ -44,7 +44,7 @@ class RobustOptions:
 
 
 def robust(options: RobustOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
-    """Run a preset on random stages and check each.
+    """Run a preset on random recordings and check each.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ def robust(options: RobustOptions, advance: Callable[[float], None] | None = Non
     -------
     dict
         `preset`; `scenes`: what `check` returns for each; `summary`: counts of failed checks, the mean improvement,
-        the part of the stages in which no microphone lost more than 1 dB, and the `worst` microphone with its stage.
+        the part of the recordings in which no microphone lost more than 1 dB, and the `worst` microphone with its
+        recording.
 
     Raises
     ------
@@ -70,41 +71,41 @@ def robust(options: RobustOptions, advance: Callable[[float], None] | None = Non
     preset = presets.load(options.preset)
     checked = []
     for n in range(options.scenes):
-        checked.append(check(make_stage(options.seed + n), preset))
+        checked.append(check(make_recording(options.seed + n), preset))
         if advance is not None:
             advance((n + 1) / options.scenes)
     return {"preset": preset.name, "scenes": checked, "summary": _summary(checked)}
 
 
-def check(stage: Stage, preset: presets.Preset) -> dict[str, Any]:
-    """Run one stage.
+def check(recording: Recording, preset: presets.Preset) -> dict[str, Any]:
+    """Run one recording.
 
     Parameters
     ----------
-    stage : Stage
+    recording : Recording
     preset : Preset
 
     Returns
     -------
     dict
-        What the stage is made of; `si_sdr_db` and `improvement_db` per microphone, None without wanted sound;
+        What the recording is made of; `si_sdr_db` and `improvement_db` per microphone, None without wanted sound;
         `silent_db`, level out over level in of the others, None where wanted or digital silence; `peak_db`, the
         largest sample out over in; `failed`: the checks that failed, of finite, stable, peak, mean, worst, silent.
     """
-    k = len(stage.mics)
-    with Session.open(preset, stage.rate, [f"mic{i + 1}" for i in range(k)]) as session:
+    k = len(recording.mics)
+    with Session.open(preset, recording.rate, [f"mic{i + 1}" for i in range(k)]) as session:
         late = session.engine.latency
-        out = process(session.engine, np.pad(stage.mics, ((0, 0), (0, late))))[:, late:]
+        out = process(session.engine, np.pad(recording.mics, ((0, 0), (0, late))))[:, late:]
         status = session.engine.status()
-    return {**stage.told, **judge(stage, out, status)}
+    return {**recording.told, **judge(recording, out, status)}
 
 
-def judge(stage: Stage, out: np.typing.NDArray[np.float32], status: dict[str, int]) -> dict[str, Any]:
-    """Check what came out of a stage.
+def judge(recording: Recording, out: np.typing.NDArray[np.float32], status: dict[str, int]) -> dict[str, Any]:
+    """Check what came out of a recording.
 
     Parameters
     ----------
-    stage : Stage
+    recording : Recording
     out : float32[mics, frames]
         Without latency.
     status : dict
@@ -115,7 +116,7 @@ def judge(stage: Stage, out: np.typing.NDArray[np.float32], status: dict[str, in
     dict
         See `check`.
     """
-    first = round(SKIP_SECONDS * stage.rate)
+    first = round(SKIP_SECONDS * recording.rate)
     failed = []
     finite = bool(np.isfinite(out).all())
     if not finite:
@@ -123,18 +124,18 @@ def judge(stage: Stage, out: np.typing.NDArray[np.float32], status: dict[str, in
         out = np.nan_to_num(out, posinf=1.0, neginf=-1.0)
     if any(status.get(name, 0) for name in ("unstable_samples", "restores", "faults")):
         failed.append("stable")
-    peak = float(20 * np.log10(max(float(np.abs(out).max()), 1e-9) / max(float(np.abs(stage.mics).max()), 1e-9)))
+    peak = float(20 * np.log10(max(float(np.abs(out).max()), 1e-9) / max(float(np.abs(recording.mics).max()), 1e-9)))
     if peak > PEAK_DB:
         failed.append("peak")
-    gains = np.atleast_1d(metrics.improvement(stage.images[:, first:], stage.mics[:, first:], out[:, first:]))
-    improvement = [float(g) if w and np.isfinite(g) else None for g, w in zip(gains, stage.wanted, strict=True)]
+    gains = np.atleast_1d(metrics.improvement(recording.images[:, first:], recording.mics[:, first:], out[:, first:]))
+    improvement = [float(g) if w and np.isfinite(g) else None for g, w in zip(gains, recording.wanted, strict=True)]
     scored = [g for g in improvement if g is not None]
     if scored and np.mean(scored) <= 0:
         failed.append("mean")
     if scored and min(scored) < WORST_DB:
         failed.append("worst")
     silent: list[float | None] = []
-    for x, y, wanted in zip(stage.mics[:, first:], out[:, first:], stage.wanted, strict=True):
+    for x, y, wanted in zip(recording.mics[:, first:], out[:, first:], recording.wanted, strict=True):
         before, after = (float(np.sum(z.astype(np.float64) ** 2)) for z in (x, y))
         if wanted:
             silent.append(None)
@@ -146,7 +147,7 @@ def judge(stage: Stage, out: np.typing.NDArray[np.float32], status: dict[str, in
             silent.append(float(10 * np.log10(max(after, 1e-30) / before)))
             if (silent[-1] or 0.0) > _ROUNDING_DB and "silent" not in failed:
                 failed.append("silent")
-    before_db = np.atleast_1d(metrics.si_sdr(stage.images[:, first:], stage.mics[:, first:]))
+    before_db = np.atleast_1d(metrics.si_sdr(recording.images[:, first:], recording.mics[:, first:]))
     return {
         "si_sdr_db": [float(b) if g is not None else None for b, g in zip(before_db, improvement, strict=True)],
         "improvement_db": improvement, "silent_db": silent, "peak_db": peak, "failed": failed,

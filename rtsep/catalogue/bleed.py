@@ -46,6 +46,7 @@ BLEED = (
             RANGE, turned={"range_db": -30},
             hint="Wiener gains by what is left of each source in its own microphone.",
         ),
+        blind=True,
     ),
     system(
         "mira", "1.6", "each source's image in its own microphone: bleed taken out by Wiener gains", _MICS,
@@ -60,6 +61,7 @@ BLEED = (
             turned={"range_db": -30},
             hint="Wiener gains from one model of the powers in all microphones, learnt as it runs.",
         ),
+        blind=True,
     ),
     system(
         "fastmira", "1.7", "as mira, with leaks from a small sample of the recording", _MICS,
@@ -80,6 +82,7 @@ BLEED = (
             turned={"range_db": -30},
             hint="As mira, with leaks from a sample of past frames; for microphones that stay where they are.",
         ),
+        blind=True,
     ),
     system(
         "postfilter", "1.12", "bleed that a linear or unsuited cleaner has left in each microphone",

@@ -76,6 +76,7 @@ KERNELS = (
             turned={"range_db": -20, "attack_ms": 5, "release_ms": 50},
             hint="Each microphone keeps what it hears louder than the others do.",
         ),
+        blind=True,
     ),
     system(
         "repet", "3.3", "what repeats with one period (background), and what is in front of it",

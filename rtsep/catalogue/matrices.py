@@ -129,6 +129,7 @@ MATRICES = (
             Option("width", float, 0.004, "Half width of the kernel.", 0.001, 0.1),
             Option("clearer", float, 1.5, "How much higher than the second the mode must be.", 1.0, 100.0),
         ),),
+        blind=True,
     ),
     system(
         "fastica", "2.1", "bleed that is gains only, unknown", "two mics or more",
@@ -153,6 +154,7 @@ MATRICES = (
             (ADAPT,), learns="adapt", turned={"adapt": 1},
             hint="Learns the gains of crosstalk from the independence of its sources, and undoes it without latency.",
         ),
+        blind=True,
     ),
     system(
         "auxiva", "beyond", "bleed between a few mics in a room", "two mics or more, as many as sources",
@@ -175,5 +177,6 @@ MATRICES = (
             hint="Unmixes a few microphones in a room, two to six, with a matrix in every bin of a spectrum. Echoes "
                  "within the analysis window (43 ms at 48 kHz) are undone.",
         ),
+        blind=True,
     ),
 )

@@ -181,6 +181,8 @@ class System:
         Of the `Separator`.
     stage : StageSpec, optional
         What runs it live; None: offline only.
+    blind : bool
+        Whether it needs nothing but the mics and gives each its own sound: then `rtsep bench bleed` measures it.
     """
 
     name: str
@@ -193,6 +195,7 @@ class System:
     cls: str
     options: tuple[Option, ...]
     stage: StageSpec | None
+    blind: bool = False
 
     @property
     def live(self) -> str:
@@ -235,7 +238,7 @@ def causal(option: Option, **offline: Any) -> Marked:
 
 def system(
     name: str, section: str, task: str, inputs: str, role: str, source: str, module: str, cls: str,
-    marked: Sequence[Marked], stage: StageSpec | None = None,
+    marked: Sequence[Marked], stage: StageSpec | None = None, *, blind: bool = False,
 ) -> System:
     """Return a system from its one entry; its live stage has its name and module unless it says otherwise.
 
@@ -247,6 +250,8 @@ def system(
         The options of both.
     stage : StageSpec, optional
         Without options.
+    blind
+        As `System` has it.
     """
     if stage is not None:
         stage = dataclasses.replace(
@@ -254,7 +259,7 @@ def system(
             options=tuple(option for mark in marked for option in mark.live),
         )
     options = tuple(option for mark in marked for option in mark.offline)
-    return System(name, section, task, inputs, role, source, module, cls, options, stage)
+    return System(name, section, task, inputs, role, source, module, cls, options, stage, blind)
 
 
 def defaults(options: Sequence[Option]) -> dict[str, Any]:

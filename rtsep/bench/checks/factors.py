@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,7 @@ def _zeros(divergence: str) -> Measured:
     return Measured(float(filled(found)), cost / seconds, reference)
 
 
+@cache
 def _hands() -> dict[str, Measured]:
     piece = two_hands()
     mix = (piece.left + piece.right).astype(np.float32)

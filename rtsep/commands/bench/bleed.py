@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from rtsep.bench.rivals import RIVALS
 from rtsep.commands._arguments import add_json, add_report, names, positive
 from rtsep.commands._printing import print_grid, print_json, write_json
 
@@ -14,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presets", type=names, default=("live", "monitor", "foh", "record"), metavar="P,…",
                         help="names or paths (live,monitor,foh,record)")
     parser.add_argument("--rivals", type=names, default=("all",), metavar="M,…",
-                        help="kamir, mira, nlms, gate, fastica, auxiva, none, or all")
+                        help=f"{', '.join(RIVALS)}, none, or all")
     parser.add_argument("--oracles", type=names, default=("all",), metavar="O,…",
                         help="mask, wiener, fir, paths, or one of them as mask-512; inverse, none, or all")
     parser.add_argument("--seconds-skip", type=positive, default=4.0, metavar="S", help="not counted at first (4)")
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from rtsep.control.surfaces.terminal import progress
 
     options = bleed.BleedOptions(
-        folder=args.folder, presets=args.presets, rivals=_chosen(args.rivals, bleed.RIVALS),
+        folder=args.folder, presets=args.presets, rivals=_chosen(args.rivals, RIVALS),
         oracles=_chosen(args.oracles, tuple(ORACLES)), skip=args.seconds_skip, harm=not args.no_harm,
     )
     with progress("measuring") as advance:

@@ -67,11 +67,36 @@ def nlms(
         power = np.maximum(now, 0.5 * power)
         if not learns.any():
             continue
-        wrong = np.fft.rfft(np.pad(error[learns], ((0, 0), (block, 0))), axis=1)
-        norm = others[learns] @ power
-        norm += 1e-6 * np.mean(norm) + 1e-12
-        gradient = np.conj(spectra)[:, None] * (wrong / norm)[None, :, None]
-        taps = np.fft.irfft(gradient, axis=-1)
-        taps[..., block:] = 0
-        filters[:, learns] += step * np.fft.rfft(taps, axis=-1) * others[learns][None, :, :, None]
+        filters[:, learns] += step * _gradient(spectra, error[learns], others[learns], power)
     return np.ascontiguousarray(cleaned[:, :frames], dtype=np.float32)
+
+
+def _gradient(
+    spectra: NDArray[np.complex128], error: NDArray[np.float64], others: NDArray[np.float64], power: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    """Return where the filters of some microphones should go, constrained to `block` taps in each partition.
+
+    Parameters
+    ----------
+    spectra : complex128[partitions, mics, bins]
+        What was heard.
+    error : float64[learning, block]
+        What is left at each microphone that learns.
+    others : float64[learning, mics]
+        0 for the microphone itself, 1 for all others.
+    power : float64[mics, bins]
+        Of what was heard, over all partitions.
+
+    Returns
+    -------
+    complex128[partitions, learning, mics, bins]
+    """
+    block = error.shape[1]
+    wrong = np.fft.rfft(np.pad(error, ((0, 0), (block, 0))), axis=1)
+    norm = others @ power
+    norm += 1e-6 * np.mean(norm) + 1e-12
+    gradient = np.conj(spectra)[:, None] * (wrong / norm)[None, :, None]
+    taps = np.fft.irfft(gradient, axis=-1)
+    taps[..., block:] = 0
+    constrained: NDArray[np.complex128] = np.fft.rfft(taps, axis=-1) * others[None, :, :, None]
+    return constrained

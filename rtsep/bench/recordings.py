@@ -1,4 +1,4 @@
-"""Random stages for the robustness run: any room, any microphones, some of them broken."""
+"""Random recordings for the robustness run: any room, any microphones, some of them broken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import oaconvolve, resample_poly
 
 from rtsep import synth
-from rtsep.scenes import NOISE_DB, _carry
+from rtsep.scenes import NOISE_DB
+from rtsep.scenes.paths import SOUND_SPEED, carry
 from rtsep.stage import Block
 
 Float = NDArray[np.float64]
@@ -26,13 +27,12 @@ PEAK = 0.5
 """Largest sample of the recording: 5 dB below the engine's limiter, so that a loop that explodes shows."""
 
 _MELODIC = tuple(name for name in synth.INSTRUMENTS if name not in ("drums", "kick", "snare", "hats"))
-_SOUND_SPEED = 343.0  # m/s
 _LEVEL = 0.05  # RMS of an image, before the preamplifiers differ
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """A recording of a random stage.
+class Recording:
+    """A recording in a random room.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ class Stage:
     wanted: NDArray[np.bool_]
 
 
-def make_stage(seed: int) -> Stage:
-    """Make a random stage: 2 to 16 microphones, RT60 0.1 to 2 s, 8 to 12 s at 44.1, 48 or 96 kHz.
+def make_recording(seed: int) -> Recording:
+    """Make a random recording: 2 to 16 microphones, RT60 0.1 to 2 s, 8 to 12 s at 44.1, 48 or 96 kHz.
 
     Paths are direct sound, six first reflections of a shoebox, and noise that decays, at the level that the critical
     distance says.
@@ -67,7 +67,7 @@ def make_stage(seed: int) -> Stage:
 
     Returns
     -------
-    Stage
+    Recording
     """
     rng = np.random.default_rng([seed, 3])
     rate = int(rng.choice((44100, 48000, 96000)))
@@ -79,28 +79,12 @@ def make_stage(seed: int) -> Stage:
     roles = _roles(k, rng)
     places, microphones, facing = _place(roles, size, rng)
     paths = _paths(places, microphones, facing, PATTERNS[pattern], size, rt60, rate, rng)
-
     instruments = _line_up(k, rng)
     sources = _play(instruments, seed, seconds, rate)
-    for mic, (role, _) in enumerate(roles):
-        if role in SILENT or role == "second":
-            sources[mic] = 0
-    loudness = np.linalg.norm(paths[np.arange(k), np.arange(k)], axis=1)
-    # As loud at their own microphones as each other, within 3 dB: who is soft gets a close microphone.
-    sources *= (10 ** (rng.uniform(-3, 3, k) / 20) / loudness)[:, None].astype(np.float32)
-    frames = sources.shape[1]
-    images, bleed = _carry(sources.astype(np.float64), paths, 0, frames)
-    for mic, (role, first) in enumerate(roles):
-        if role == "second":
-            images[mic] = oaconvolve(sources[first], paths[mic, first])[:frames]
-            bleed[mic] -= images[mic]
+    images, bleed = _hear(sources, paths, roles, rng)
 
-    level = np.sqrt(np.mean((images + bleed) ** 2, axis=1))
-    preamp = _LEVEL * 10 ** (rng.uniform(-6, 6, k) / 20) / np.maximum(level, 1e-9)
-    images, bleed = images * preamp[:, None], bleed * preamp[:, None]
     noise = _LEVEL * 10 ** (NOISE_DB / 20) * rng.standard_normal(images.shape)
     mics = images + bleed + noise
-    broken = {}
     for mic, (role, _) in enumerate(roles):
         if role == "dead":
             mics[mic] = 0
@@ -108,16 +92,8 @@ def make_stage(seed: int) -> Stage:
             mics[mic] = noise[mic]
     scale = PEAK / float(np.abs(mics).max())
     mics, images = mics * min(1.0, scale), images * min(1.0, scale)
-    if rng.random() < 0.3:
-        mic = int(rng.integers(k))
-        limit = float(np.percentile(np.abs(mics[mic]), rng.uniform(98, 99.9)))
-        mics[mic] = np.clip(mics[mic], -limit, limit)
-        broken[mic] = "clipped"
-    if rng.random() < 0.3:
-        mic = int(rng.integers(k))
-        mics[mic] += float(rng.uniform(-0.1, 0.1))
-        broken[mic] = "DC" if mic not in broken else "clipped, DC"
-    settled = frames // 3
+    broken = _break(mics, rng)
+    settled = images.shape[1] // 3
     # Who rests for the rest of a short piece cannot be judged.
     sounding = np.mean(images[:, settled:] ** 2, axis=1) > 1e-2 * np.var(mics[:, settled:], axis=1)
     wanted = np.array([role not in SILENT for role, _ in roles]) & sounding
@@ -128,7 +104,43 @@ def make_stage(seed: int) -> Stage:
         "broken": {f"mic {mic + 1}": what for mic, what in broken.items()},
         "distance_m": [round(float(d), 2) for d in np.linalg.norm(microphones - places, axis=1)],
     }
-    return Stage(told, rate, mics.astype(np.float32), images.astype(np.float32), wanted)
+    return Recording(told, rate, mics.astype(np.float32), images.astype(np.float32), wanted)
+
+
+def _hear(
+    sources: NDArray[np.float32], paths: NDArray[np.float32], roles: list[tuple[str, int]], rng: np.random.Generator
+) -> tuple[Float, Float]:
+    """Return images and bleed behind preamplifiers of different gain; changes the sources to what is played."""
+    k, frames = sources.shape
+    for mic, (role, _) in enumerate(roles):
+        if role in SILENT or role == "second":
+            sources[mic] = 0
+    loudness = np.linalg.norm(paths[np.arange(k), np.arange(k)], axis=1)
+    # As loud at their own microphones as each other, within 3 dB: who is soft gets a close microphone.
+    sources *= (10 ** (rng.uniform(-3, 3, k) / 20) / loudness)[:, None].astype(np.float32)
+    images, bleed = carry(sources.astype(np.float64), paths, 0, frames)
+    for mic, (role, first) in enumerate(roles):
+        if role == "second":
+            images[mic] = oaconvolve(sources[first], paths[mic, first])[:frames]
+            bleed[mic] -= images[mic]
+    level = np.sqrt(np.mean((images + bleed) ** 2, axis=1))
+    preamp = _LEVEL * 10 ** (rng.uniform(-6, 6, k) / 20) / np.maximum(level, 1e-9)
+    return images * preamp[:, None], bleed * preamp[:, None]
+
+
+def _break(mics: Float, rng: np.random.Generator) -> dict[int, str]:
+    """Clip one microphone and add DC to one, sometimes; return what was done to which."""
+    broken = {}
+    if rng.random() < 0.3:
+        mic = int(rng.integers(len(mics)))
+        limit = float(np.percentile(np.abs(mics[mic]), rng.uniform(98, 99.9)))
+        mics[mic] = np.clip(mics[mic], -limit, limit)
+        broken[mic] = "clipped"
+    if rng.random() < 0.3:
+        mic = int(rng.integers(len(mics)))
+        mics[mic] += float(rng.uniform(-0.1, 0.1))
+        broken[mic] = "DC" if mic not in broken else "clipped, DC"
+    return broken
 
 
 def _line_up(k: int, rng: np.random.Generator) -> list[str]:
@@ -189,7 +201,7 @@ def _paths(
     decay = np.exp(-3 * math.log(10) * times / rt60)
     # Energy of the tail against the direct sound at 1 m; directive microphones hear less of it.
     tail = (omni**2 + (1 - omni) ** 2 / 3) * rt60 / (0.057**2 * volume)
-    mixing = 4 * volume / surface / _SOUND_SPEED
+    mixing = 4 * volume / surface / SOUND_SPEED
     paths = np.zeros((k, k, taps), np.float32)
     for j in range(k):
         images = [places[j]]
@@ -205,7 +217,7 @@ def _paths(
                 way = image - microphones[i]
                 distance = float(np.linalg.norm(way))
                 gain = (omni + (1 - omni) * float(way @ facing[i]) / distance) / distance * (reflect if order else 1.0)
-                delay = distance / _SOUND_SPEED * rate
+                delay = distance / SOUND_SPEED * rate
                 if not order:
                     arrival = delay / rate
                 first = int(delay)
