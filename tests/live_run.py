@@ -32,7 +32,7 @@ import json, sys
 from rtsep.errors import RtsepError
 from rtsep.hosts.request import RunOptions
 from rtsep.hosts.supervisor import run
-from rtsep.control.terminal import Lines, View
+from rtsep.control.surfaces.terminal import Lines, View
 options = json.loads(sys.argv[1])
 surface = View if sys.stderr.isatty() else Lines
 try:
