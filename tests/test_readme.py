@@ -1,4 +1,4 @@
-"""Every command of the README does what it says."""
+"""Every command and every program of the README does what it says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from jack_server import jack_server
 
 ROOT = pathlib.Path(__file__).parent.parent
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def shell(text: str, folder: pathlib.Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -36,6 +38,21 @@ def test_commands_run(block: str, tmp_path: pathlib.Path) -> None:
     assert done.stdout
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_run(program: str, tmp_path: pathlib.Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "improvement" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_a_program() -> None:
+    assert len(PROGRAMS) == 1
+    assert len(PROGRAMS[0].splitlines()) <= 12
+
+
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "rtsep run" in b])
 def test_live_commands_run(block: str, tmp_path: pathlib.Path) -> None:
     with jack_server(channels=2) as server:
@@ -53,5 +70,5 @@ def test_make_targets_are_what_the_block_says(block: str) -> None:
 
 
 def test_pictures_are_there() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).stat().st_size > 1000
