@@ -167,7 +167,7 @@ def fault(kind: str, times: int, unit: int, delay: int, folder: str) -> dict[str
     settings: dict[str, Any] = {}
     if kind not in SIGNALS:   # about one a second
         settings = {"fault": kind, "units": [(n + 2) * RATE // unit for n in range(times)], "folder": folder}
-    stage = Remote("remote", "workers:Faulty" if settings else "workers:Turned", unit, delay, settings)
+    stage = Remote("remote", "workers:Faulty" if settings else "workers:Turned", unit, delay, settings=settings)
     stage.prepare(Format(RATE, CHANNELS))
     runner = Runner(stage)
     tape = Tape(runner, delay, GAIN)

@@ -126,9 +126,13 @@ def test_the_catalogue_is_what_the_classes_have(spec: StageSpec) -> None:
     assert cls().name == spec.name
     assert spec.make("other", spec.defaults).name == "other"
     arguments = inspect.signature(cls).parameters
-    if "given" in arguments:   # it takes them through `configure`, but for those that its base takes
-        arguments = {"name": arguments["name"], **inspect.signature(cls.configure).parameters}
-        del arguments["self"]
+    if "given" in arguments:   # it takes the catalogue's, in order or by name
+        with pytest.raises(TypeError, match="takes"):
+            cls(unheard_of=1)
+        arguments = {"name": arguments["name"]}
+        if hasattr(cls, "configure"):   # but for those that its base takes
+            arguments |= inspect.signature(cls.configure).parameters
+            del arguments["self"]
     told = {option.name for option in spec.options}
     assert set(arguments) - {"name", "start", "confidence"} <= told
     for name, argument in arguments.items():

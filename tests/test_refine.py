@@ -13,7 +13,7 @@ from scipy import linalg, ndimage, signal
 from rtsep.metrics import si_sdr
 from rtsep.runner import process
 from rtsep.stage import Block, Format
-from rtsep.stages.canceller import Canceller
+from rtsep.stages.canceller import Canceller, estimates
 from rtsep.stages.canceller.settings import REFINEMENT
 from rtsep_kernels.canceller import record as canceller_kernels
 from rtsep_kernels.canceller.refine import adopt as refine_adopt
@@ -453,7 +453,7 @@ def test_what_is_not_changed_comes_back_unchanged() -> None:
     assert np.all(stage._refinement["mask"][:, : r.BINS][:, hz < 0.77 * 6000] == 1)
     assert np.all(stage._refinement["mask"][:, : r.BINS][:, hz > 0.87 * 6000] == 0)
     refine_adopt.lower(s, 0, 1)
-    low = stage._low_rate(before)[0, 1]
+    low = estimates.low_rate(stage._refinement, before)[0, 1]
     assert relative(stage._refinement["new"][0, 1], low.astype(float)) < 1e-5
     refine_adopt.compare_paths(s, 0, 1)
     refine_adopt.blend(s, 0, np.float32(1))
