@@ -92,13 +92,21 @@ def loudest(cleaned: Block, without: Block, switches: Sequence[int], rate: int) 
     rate : int
         Hz.
     """
+    heard, expected = (high_energy(sound, switches, rate) for sound in (cleaned, without))
+    floor = silence(rate)
+    return float(10 * np.log10(np.max((heard + floor) / (expected + floor))))
+
+
+def high_energy(sound: Block, places: Sequence[int], rate: int) -> NDArray[np.float64]:
+    """Return the energy above 8 kHz within 5 ms of some samples, float64[mics, places]."""
     high = signal.butter(8, HIGH_HZ, "highpass", fs=rate, output="sos")
     around = round(AROUND_SECONDS * rate)
-    energies = []
-    for sound in (cleaned, without):
-        power = signal.sosfilt(high, sound.astype(np.float64), axis=1) ** 2
-        total: NDArray[np.float64] = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)
-        ends = [(max(0, f - around), min(sound.shape[1], f + around)) for f in switches]
-        energies.append(np.array([total[:, b] - total[:, a] for a, b in ends]))
-    floor = 2 * around * _QUIETEST
-    return float(10 * np.log10(np.max((energies[0] + floor) / (energies[1] + floor))))
+    power = signal.sosfilt(high, sound.astype(np.float64), axis=1) ** 2
+    total: NDArray[np.float64] = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)
+    ends = [(max(0, f - around), min(sound.shape[1], f + around)) for f in places]
+    return np.array([total[:, b] - total[:, a] for a, b in ends]).T
+
+
+def silence(rate: int) -> float:
+    """Return the energy within 5 ms of a sample below which there is no click."""
+    return 2 * round(AROUND_SECONDS * rate) * _QUIETEST
