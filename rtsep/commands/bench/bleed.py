@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from rtsep.bench.rivals import RIVALS
 from rtsep.commands._arguments import add_json, add_report, names, positive
 from rtsep.commands._printing import print_grid, print_json, write_json
 
@@ -15,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presets", type=names, default=("live", "monitor", "foh", "record"), metavar="P,…",
                         help="names or paths (live,monitor,foh,record)")
     parser.add_argument("--rivals", type=names, default=("all",), metavar="M,…",
-                        help=f"{', '.join(RIVALS)}, none, or all")
+                        help="nlms, gate, any system that needs nothing but the mics, none, or all")
     parser.add_argument("--oracles", type=names, default=("all",), metavar="O,…",
                         help="mask, wiener, fir, paths, or one of them as mask-512; inverse, none, or all")
     parser.add_argument("--seconds-skip", type=positive, default=4.0, metavar="S", help="not counted at first (4)")
@@ -28,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print both tables."""
     from rtsep.bench import bleed
     from rtsep.bench.oracles import ORACLES
+    from rtsep.bench.rivals import RIVALS
     from rtsep.control.surfaces.terminal import progress
 
     options = bleed.BleedOptions(
