@@ -1,6 +1,5 @@
 """Reloads under a running show, of values, chain and a broken file: do they click, and do they add latency.
 
-
 Six mics run in real time, without a sound card, through a preset like `foh`, learning in its helper thread; another
 thread saves the preset's file and reloads it. Around each reload, until its ramps and cross-fade have ended, the energy
 above 8 kHz within 5 ms of every 5 ms is compared with the most that runs without any reload have there: through the one
@@ -82,7 +81,6 @@ def reload(
     path.write_text(good if kind != "broken" else good.replace("hop", "hop = fast #"))
     while done[0] < at * RATE or engine.swapping:
         time.sleep(0.002)
-    engine.retire()
     begun = time.monotonic()
     try:
         took = desk.reload(str(path))
@@ -92,7 +90,7 @@ def reload(
     first = int(done[0]) - round(BEFORE * RATE)
     until = time.monotonic() + 2
     while engine.swapping and time.monotonic() < until:
-        time.sleep(0.001)
+        engine.retire(0.01)
     last = int(done[0]) + round(AFTER * RATE)
     return {"kind": kind, "took": took, "seconds": seconds, "first": first, "last": last, "latency": engine.latency}
 
@@ -121,9 +119,7 @@ def judge(heard: Block, runs: list[Block], rows: list[dict[str, Any]]) -> None:
         planted[:, (row["first"] + row["last"]) // 2 - first] += np.float32(PLANTED)
         for name, sound in (("excess_db", heard[:, first:last]), ("planted_db", planted)):
             ratio = (clicks.high_energy(sound, places, RATE) + floor) / expected
-            # A planted click must be found in every mic, a real one in any.
-            found = ratio.max() if name == "excess_db" else ratio.max(axis=1).min()
-            row[name] = float(10 * np.log10(found))
+            row[name] = float(10 * np.log10(ratio[:-1].max()))   # without the dry mic
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rtsep import presets
+from rtsep.bench import clicks
 from rtsep.control.desk import Desk
 from rtsep.control.watch import Watch
 from rtsep.engine import Engine
@@ -153,6 +154,29 @@ def test_a_stage_in_the_middle_is_in_one_half_of_the_fade() -> None:
     np.testing.assert_allclose(found["paths"], learnt["paths"], atol=1e-5)
     settled(playing)
     assert np.isfinite(process(playing, noise(4096), 64)).all()
+
+
+def test_a_live_chain_is_heard_when_it_is_full_of_sound() -> None:
+    """A spectrum that begins in the middle of a sound begins with a step: heard if it is faded over to at once."""
+    plain = LIVE[: LIVE.index('[[chain]]\nstage = "canceller"')].replace('"live"', '"foh"')
+    tone = (0.5 * np.sin(2 * np.pi * 200 / RATE * np.arange(RATE))).astype(np.float32) * np.ones((2, 1), np.float32)
+    loudest = {}
+    for live in (False, True):
+        playing = engine(plain)
+        if live:
+            playing.go_live()
+        process(playing, tone[:, :9600], 64)
+        assert playing.reload(presets.loads(plain + '[[chain]]\nstage = "spectral"\n', "test")) == "chain"
+        heard = []
+        for first in range(9600, RATE, 960):
+            heard.append(process(playing, np.ascontiguousarray(tone[:, first : first + 960]), 64))
+            playing.retire()
+            assert playing.swapping or first >= 9600 + (0.2 if live else 0) * RATE
+        assert not playing.swapping
+        sound = np.concatenate(heard, axis=1)
+        loudest[live] = clicks.high_energy(sound, range(480, sound.shape[1] - 480, 240), RATE).max()
+        playing.close()
+    assert loudest[False] > 100 * loudest[True]
 
 
 def test_another_class_fits_its_stages_anew() -> None:
