@@ -37,7 +37,7 @@ def noise(frames: int, seed: int = 0) -> Block:
 
 
 def make(worker: str = "workers:Turned", unit: int = 128, delay: int = 512, **settings: object) -> Remote:
-    stage = Remote("far", worker, unit, delay, settings)
+    stage = Remote("far", worker, unit, delay, settings=settings)
     stage.prepare(Format(RATE, MICS))
     return stage
 
