@@ -264,7 +264,7 @@ class Instant:
     disbelieved: float = 0.3            # and to stay
     beaten: float = 0.05                # nepers by which the mixture must explain more than the canceller's long paths
     weakest: float = 1e-3               # power of a row of Lambda that is worth a mode
-    twin_product: float = 0.35          # Lambda_ij Lambda_ji of two mics on one source
+    twin_product: float = 0.35          # Lambda_ij Lambda_ji of twins, two mics on one source
     twin_entry: float = 0.8             # entry for another mic that hears hardly anything else
     pivot: float = 0.05                 # of Lambda: 1 / pivot is how much louder noise may come out, 26 dB
     calibrated_bins: float = 30000.0    # about a second of audio must speak against a soundcheck's paths
