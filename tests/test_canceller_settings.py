@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from rtsep.stages.canceller import settings as tuning
+from rtsep.stages.canceller.estimates import low_pass
 from rtsep.stages.canceller.settings import LEARNING
 from rtsep_kernels.canceller.choice import CHOICE
 from rtsep_kernels.canceller.guard.evidence import EVIDENCE
@@ -116,3 +118,8 @@ def test_a_path_is_expected_to_be_as_strong_and_to_last_as_long_at_every_rate(ra
 @pytest.mark.parametrize(("mics", "tracked"), [(2, 8), (8, 8), (15.5, 4), (32, 2), (64, 2)])
 def test_the_work_of_tracking_is_bounded(mics: float, tracked: int) -> None:
     assert LEARNING.tracked_of(mics) == tracked
+
+
+@pytest.mark.parametrize(("taps", "edge"), [(129, 0.225), (257, 0.1125), (65, 0.45)])
+def test_the_low_pass_filter_is_scipys(taps: int, edge: float) -> None:
+    np.testing.assert_array_equal(low_pass(taps, edge), signal.firwin(taps, edge))

@@ -122,14 +122,12 @@ def make_choice(k: int, rate: int, pairs: int, highest: int, paths: State, activ
 
 def make_refinement(k: int, rate: int, taps: int, budget: int, paths: State, instant: State, watching: State) -> State:
     """Make REFINE; `watching` is the guard."""
-    from scipy import signal  # takes longer to import than everything else here
-
     r, tuned = refinement, REFINEMENT
     factor = 2 ** max(round(np.log2(rate / tuned.rate)), 0)
     low_rate = rate / factor
     lowpass = np.ones(1)
     if factor > 1:
-        lowpass = signal.firwin(tuned.lowpass_zeros * factor + 1, tuned.lowpass_edge / factor)
+        lowpass = low_pass(tuned.lowpass_zeros * factor + 1, tuned.lowpass_edge / factor)
     most = min(taps, factor * r.TAPS)
     # The same prior as the Kalman filter's: variance of one tap at the low rate.
     decay = np.repeat(LEARNING.priors(rate) / BLOCK * factor, BLOCK // factor)[: r.TAPS]
@@ -156,6 +154,25 @@ def make_refinement(k: int, rate: int, taps: int, budget: int, paths: State, ins
         smooth=round(tuned.smooth * SIZE / rate), instant=instant["instant"], freed=watching["freed"],
         anchored=watching["anchored"], paths=paths.address, forward=forward, backward=backward, **plans,
     )
+
+
+def low_pass(taps: int, edge: float) -> NDArray[np.float64]:
+    """Return a low-pass filter as `scipy.signal.firwin(taps, edge)`, bit for bit.
+
+    To import scipy.signal takes longer than all else before the first sound.
+
+    Parameters
+    ----------
+    taps : int
+    edge : float
+        Part of the Nyquist frequency.
+    """
+    m = np.arange(taps) - 0.5 * (taps - 1)
+    turn = np.linspace(-np.pi, np.pi, taps)
+    hamming = 0.54 * np.cos(0 * turn) + (1 - 0.54) * np.cos(turn)
+    taper = edge * np.sinc(edge * m) * hamming
+    filtered: NDArray[np.float64] = taper / np.sum(taper)
+    return filtered
 
 
 def low_rate(made: State, paths: NDArray[np.float32]) -> NDArray[np.float32]:
