@@ -48,12 +48,12 @@ def _wait(s, n):
 def _judge(s, n):
     """Decide whether unit n, which is due now, is as it should be."""
     exchange = view(s, "exchange").ctypes.data
+    if s.patience > 0:
+        _wait(s, n)   # also for what is forgotten: the worker must not be left behind
     if n < s.forgotten:
         due.applied(exchange, n + 1)
         s.usable = 0
         return
-    if s.patience > 0:
-        _wait(s, n)
     _, end = due.take(exchange, n + 1)
     mark = view(s, "marks")[n % s.slots, 0]
     s.usable = 1 if end > n and mark == n + 1 else 0
