@@ -41,8 +41,7 @@ class Masking(Spectral):
     """Base of the systems that run live; see `rtsep_kernels.masking` for the kernel's side.
 
     A subclass names its stage in `stage`, its compiled entry in `entry` and its record's table in `table` (which begins
-    with `rtsep_kernels.masking.HEAD`), and implements `configure` and
-    `values`.
+    with `rtsep_kernels.masking.HEAD`), and implements `configure` and `values`.
 
     Parameters
     ----------
