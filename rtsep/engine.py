@@ -110,6 +110,16 @@ class Engine(Stage):
         )
         return kernels.engine, record, self.chain.latency
 
+    def show_on(self, meters: Meters) -> None:
+        """Show levels and counters there from now on; another engine may have been shown there until now.
+
+        For an engine that does not run yet.
+        """
+        meters.counters[:] = 0
+        self.meters = meters
+        self.record.put("meters", meters.levels)
+        self.record.put("counters", meters.counters)
+
     def _start(self) -> None:
         self.record["counters"] = 0
         kernels.settle_engine(self.record.record)

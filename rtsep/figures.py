@@ -59,6 +59,7 @@ FIGURES = (
     Figure("faults", "segments", SUM, (), "faults", "faults"),
     Figure("bad_inputs", "samples", SUM, ("summary",), "bad inputs"),
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
+    Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
     Figure("block_us.p50", "us", LAST),
     Figure("block_us.p99", "us", LAST),

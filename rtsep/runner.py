@@ -14,6 +14,8 @@ from rtsep_kernels.plane import grid
 if TYPE_CHECKING:
     from rtsep.stage import Block, Stage
 
+LIMITER_RELEASE_SECONDS = 0.1
+
 _PLANAR = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 )
@@ -35,7 +37,10 @@ class Runner:
     def __init__(self, stage: Stage) -> None:
         self.channels = stage.fmt.channels
         self.rate = stage.fmt.rate
-        self.record = grid.RUNNER.make(channels=self.channels, function=stage.function, state=stage.state)
+        self.record = grid.RUNNER.make(
+            channels=self.channels, function=stage.function, state=stage.state, bus_limiter=1,
+            limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * self.rate)),
+        )
         self._stage = stage   # whose memory the record points to
         self._planar = _PLANAR(grid.run_planar.address)
 

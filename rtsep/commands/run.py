@@ -23,6 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration(parser)
     parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
     parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
+    parser.add_argument(
+        "--end-on-hangup", action="store_true", help="SIGHUP ends the run; by default it goes on without its terminal"
+    )
     for kind in surface.kinds():
         kind.arguments(parser)
     add_json(parser, "the summary")
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     options = RunOptions(
         preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
         block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
-        settings=tuple(args.set),
+        settings=tuple(args.set), end_on_hangup=args.end_on_hangup,
     )
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from typing import Any
 from rtsep.errors import DeviceError, InputError
 
 _CLIENT_NAME = b"rtsep"
+_LIBRARY = "libportaudio.so.2"
+_JACK_SERVER, _NO_SERVER = "JACK_DEFAULT_SERVER", "rtsep-looks-for-none"
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,7 @@ def portaudio() -> Any:
         If PortAudio is missing or finds no sound system.
     """
     if "sounddevice" not in sys.modules:
-        # Only JACK shows it; other host APIs' PortAudio has no such function. The name must outlive the call.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libportaudio.so.2").PaJack_SetClientName(_CLIENT_NAME)
+        _call_ourselves(_CLIENT_NAME)
         # Looking for devices must not start a JACK server.
         os.environ.setdefault("JACK_NO_START_SERVER", "1")
     try:
@@ -161,6 +162,64 @@ def portaudio() -> Any:
     except Exception as error:
         raise DeviceError(f"PortAudio finds no sound system ({error})") from error
     return sounddevice
+
+
+def load_portaudio() -> None:
+    """Import sounddevice without becoming a client of a JACK server, and end PortAudio: see `search_anew`."""
+    server = os.environ.get(_JACK_SERVER)
+    os.environ[_JACK_SERVER] = _NO_SERVER
+    try:
+        with contextlib.suppress(DeviceError):   # asked for again, and reported, when it is needed
+            portaudio()._terminate()
+    finally:
+        del os.environ[_JACK_SERVER]
+        if server is not None:
+            os.environ[_JACK_SERVER] = server
+
+
+def search_anew(name: str = "") -> None:
+    """Let PortAudio look again for what devices there are; no stream of this process may be open.
+
+    Parameters
+    ----------
+    name : str
+        Of our client in a JACK server; default: rtsep, or what the server makes of it if there is one.
+
+    Raises
+    ------
+    DeviceError
+        If it finds no sound system.
+    """
+    sd = portaudio()
+    with contextlib.suppress(sd.PortAudioError):   # it was ended already
+        sd._terminate()
+    if name:
+        _call_ourselves(name.encode())
+    try:
+        sd._initialize()
+    except sd.PortAudioError as error:
+        raise DeviceError(f"PortAudio finds no sound system ({error})") from error
+
+
+def client_name() -> str:
+    """Return the name of PortAudio's client in the JACK server; empty if there is none."""
+    name = ctypes.c_char_p()
+    with contextlib.suppress(OSError, AttributeError):
+        if ctypes.CDLL(_LIBRARY).PaJack_GetClientName(ctypes.byref(name)) == 0 and name.value:
+            return name.value.decode(errors="replace")
+    return ""
+
+
+def _call_ourselves(name: bytes) -> None:
+    """Say what PortAudio calls itself in a JACK server: other host APIs' PortAudio has no such function."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(_LIBRARY).PaJack_SetClientName(_lasting(name))
+
+
+@functools.cache
+def _lasting(text: bytes) -> ctypes.Array[ctypes.c_char]:
+    """Return a C string that stays where it is: PortAudio keeps its address."""
+    return ctypes.create_string_buffer(text)
 
 
 def _matches(device: dict[str, Any], text: str) -> bool:

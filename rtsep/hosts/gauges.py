@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rtsep.meters import Meters
     from rtsep.runner import Runner
 
+METER_FRAMES = 2048    # between two signs of life, as `rtsep_kernels.plane.engine` has it, which is slow to import
 QUIET_DB = -80         # dBFS: below it is no microphone that is plugged in and open
 QUIET_SECONDS = 3.0    # longer than most rests in a song
 # Block times are counted in bins of 0.5 %, from 0.01 us to 7 s.
@@ -85,6 +86,7 @@ class Gauges:
             "xruns": record["xruns"],
             "late_blocks": self._late_blocks,
             "bad_inputs": int(self._runner.bad_inputs.sum()),
+            "bus_limited": record["bus_limited"],
             "lost_frames": self._tape.lost if self._tape else 0,
             "block_us.p50": p50, "block_us.p99": p99, "block_us.p999": p999, "block_us.max": self._max,
             "load": self._busy / seconds if seconds else 0.0,
@@ -144,6 +146,35 @@ class RateWatch:
         if len(recent) < self.READINGS or max(recent) > (1 + self.TOLERANCE / 2) * min(recent):
             return None
         return sum(recent) / len(recent)
+
+
+class Standstill:
+    """Notices that the sound stands still, from outside the process that makes it.
+
+    Parameters
+    ----------
+    rate : int
+        Hz.
+    """
+
+    SECONDS = 0.3
+    _LONGEST_LOOK = 0.1   # seconds that may count between two looks: when the whole machine stood still, nobody is ill
+    _SIGNS = 4            # times that the frames should have moved meanwhile: they are shown every `METER_FRAMES`
+
+    def __init__(self, rate: int) -> None:
+        self._patience = max(self.SECONDS, self._SIGNS * METER_FRAMES / rate)
+        self.begin(0.0)
+
+    def begin(self, now: float) -> None:
+        """Take note that another process makes the sound from now on."""
+        self._frames, self._looked, self._still = -1, now, 0.0
+
+    def update(self, now: float, frames: int) -> bool:
+        """Return whether it has stood still too long; `frames` as the engine has counted them."""
+        passed, self._looked = min(now - self._looked, self._LONGEST_LOOK), now
+        self._still = self._still + passed if frames == self._frames else 0.0
+        self._frames = frames
+        return self._still > self._patience
 
 
 class QuietMics:

@@ -44,6 +44,8 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    end_on_hangup : bool
+        SIGHUP, which comes when a terminal is closed, ends the run.
     """
 
     preset: str
@@ -56,6 +58,7 @@ class RunOptions:
     record: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    end_on_hangup: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class Request:
         File for what is learnt, every 5 s.
     tape : tuple of str or None
         Files for input and output of every sample.
-    wait : bool
-        The device was there before: wait until it is back.
+    spare : bool
+        Stand by until another audio process is lost; then wait until its device is back.
     """
 
     preset: Preset
@@ -93,7 +96,7 @@ class Request:
     calibration: str | None
     keep: str | None
     tape: tuple[str, str] | None
-    wait: bool
+    spare: bool
 
 
 def check(options: RunOptions) -> Request:
@@ -124,12 +127,12 @@ def check(options: RunOptions) -> Request:
         calibration=options.calibration,
         keep=None,
         tape=None if options.record is None else _tape_files(options.record),
-        wait=False,
+        spare=False,
     )
 
 
-def once_more(request: Request, life: int, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:
-    """Return what is asked of a restarted audio process: as the first, but for what is known since.
+def stand_in(request: Request, life: int, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:
+    """Return what is asked of an audio process that stands by: as of the first, but for what is known since.
 
     Parameters
     ----------
@@ -142,7 +145,7 @@ def once_more(request: Request, life: int, stream: Mapping[str, Any], learnt: pa
     learnt : Path
         Where it kept what it learnt, if it came to that.
     """
-    request = dataclasses.replace(request, wait=True)   # the device may be late
+    request = dataclasses.replace(request, spare=True)
     if stream:   # by name from now on: another default device is not the one that was lost
         api, source, target = (stream[key] for key in ("host_api", "input_device", "output_device"))
         request = dataclasses.replace(

@@ -1,48 +1,43 @@
-"""The supervisor: the parent that starts the audio process, watches it, and starts it again when it is lost.
+"""The supervisor: the parent that starts the audio process, watches it, and has another one take over when it is lost.
 
-It owns the shared memory, and imports nothing heavy before the audio process is on its way.
+It owns the shared memory, and imports nothing heavy before the audio process is on its way. Once the sound has begun,
+only the user ends the run: whatever is lost is waited for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import multiprocessing
 import multiprocessing.connection
-import pathlib
-import secrets
-import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rtsep import figures, presets
 from rtsep.control.desk import Desk
 from rtsep.control.surface import Show, Surface
 from rtsep.control.watch import Watch
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
-from rtsep.hosts import soundcard
+from rtsep.hosts import life, words
 from rtsep.hosts.distant import Distant
-from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics, Standstill
+from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess
 from rtsep.hosts.reloads import Reloads
-from rtsep.hosts.request import Request, RunOptions, check, once_more
+from rtsep.hosts.request import Request, RunOptions, check, stand_in
+from rtsep.hosts.runfolder import RunFolder, sweep
 from rtsep.hosts.signals import Signals
+from rtsep.hosts.standby import Standby
 from rtsep.meters import Meters
 from rtsep.session import lay_out
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
-_TICK = 0.1               # seconds between two looks at the meters
+_TICK = 0.05              # seconds between two looks at the meters
 _COMPILING_AFTER = 4.0    # seconds of loading after which it must be the first run
 _START_PATIENCE = 20.0    # seconds that opening a device may take before it counts as hung
+_AGAIN_PATIENCE = 5.0     # the same for one that stood by: it says several times a second that it waits
 _QUICK = 10.0             # seconds; a process that dies sooner was never right
-_QUICK_CRASHES = 3
+_QUICK_CRASHES = 3        # after so many what was learnt is not believed any more, or, before any sound, nothing is
 _END_PATIENCE = 6.0
-_HUNG_AFTER = 3.0         # seconds; the audio process itself notices a silent device in half a second
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0   # seconds before a restart; each further one waits twice as long
-_KNOWN_LATENCY = 10.0     # seconds; what a device says beyond is nonsense
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0   # seconds before another takes over from one that was never right
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
 
 
@@ -68,8 +63,8 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
     """
     watch = None if options.preset in presets.names() else Watch(options.preset)   # saved from here on is news
     request = check(options)
-    with tempfile.TemporaryDirectory(prefix="rtsep-", ignore_cleanup_errors=True) as folder:
-        supervisor = Supervisor(request, options, watch, pathlib.Path(folder))
+    with contextlib.closing(RunFolder()) as folder:
+        supervisor = Supervisor(request, options, watch, folder)
         try:
             return supervisor.run(open_surface)
         finally:
@@ -78,7 +73,7 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
 
 
 class Supervisor:
-    """Starts, watches and restarts the audio process.
+    """Starts and watches the audio process, and replaces it.
 
     Parameters
     ----------
@@ -88,14 +83,12 @@ class Supervisor:
         What the request was made of.
     watch : Watch or None
         Of the preset's file; None: it is built in.
-    folder : Path
-        For what is learnt; the caller removes it.
+    folder : RunFolder
+        For what is learnt, and its name for shared memory; the caller removes it.
     """
 
-    def __init__(
-        self, request: Request, options: RunOptions, watch: Watch | None, folder: pathlib.Path
-    ) -> None:
-        self._keep = folder / "learnt.npz"
+    def __init__(self, request: Request, options: RunOptions, watch: Watch | None, folder: RunFolder) -> None:
+        self._keep, self._folder = folder.path / "learnt.npz", folder
         self._request = dataclasses.replace(request, keep=str(self._keep))
         self._options, self._file = options, watch
         self._playing: Distant | None = None
@@ -103,26 +96,26 @@ class Supervisor:
         self._names: tuple[str, ...] = ()
         self._rate = 0
         self._info: dict[str, Any] = {}
+        self._cables: tuple[Any, ...] | None = None
         self._figures: dict[str, float] = {}
-        self._lives = self._crashes = self._lost = 0
-        self._moved = (0.0, 0.0)    # number of the last call that was seen, and when
-        self._signals = Signals()
+        self._made = 1              # processes that could have sounded
+        self._lives = self._crashes = 0
+        self._signals = Signals(options.end_on_hangup)
         self._began = time.monotonic()
         self._sound_began: float | None = None
         self._first_sound = 0.0
-        self._process: Any = None
-        self._pipe: Connection | None = None
-        self._phase = ""            # loading, opening, running, stopping, or empty: no process
-        self._phase_began = 0.0
+        self._process: AudioProcess | None = None
+        self._standby = Standby(self._make_spare, self._keep)
         self._next_start = 0.0
         self._told_compiling = False
-        self._quiet: QuietMics | None = None
+        self._waits = ""            # for what, as it was said last
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
         with self._signals.heard(), contextlib.ExitStack() as ending:
             ending.callback(self._close_memory)
             ending.callback(self._kill)
+            ending.callback(self._standby.close)
             self._start()
             self._surface = open_surface()
             ending.callback(self._surface.close)
@@ -142,50 +135,52 @@ class Supervisor:
             "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
         }
 
-    # The process
+    # The processes
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        """Start the first process, or have the next one take over."""
         self._lives += 1
-        request = self._request
-        if self._playing is not None:
-            self._playing.ask_again()
-            request = dataclasses.replace(request, preset=self._playing.preset)
-        if self._lives > 1:
-            request = once_more(request, self._lives, self._info, self._keep)
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=soundcard.serve, args=(theirs, request), daemon=True)
-        # It inherits that Ctrl-C is ignored, from its first instruction on.
-        ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            self._process.start()
-        finally:
-            signal.signal(signal.SIGINT, ours)
-        theirs.close()
-        self._enter("loading")
+        if self._playing is None:
+            self._process = AudioProcess(life.serve, self._request)
+            return
+        self._playing.ask_again()
+        self._process = self._standby.take()
+        if self._process.phase == OPENING:
+            self._play()
 
-    def _enter(self, phase: str) -> None:
-        self._phase, self._phase_began = phase, time.monotonic()
+    def _play(self) -> None:
+        """Tell a process that has stood by, or would have, to open the device."""
+        self._send("play", self._info.get("client", ""), self._cables)
+
+    def _make_spare(self) -> AudioProcess:
+        assert self._playing is not None
+        self._made += 1
+        request = dataclasses.replace(self._request, preset=self._playing.preset, rate=self._rate)
+        return AudioProcess(life.serve, stand_in(request, self._made, self._info, self._keep))
 
     def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.join()
             self._process = None
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-        if self._meters is not None:
-            self._meters.put("running", 0)
-        self._phase = ""
+            sweep()   # memory of its own
+        if self._meters is not None and self._meters.get("calls"):   # it could not say its figures any more
+            self._count(figures.read(self._meters.get))
+
+    def _count(self, counted: dict[str, float]) -> None:
+        """Add a life's figures to the run's."""
+        assert self._meters is not None
+        self._figures = figures.add(self._figures, counted)
+        self._meters.status[:] = 0
 
     def _close_memory(self) -> None:
-        if self._meters is not None and not self._figures:   # no life could say it any more
-            self._figures = figures.read(self._meters.get)
         if self._meters is not None:
             self._meters.close()
         if self._playing is not None:
             self._playing.board.close()
+
+    @property
+    def _phase(self) -> str:
+        return "" if self._process is None else self._process.phase
 
     def _watch(self) -> int:
         while True:
@@ -196,113 +191,131 @@ class Supervisor:
             if self._signals.stops > 1:
                 self._say("stopped by force")
                 return _FORCED
-            if self._process is not None and not self._process.is_alive():
+            if self._process is not None and self._process.dead:
                 self._crashed(now)
             self._check_patience(now)
             seconds = self._options.seconds
             over = seconds is not None and self._sound_began is not None and now - self._sound_began >= seconds
             if (self._signals.stops or over) and self._end():
                 return 0
-            if not self._phase and now >= self._next_start:
+            if self._process is None and now >= self._next_start:
                 self._start()
-            if self._phase == "running" and self._reloads.update(now, self._signals.reload):
+            if self._sound_began is not None:
+                self._standby.update(now, self._stand())
+            if self._phase == RUNNING and self._reloads.update(now, self._signals.reload):
                 self._signals.reload = False
             if self._info:
                 self._look(now)
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
         """Wait a tick at most, then give what the audio process has said."""
-        if self._pipe is None:
-            time.sleep(_TICK)
+        if self._process is None:
+            time.sleep(_TICK if self._next_start > time.monotonic() else 0)
             return
-        with contextlib.suppress(EOFError, OSError):
-            multiprocessing.connection.wait([self._pipe, self._process.sentinel], _TICK)
-            while self._pipe is not None and self._pipe.poll():
-                yield self._pipe.recv()
+        with contextlib.suppress(OSError):
+            multiprocessing.connection.wait(self._process.ears, _TICK)
+        for message in self._process.messages():
+            yield message
+            if self._process is None:
+                return
 
     def _handle(self, kind: str, *content: Any) -> bool:
         """Act on a message; True when the run has ended in good order."""
+        assert self._process is not None
         if kind == "loaded":
-            self._enter("opening")
+            if self._playing is None:
+                self._process.enter(OPENING)   # it looks for the device
+            else:
+                self._process.send("go", self._stand())
         elif kind == "channels":
             self._share(*content)
+        elif kind == "ready":
+            if self._lives > 1 and self._process.phase == LOADING:
+                self._play()
+            self._process.enter(OPENING)
+        elif kind == "waits":
+            self._process.enter(OPENING)
+            self._say_waits(content[0])
+        elif kind == "cables":
+            self._cables = content[0]
         elif kind == "started":
-            self._started(content[0])
+            self._started(*content)
         elif kind == "reloaded":
             self._reloaded(*content)
         elif kind == "refused":
             self._reloads.refused(content[0])
         elif kind == "lost":
-            self._figures = figures.add(self._figures, content[1])
-            self._device_lost(content[0])
+            self._count(content[1])
+            self._lost(content[0])
         elif kind == "done":
-            self._figures = figures.add(self._figures, content[0])
+            self._count(content[0])
             return True
         elif kind == "error":
             self._failed(*content)
         return False
 
+    def _stand(self) -> life.Stand:
+        assert self._playing is not None
+        assert self._meters is not None
+        return life.Stand(
+            str(self._playing.board.name), str(self._meters.name), tuple(self._playing.laid), self._names, self._rate
+        )
+
     def _share(self, names: tuple[str, ...], rate: int) -> None:
         """Make the shared memory now that the microphones are known, and tell where it is."""
-        if self._playing is None:
-            name = "rtsep-" + secrets.token_hex(6)
-            board = lay_out(self._request.preset, names, name + "-b")
-            self._playing = Distant(self._request.preset, board, self._send)
-            self._desk = Desk(self._playing, self._options.settings, self._options.block)
-            self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
-            self._meters = Meters(len(names), name + "-m")
-            self._names, self._rate, self._quiet = names, rate, QuietMics(names)
-        elif (names, rate) != (self._names, self._rate):
-            raise DeviceError(
-                f"the device came back with {len(names)} microphones at {rate} Hz, "
-                f"it was lost with {len(self._names)} at {self._rate} Hz; start again"
-            )
-        assert self._meters is not None
-        self._send("go", self._playing.board.name, self._meters.name, tuple(self._playing.laid))
+        assert self._process is not None
+        name = self._folder.name
+        board = lay_out(self._request.preset, names, name + "-b")
+        self._playing = Distant(self._request.preset, board, self._send)
+        self._desk = Desk(self._playing, self._options.settings, self._options.block)
+        self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
+        self._meters = Meters(len(names), name + "-m")
+        self._names, self._rate, self._quiet = names, rate, QuietMics(names)
+        self._standstill = Standstill(rate)
+        self._process.enter(LOADING)   # what the preset needs may have to be compiled
+        self._process.send("go", self._stand())
 
     def _reloaded(self, change: str, latency: int) -> None:
         self._reloads.taken(change, latency, self._info["latency_samples"])
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
+            self._standby.want(time.monotonic())   # another one, for the new chain
             self._say_notes()
 
     def _send(self, *message: Any) -> None:
-        with contextlib.suppress(OSError):   # it just died; the next tick sees that
-            if self._pipe is not None:
-                self._pipe.send(message)
+        if self._process is not None:
+            self._process.send(*message)
 
-    def _started(self, info: dict[str, Any]) -> None:
+    def _started(self, info: dict[str, Any], notes: list[str]) -> None:
         now = time.monotonic()
-        self._enter("running")
+        assert self._process is not None
+        self._process.enter(RUNNING)
         self._info = info
-        devices = info["input_device"]
-        if info["output_device"] != devices:
-            devices += " -> " + (info["output_device"] or "nothing")
-        rate = info["sample_rate"]
-        self._say(
-            f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
-            f"{info['channels']} microphones; "
-            f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
-            f"+ device {_milliseconds(info['device_latency_s'])}"
-        )
+        self._waits = ""
+        self._standstill.begin(now)
         if self._sound_began is None:
+            self._say(words.what_runs(info))
             self._say_notes()
-            if info["priority_fix"]:
-                self._say(info["priority_fix"])
+            for note in (*notes, info["priority_fix"]):
+                if note:
+                    self._say(note)
             self._sound_began, self._first_sound = now, now - self._began
         else:
-            self._say("the device is back" + (", and so is what was learnt" if self._keep.exists() else ""))
-        self._lost = 0
+            self._say("the sound is back" + (", and so is what was learnt" if self._keep.exists() else ""))
+        self._standby.want(now)
 
-    def _device_lost(self, why: str) -> None:
-        self._say(f"device lost: {why}; waiting for it")
-        self._lost += 1
+    def _lost(self, why: str) -> None:
+        """Have another process take over: this one has lost the device, or itself."""
+        self._say(f"device lost: {why}")
+        self._reloads.give_up()
         self._kill()
-        self._next_start = time.monotonic() + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._lost - 1))
+        self._next_start = time.monotonic()
 
     def _failed(self, kind: str, arguments: tuple[str, ...]) -> None:
-        if kind == "DeviceError" and self._sound_began is not None:
-            self._device_lost(arguments[0])
+        wrong_from_the_first = kind == "WrongRate" and self._lives == 1
+        if self._sound_began is not None and not wrong_from_the_first:
+            self._lost(": ".join(arguments))
+            self._next_start = time.monotonic() + _LONGEST_PAUSE
             return
         self._kill()
         if kind == "InputError":
@@ -311,53 +324,64 @@ class Supervisor:
         raise kinds.get(kind, RtsepError)(arguments[0])
 
     def _crashed(self, now: float) -> None:
-        code = self._process.exitcode
+        assert self._process is not None
+        code, said = self._process.exit_code, self._process.last_words()
         if self._playing is not None:
             self._reloads.give_up()
-        quick = self._phase != "running" or now - self._phase_began < _QUICK
-        self._crashes = self._crashes + 1 if quick else 1
+        running = self._phase == RUNNING
+        if self._sound_began is None or running:   # else PortAudio has fallen over a server that died
+            right = running and now - self._process.began > _QUICK
+            self._crashes = 1 if right else self._crashes + 1
         self._kill()
-        if code == 1 and self._sound_began is None:   # a Python error, just printed: it would come again
-            raise WorkerError("the audio process failed before it made a sound")
-        if self._crashes >= _QUICK_CRASHES:
-            raise WorkerError(f"the audio process died {self._crashes} times (last exit code {code})")
-        self._say(f"the audio process died (exit code {code}); starting it again")
-        self._next_start = now + _FIRST_PAUSE * 2 ** (self._crashes - 1)
+        why = f"exit code {code}" + (f": {said}" if said else "")
+        if self._sound_began is None:
+            if code == 1:   # a Python error: it would come again
+                raise WorkerError(f"the audio process failed before it made a sound ({why})")
+            if self._crashes >= _QUICK_CRASHES:
+                raise WorkerError(f"the audio process died {self._crashes} times ({why})")
+        self._say(f"the audio process died ({why}); another one takes over")
+        if self._crashes >= _QUICK_CRASHES and self._keep.exists():
+            self._say("what was learnt is left out: it may be why")
+            self._keep.unlink(missing_ok=True)
+            self._standby.close()
+        pause = _FIRST_PAUSE * 2 ** (self._crashes - 2) if self._crashes > 1 else 0.0
+        self._next_start = now + min(_LONGEST_PAUSE, pause)
 
     def _check_patience(self, now: float) -> None:
-        if self._phase == "loading" and now - self._phase_began > _COMPILING_AFTER and not self._told_compiling:
+        if self._process is None:
+            return
+        lasts = now - self._process.began
+        if self._lives == 1 and self._phase == LOADING and lasts > _COMPILING_AFTER and not self._told_compiling:
             self._told_compiling = True
             self._say("compiling the kernels: only the first run takes this long")
-        if self._phase == "opening" and not self._waits() and now - self._phase_began > _START_PATIENCE:
-            self._kill()
-            why = f"opening it has taken {_START_PATIENCE:.0f} s; is the sound server alive?"
+        patience = _START_PATIENCE if self._sound_began is None else _AGAIN_PATIENCE
+        if self._phase == OPENING and lasts > patience:
+            why = f"opening it has taken {patience:.0f} s; is the sound server alive?"
             if self._sound_began is None:
+                self._kill()
                 raise DeviceError(f"the device does not answer: {why}")
-            self._device_lost(why)
-        if self._phase == "running" and self._hangs(now):
-            self._reloads.give_up()
-            self._device_lost("the audio process hangs")
-        if self._phase == "stopping" and now - self._phase_began > _END_PATIENCE:
+            self._lost(why)
+        elif self._phase == RUNNING and self._stands_still(now):
+            stopped = self._process.stopped
+            self._lost(
+                "the audio process was stopped" if stopped else f"the sound stood still for {Standstill.SECONDS} s"
+            )
+        elif self._phase == STOPPING and lasts > _END_PATIENCE:
             self._kill()
             raise DeviceError("the device did not stop; the audio process was ended by force")
 
-    def _hangs(self, now: float) -> bool:
+    def _stands_still(self, now: float) -> bool:
         assert self._meters is not None
-        calls = self._meters.get("calls")
-        if calls != self._moved[0]:
-            self._moved = calls, now
-        return now - max(self._moved[1], self._phase_began) > _HUNG_AFTER
-
-    def _waits(self) -> bool:
-        """Whether the audio process is looking for a device that was lost, which may take as long as it takes."""
-        return self._lives > 1
+        return self._standstill.update(now, self._meters.counter("frames"))
 
     def _end(self) -> bool:
         """Ask for an orderly end; True if there is nothing to be ended."""
-        if self._phase == "running":
+        if self._phase == RUNNING:
+            self._standby.close()
             self._send("stop")
-            self._enter("stopping")
-        elif self._phase == "stopping":
+            assert self._process is not None
+            self._process.enter(STOPPING)
+        elif self._phase == STOPPING:
             pass
         elif self._sound_began is not None:
             self._kill()
@@ -369,15 +393,18 @@ class Supervisor:
 
     # What is shown
 
+    def _say_waits(self, why: str) -> None:
+        if why != self._waits:
+            self._waits = why
+            self._say(f"waiting for the device: {why}")
+
     def _say_notes(self) -> None:
-        assert self._playing is not None
-        for note in presets.notes(self._playing.preset, self._info["channels"]):
+        for note in presets.notes(self._desk.preset, self._info["channels"]):
             self._say(note)
 
     def _look(self, now: float) -> None:
         assert self._meters is not None
-        assert self._quiet is not None
-        if self._phase == "running":
+        if self._phase == RUNNING:
             for name in self._quiet.update(now, self._meters):
                 self._say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
         if self._surface.update(Show(self._desk, self._info, self._meters)):
@@ -386,7 +413,3 @@ class Supervisor:
     def _say(self, text: str) -> None:
         self._surface.say(text)
 
-
-def _milliseconds(seconds: float) -> str:
-    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
-    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"

@@ -8,6 +8,7 @@ import numpy as np
 from numba import carray, types
 
 from rtsep_kernels.plane.jit import SAMPLES, entry, kernel
+from rtsep_kernels.plane.limiter import limit
 from rtsep_kernels.plane.memory import (
     address_of,
     call_stage,
@@ -23,6 +24,7 @@ from rtsep_kernels.plane.ring import RING_HEADER, ring_write
 
 GRID = 64
 TIMINGS = 1 << 16
+WIDEST = 1024   # device channels
 
 RUNNER = record(
     function=address(), state=address(),              # of the stage
@@ -33,6 +35,8 @@ RUNNER = record(
     inputs=given(i4, "channels"), outputs=given(i4, "channels"),   # device channel of each mic; -1: none
     device_inputs=number(), device_outputs=number(),
     fade_target=number(f4), fade=number(f4), fade_step=number(f4),
+    # Of each device channel, behind any mix of mics: the last thing before the device.
+    bus_limiter=array(f4, WIDEST), limiter_release=number(f4), bus_limited=number(),
     xruns=number(), late=number(), stop=number(),
     # A ring that keeps input and output of every sample for another thread to store; header 0: none.
     tape_header=given(i8, RING_HEADER), tape_rows=number(), tape_data=given(f4, "tape_rows", "2 * channels"),
@@ -170,6 +174,19 @@ def _to_tape(s, inside, outside):
     ring_write(header, data, row, 0, inside.shape[1])
 
 
+@kernel
+def _limit_bus(s, target, frames):
+    """Hold every device channel below the ceiling: mics that share one have each been limited, their sum has not."""
+    held = view(s, "bus_limiter")
+    for pin in range(target.shape[1]):
+        now = held[pin]
+        for i in range(frames):
+            before = now
+            target[i, pin], now = limit(target[i, pin], now, s.limiter_release)
+            s.bus_limited += before == np.float32(1) and now < before
+        held[pin] = now
+
+
 @entry(types.int32(types.voidptr, types.voidptr, types.uint64, types.voidptr, types.uint64, _RUNNER))
 def run_interleaved(device_in, device_out, frames, _time, flags, runner):
     """PortAudio's callback: interleaved float32, inputs and outputs picked by the channel map."""
@@ -212,6 +229,7 @@ def run_interleaved(device_in, device_out, frames, _time, flags, runner):
                 for i in range(n):
                     target[done + i, pin] += outside[c, i]
         done += n
+    _limit_bus(s, target, total)
     restore_floats(floats)
     _note_time(s, start)
     return 0

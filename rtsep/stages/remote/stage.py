@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 import weakref
@@ -70,7 +71,8 @@ class Remote(Stage):
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         self.close()
         slots = -(-self._delay // self._unit) + _SLACK
-        job = Job(self._worker, fmt.rate, fmt.channels, self._unit, slots, f"rtsep-{secrets.token_hex(6)}-w",
+        memory = f"rtsep-{os.getpid()}-{secrets.token_hex(4)}-w"   # whose process it is, should that be killed
+        job = Job(self._worker, fmt.rate, fmt.channels, self._unit, slots, memory,
                   self._settings)
         self._shared = Shared(job.layout(), job.memory)
         self._supervisor = Supervisor(f"{self.name}.worker", job, self._shared["exchange"])

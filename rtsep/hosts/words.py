@@ -1,0 +1,26 @@
+"""Words: what is said of a run that starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_KNOWN_LATENCY = 10.0   # seconds; what a device says beyond is nonsense
+
+
+def what_runs(info: Mapping[str, Any]) -> str:
+    """Say which device runs, how, and how late it is; `info` is what its process tells when it has started."""
+    devices = info["input_device"]
+    if info["output_device"] != devices:
+        devices += " -> " + (info["output_device"] or "nothing")
+    late = info["latency_samples"]
+    return (
+        f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
+        f"{info['channels']} microphones; latency {late} samples ({1000 * late / info['sample_rate']:.2f} ms) "
+        f"+ device {milliseconds(info['device_latency_s'])}"
+    )
+
+
+def milliseconds(seconds: float) -> str:
+    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
+    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"
