@@ -211,9 +211,8 @@ class Life:
         self._tape = None if self.request.tape is None else Tape(self._runner, self.request.tape)
         self._gauges = Gauges(self._runner, self._engine, self._meters, self._tape)
         self._engine.go_live()
-        self._startup.mark("shown")
         self._card.open(self._runner, self.request.preset, cables)
-        self._startup.mark("opened")
+        self._startup.mark("open")
         return True
 
     # Playing

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ _OF_TERMINALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTSTP", "SIGTTIN", "SIGTTOU")
     if hasattr(signal, name)   # Windows has few
 )
+
+_ECHO = 5.0   # seconds in which the system and every shell may send SIGHUP for one closed window
 
 
 class Signals:
@@ -35,6 +39,7 @@ class Signals:
         self.stops = 0
         self.reload = False
         self._end_on_hangup = end_on_hangup
+        self._left = -math.inf   # when the terminal was closed
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
@@ -57,8 +62,8 @@ class Signals:
         if self._end_on_hangup:
             self.stops += 1
         elif self._on_terminal and not os.isatty(0):   # its window was closed: the show goes on without
-            self._on_terminal = False
-        else:
+            self._on_terminal, self._left = False, time.monotonic()
+        elif time.monotonic() - self._left > _ECHO:
             self.reload = True
 
 

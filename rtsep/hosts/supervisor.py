@@ -14,21 +14,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtsep import figures, presets
-from rtsep.control.desk import Desk
-from rtsep.control.surface import Show, Surface
+from rtsep.control.surface import Surface
 from rtsep.control.watch import Watch
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
-from rtsep.hosts import life, words
-from rtsep.hosts.distant import Distant
-from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics, Standstill
+from rtsep.hosts import life
+from rtsep.hosts.front import Front
+from rtsep.hosts.gauges import Standstill
 from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess
-from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import Request, RunOptions, check, stand_in
 from rtsep.hosts.runfolder import RunFolder, sweep
 from rtsep.hosts.signals import Signals
 from rtsep.hosts.standby import Standby
-from rtsep.meters import Meters
-from rtsep.session import lay_out
 
 _TICK = 0.05              # seconds between two looks at the meters
 _COMPILING_AFTER = 4.0    # seconds of loading after which it must be the first run
@@ -91,8 +87,7 @@ class Supervisor:
         self._keep, self._folder = folder.path / "learnt.npz", folder
         self._request = dataclasses.replace(request, keep=str(self._keep))
         self._options, self._file = options, watch
-        self._playing: Distant | None = None
-        self._meters: Meters | None = None
+        self._front: Front | None = None
         self._names: tuple[str, ...] = ()
         self._rate = 0
         self._info: dict[str, Any] = {}
@@ -108,7 +103,6 @@ class Supervisor:
         self._standby = Standby(self._make_spare, self._keep)
         self._next_start = 0.0
         self._told_compiling = False
-        self._waits = ""            # for what, as it was said last
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
@@ -130,7 +124,7 @@ class Supervisor:
             **figures.nested(self._figures),
             "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
             "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
-            "preset": self._desk.preset.name, "host_api": info["host_api"],
+            "preset": self._there.desk.preset.name, "host_api": info["host_api"],
             "input_device": info["input_device"], "output_device": info["output_device"],
             "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
         }
@@ -140,10 +134,10 @@ class Supervisor:
     def _start(self) -> None:
         """Start the first process, or have the next one take over."""
         self._lives += 1
-        if self._playing is None:
+        if self._front is None:
             self._process = AudioProcess(life.serve, self._request)
             return
-        self._playing.ask_again()
+        self._front.playing.ask_again()
         self._process = self._standby.take()
         if self._process.phase == OPENING:
             self._play()
@@ -153,9 +147,8 @@ class Supervisor:
         self._send("play", self._info.get("client", ""), self._cables)
 
     def _make_spare(self) -> AudioProcess:
-        assert self._playing is not None
         self._made += 1
-        request = dataclasses.replace(self._request, preset=self._playing.preset, rate=self._rate)
+        request = dataclasses.replace(self._request, preset=self._there.playing.preset, rate=self._rate)
         return AudioProcess(life.serve, stand_in(request, self._made, self._info, self._keep))
 
     def _kill(self) -> None:
@@ -163,20 +156,22 @@ class Supervisor:
             self._process.kill()
             self._process = None
             sweep()   # memory of its own
-        if self._meters is not None and self._meters.get("calls"):   # it could not say its figures any more
-            self._count(figures.read(self._meters.get))
+        if self._front is not None and self._front.meters.get("calls"):   # it could not say its figures any more
+            self._count(figures.read(self._front.meters.get))
 
     def _count(self, counted: dict[str, float]) -> None:
         """Add a life's figures to the run's."""
-        assert self._meters is not None
         self._figures = figures.add(self._figures, counted)
-        self._meters.status[:] = 0
+        self._there.meters.status[:] = 0
 
     def _close_memory(self) -> None:
-        if self._meters is not None:
-            self._meters.close()
-        if self._playing is not None:
-            self._playing.board.close()
+        if self._front is not None:
+            self._front.close()
+
+    @property
+    def _there(self) -> Front:
+        assert self._front is not None
+        return self._front
 
     @property
     def _phase(self) -> str:
@@ -202,10 +197,11 @@ class Supervisor:
                 self._start()
             if self._sound_began is not None:
                 self._standby.update(now, self._stand())
-            if self._phase == RUNNING and self._reloads.update(now, self._signals.reload):
-                self._signals.reload = False
-            if self._info:
-                self._look(now)
+            if self._front is not None and self._info:
+                if self._phase == RUNNING and self._front.reloads.update(now, self._signals.reload):
+                    self._signals.reload = False
+                if self._front.look(now, self._info, self._phase == RUNNING):
+                    self._signals.stops = max(self._signals.stops, 1)
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
         """Wait a tick at most, then give what the audio process has said."""
@@ -223,7 +219,7 @@ class Supervisor:
         """Act on a message; True when the run has ended in good order."""
         assert self._process is not None
         if kind == "loaded":
-            if self._playing is None:
+            if self._front is None:
                 self._process.enter(OPENING)   # it looks for the device
             else:
                 self._process.send("go", self._stand())
@@ -235,7 +231,7 @@ class Supervisor:
             self._process.enter(OPENING)
         elif kind == "waits":
             self._process.enter(OPENING)
-            self._say_waits(content[0])
+            self._there.waits(content[0])
         elif kind == "cables":
             self._cables = content[0]
         elif kind == "started":
@@ -243,7 +239,7 @@ class Supervisor:
         elif kind == "reloaded":
             self._reloaded(*content)
         elif kind == "refused":
-            self._reloads.refused(content[0])
+            self._there.reloads.refused(content[0])
         elif kind == "lost":
             self._count(content[1])
             self._lost(content[0])
@@ -255,32 +251,25 @@ class Supervisor:
         return False
 
     def _stand(self) -> life.Stand:
-        assert self._playing is not None
-        assert self._meters is not None
-        return life.Stand(
-            str(self._playing.board.name), str(self._meters.name), tuple(self._playing.laid), self._names, self._rate
-        )
+        playing, meters = self._there.playing, self._there.meters
+        return life.Stand(str(playing.board.name), str(meters.name), tuple(playing.laid), self._names, self._rate)
 
     def _share(self, names: tuple[str, ...], rate: int) -> None:
         """Make the shared memory now that the microphones are known, and tell where it is."""
         assert self._process is not None
-        name = self._folder.name
-        board = lay_out(self._request.preset, names, name + "-b")
-        self._playing = Distant(self._request.preset, board, self._send)
-        self._desk = Desk(self._playing, self._options.settings, self._options.block)
-        self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
-        self._meters = Meters(len(names), name + "-m")
-        self._names, self._rate, self._quiet = names, rate, QuietMics(names)
-        self._standstill = Standstill(rate)
+        self._front = Front(
+            self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send
+        )
+        self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         self._process.enter(LOADING)   # what the preset needs may have to be compiled
         self._process.send("go", self._stand())
 
     def _reloaded(self, change: str, latency: int) -> None:
-        self._reloads.taken(change, latency, self._info["latency_samples"])
+        self._there.reloads.taken(change, latency, self._info["latency_samples"])
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._standby.want(time.monotonic())   # another one, for the new chain
-            self._say_notes()
+            self._there.say_notes()
 
     def _send(self, *message: Any) -> None:
         if self._process is not None:
@@ -291,23 +280,18 @@ class Supervisor:
         assert self._process is not None
         self._process.enter(RUNNING)
         self._info = info
-        self._waits = ""
         self._standstill.begin(now)
         if self._sound_began is None:
-            self._say(words.what_runs(info))
-            self._say_notes()
-            for note in (*notes, info["priority_fix"]):
-                if note:
-                    self._say(note)
+            self._there.started(info, notes)
             self._sound_began, self._first_sound = now, now - self._began
         else:
-            self._say("the sound is back" + (", and so is what was learnt" if self._keep.exists() else ""))
+            self._there.returned(self._keep.exists())
         self._standby.want(now)
 
     def _lost(self, why: str) -> None:
         """Have another process take over: this one has lost the device, or itself."""
         self._say(f"device lost: {why}")
-        self._reloads.give_up()
+        self._there.reloads.give_up()
         self._kill()
         self._next_start = time.monotonic()
 
@@ -326,8 +310,8 @@ class Supervisor:
     def _crashed(self, now: float) -> None:
         assert self._process is not None
         code, said = self._process.exit_code, self._process.last_words()
-        if self._playing is not None:
-            self._reloads.give_up()
+        if self._front is not None:
+            self._front.reloads.give_up()
         running = self._phase == RUNNING
         if self._sound_began is None or running:   # else PortAudio has fallen over a server that died
             right = running and now - self._process.began > _QUICK
@@ -371,8 +355,7 @@ class Supervisor:
             raise DeviceError("the device did not stop; the audio process was ended by force")
 
     def _stands_still(self, now: float) -> bool:
-        assert self._meters is not None
-        return self._standstill.update(now, self._meters.counter("frames"))
+        return self._standstill.update(now, self._there.meters.counter("frames"))
 
     def _end(self) -> bool:
         """Ask for an orderly end; True if there is nothing to be ended."""
@@ -391,25 +374,5 @@ class Supervisor:
             return True
         return False
 
-    # What is shown
-
-    def _say_waits(self, why: str) -> None:
-        if why != self._waits:
-            self._waits = why
-            self._say(f"waiting for the device: {why}")
-
-    def _say_notes(self) -> None:
-        for note in presets.notes(self._desk.preset, self._info["channels"]):
-            self._say(note)
-
-    def _look(self, now: float) -> None:
-        assert self._meters is not None
-        if self._phase == RUNNING:
-            for name in self._quiet.update(now, self._meters):
-                self._say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
-        if self._surface.update(Show(self._desk, self._info, self._meters)):
-            self._signals.stops = max(self._signals.stops, 1)
-
     def _say(self, text: str) -> None:
         self._surface.say(text)
-

@@ -1,0 +1,95 @@
+"""The front of a run: its desk, the surfaces on which people see and turn it, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rtsep import presets
+from rtsep.control.desk import Desk
+from rtsep.control.surface import Show, Surface
+from rtsep.control.watch import Watch
+from rtsep.hosts import words
+from rtsep.hosts.distant import Distant
+from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.reloads import Reloads
+from rtsep.hosts.request import RunOptions
+from rtsep.meters import Meters
+from rtsep.presets import Preset
+from rtsep.session import lay_out
+
+
+class Front:
+    """What faces the user; made when the microphones are known.
+
+    Parameters
+    ----------
+    preset : Preset
+        What sounds first.
+    names : tuple of str
+        Of the microphones.
+    memory : str
+        What the names of shared memory begin with.
+    options : RunOptions
+    watch : Watch or None
+        Of the preset's file; None: it is built in.
+    surface : Surface
+    send : callable
+        Passes a message to the audio process.
+
+    Attributes
+    ----------
+    playing : Distant
+    reloads : Reloads
+    desk : Desk
+    meters : Meters
+        Shared; `close` removes them, as it does the board.
+    """
+
+    def __init__(
+        self, preset: Preset, names: tuple[str, ...], memory: str, options: RunOptions, watch: Watch | None,
+        surface: Surface, send: Callable[..., None],
+    ) -> None:
+        self._surface = surface
+        self.playing = Distant(preset, lay_out(preset, names, f"{memory}-b"), send)
+        self.meters = Meters(len(names), f"{memory}-m")
+        self.desk = Desk(self.playing, options.settings, options.block)
+        self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
+        self._quiet = QuietMics(names)
+        self._waits = ""   # for what, as it was said last
+
+    def close(self) -> None:
+        """Remove the shared memory."""
+        self.meters.close()
+        self.playing.board.close()
+
+    def started(self, info: Mapping[str, Any], notes: Sequence[str]) -> None:
+        """Say what runs, the first time."""
+        self._surface.say(words.what_runs(info))
+        self.say_notes()
+        for note in (*notes, info["priority_fix"]):
+            if note:
+                self._surface.say(note)
+
+    def returned(self, learnt: bool) -> None:
+        """Say that it runs again."""
+        self._waits = ""
+        self._surface.say("the sound is back" + (", and so is what was learnt" if learnt else ""))
+
+    def waits(self, why: str) -> None:
+        """Say for what the sound waits, unless that has just been said."""
+        if why != self._waits:
+            self._waits = why
+            self._surface.say(f"waiting for the device: {why}")
+
+    def say_notes(self) -> None:
+        """Say what the preset has to say for so many microphones."""
+        for note in presets.notes(self.desk.preset, len(self.desk.mics)):
+            self._surface.say(note)
+
+    def look(self, now: float, info: dict[str, Any], running: bool) -> bool:
+        """Show what runs; True when the user wants to quit."""
+        if running:
+            for name in self._quiet.update(now, self.meters):
+                self._surface.say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
+        return self._surface.update(Show(self.desk, info, self.meters))
