@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="add a line of JSON for each fault")
     parser.add_argument("--list", action="store_true", help="name the faults")
     args = parser.parse_args()
-    faults = verdicts.find(verdicts.SHORT if args.short else args.words)
+    faults = [fault for fault in verdicts.find(args.words) if not args.short or fault.name in verdicts.SHORT]
     if args.list:
         print("\n".join(fault.name for fault in faults))
         return

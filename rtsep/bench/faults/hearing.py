@@ -85,7 +85,7 @@ def silences(tape: Heard, first: int, ears: Sequence[int]) -> list[Event]:
         Frame from which on it matters.
     ears : sequence of int
     """
-    quiet = (np.abs(tape.sound[list(ears), first:]) < SILENT).all(0)
+    quiet = np.all(np.abs(tape.sound[list(ears), first:]) < SILENT, axis=0)
     return [
         Event("silence", tape.when(first + a), tape.when(first + b - 1) + 1 / tape.rate)
         for a, b in runs(quiet, round(SHORTEST * tape.rate))

@@ -85,7 +85,7 @@ def one_huge_sample(trial: Trial) -> None:
 
 def full_scale(trial: Trial) -> None:
     """Send full-scale noise from one mic."""
-    noise = np.random.default_rng(3).uniform(-1, 1, trial.sound.shape[1]).astype(np.float32)
+    noise = 2 * np.random.default_rng(3).random(trial.sound.shape[1], np.float32) - 1
     _break(trial, noise, _BROKEN_SECONDS)
 
 

@@ -72,7 +72,7 @@ def make_mics(mics: int, rate: int) -> Block:
     tones = TONE * np.sin(2 * np.pi * cycles[:, None] * np.arange(frames) / frames)
     own = tones + NOISE * rng.standard_normal((mics, frames))
     others = np.roll(own.sum(0) - own, round(0.002 * rate), axis=1) / max(mics - 1, 1)
-    return (own + BLEED * others).astype(np.float32)
+    return np.asarray(own + BLEED * others, np.float32)
 
 
 class Player:
@@ -141,12 +141,6 @@ class Player:
         return Heard(
             self._sound[:, :frames], self._stamps[:calls] / 1e9, max(1, self.get("period")), max(1, self.get("rate"))
         )
-
-    def recent(self, seconds: float) -> NDArray[np.float32]:
-        """Return the peak of each ear over the last seconds, float32[mics]."""
-        frames, last = round(seconds * max(1, self.get("rate"))), self.get("heard")
-        part = self._sound[:, max(0, last - frames) : last]
-        return np.abs(part).max(1, initial=0.0)
 
     def close(self) -> None:
         """Unplug it."""

@@ -11,7 +11,7 @@ from rtsep.bench.faults import system
 from rtsep.bench.faults.trial import Fault, Limits, Trial
 
 _LOAD = 8                # endless loops beside
-_STOPPED_SECONDS = 1.0   # between SIGSTOP and SIGCONT
+_STOPPED_SECONDS = 2.0   # between SIGSTOP and SIGCONT
 _SHELL_SECONDS = 3.0     # between Ctrl-Z and fg
 _TOGETHER_SECONDS = 2.0  # of two runs on one device
 _OVERLOAD_SECONDS = 8.0
@@ -35,7 +35,6 @@ def kill_under_load(trial: Trial) -> None:
 def stop_audio(trial: Trial) -> None:
     """Stop the audio process for good."""
     os.kill(trial.program.audio(), signal.SIGSTOP)
-    time.sleep(0.2)   # until then it sounds as before
 
 
 def stop_and_go(trial: Trial) -> None:
@@ -119,6 +118,7 @@ FAULTS = (
     Fault("supervisor killed", kill_supervisor, Limits(silence=None, goes_on=False)),
     Fault("ctrl-c twice", interrupt_twice, Limits(silence=None, goes_on=False)),
     Fault("two runs", second_run, Limits(), gain=6.0),
-    Fault("load 8", hog, Limits(silence=0.0, repeat=0.0)),
-    Fault("32 mics, 64 frames", overload, Limits(silence=0.1, repeat=0.1, says=True), mics=32, period=64),
+    Fault("load 8", hog, Limits(silence=0.02, repeat=0.02)),
+    Fault("32 mics, 64 frames", overload, Limits(silence=0.1, repeat=0.1, says=True), mics=32, period=64,
+          steady=0.05),
 )

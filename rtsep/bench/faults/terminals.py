@@ -20,7 +20,6 @@ def _go_on(trial: Trial) -> None:
     trial.notes["alive_without_view"] = trial.program.alive() and trial.sounds()
     if audio := trial.program.audio():
         os.kill(audio, signal.SIGKILL)
-        time.sleep(0.2)
 
 
 def close_terminal(trial: Trial) -> None:

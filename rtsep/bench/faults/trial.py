@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from rtsep.errors import DeviceError
 DEVICE = "player"
 _TAPE_SECONDS = 75.0       # of each life of the device: the longest trial, with patience
 _START_PATIENCE = 60.0     # seconds until the first sound; a first run compiles before it is measured
-_STEADY = 1.0              # seconds of sound from all ears before a fault, and after it
+_STATUS = re.compile(r"\bp99 \d|^\[1\]|-m rtsep run")   # the load, again and again; a shell's words
+_NOTICED = 0.02            # seconds: what is shorter is heard as a click, and does not put off when sound is back
 _RECENT = 0.02             # seconds in which every mic's noise is heard
 
 
@@ -105,6 +107,8 @@ class Fault:
         Of the microphones.
     ears : tuple of int or None
         Those that hear something; None: all.
+    steady : float
+        Seconds of sound without a gap that there must be before and afterwards.
     """
 
     name: str
@@ -116,6 +120,7 @@ class Fault:
     period: int | None = None
     gain: float = 1.0
     ears: tuple[int, ...] | None = None
+    steady: float = 1.0
 
 
 @dataclass
@@ -231,19 +236,23 @@ class Trial:
         for ear in self.ears:   # beside those to the device, which the run makes itself
             system.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
         self.cables = system.cables(self.server, self.client)
-        time.sleep(max(0.0, self.setting.settle - _STEADY))
+        time.sleep(max(0.0, self.setting.settle - self.fault.steady))
         self.program.look()
 
     def _steady_or_over(self) -> bool:
-        return self.sounds(_STEADY) or not (self.fault.terminal or self.program.alive())
+        return self.sounds(self.fault.steady) or not (self.fault.terminal or self.program.alive())
 
     def come_back(self) -> None:
         """Say that the device is right again, now."""
         self.returned = time.monotonic()
 
-    def wait_for_sound(self, seconds: float = _STEADY) -> bool:
-        """Wait until it sounds again."""
-        return system.until(lambda: self.sounds(seconds) or not self.program.alive(), self.setting.patience, 0.1)
+    def wait_for_sound(self) -> bool:
+        """Wait until it has sounded again for long enough, all of that after this call."""
+        since, seconds = time.monotonic(), self.fault.steady
+        return system.until(
+            lambda: (time.monotonic() - since > seconds and self.sounds(seconds)) or not self.program.alive(),
+            self.setting.patience, 0.1,
+        )
 
     def close(self) -> None:
         """End everything."""
@@ -271,7 +280,7 @@ class Trial:
             with contextlib.suppress(AttributeError):   # it may never have started
                 self.program.end(1.0)
             self.close()
-        outcome.said = [text for text in self.program.said(self.since) if not text.startswith("load ")]
+        outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
         outcome.load = system.load()
         outcome.notes = self.notes
         return outcome
@@ -306,4 +315,4 @@ class Trial:
 
 
 def _last(events: Sequence[Event]) -> float:
-    return max((event.end for event in events if event.kind != "deaf"), default=0.0)
+    return max((event.end for event in events if event.kind != "deaf" and event.seconds > _NOTICED), default=0.0)
