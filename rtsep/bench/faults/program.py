@@ -1,0 +1,249 @@
+"""The run under test: `rtsep run` of a checkout, in pipes or in a shell on a terminal, seen only from the outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import pty
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+from rtsep.bench.faults import system
+from rtsep.bench.jackd import JackServer
+
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
+_BOXES = re.compile(r"[\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
+_MOST_SAID = 40           # lines that are kept
+_POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
+_LOOK = 0.2               # seconds over which the audio process that works is told from a spare one
+_ROOT = pathlib.Path(__file__).parents[3]
+_TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
+
+
+class Program:
+    """A run.
+
+    Parameters
+    ----------
+    server : JackServer
+    folder : Path
+        Its own: it runs there, and its temp folder is there.
+    arguments : list of str
+        Of `rtsep run`.
+    checkout : Path, optional
+        Whose program; this one's by default.
+    terminal : bool
+        Start it from a shell with job control on a terminal of its own, as people do.
+    name : str
+        Of its temp folder.
+    """
+
+    def __init__(
+        self, server: JackServer, folder: pathlib.Path, arguments: list[str], checkout: pathlib.Path | None = None,
+        terminal: bool = False, name: str = "temp",
+    ) -> None:
+        root = (checkout or _ROOT).resolve()
+        self.temp = folder / name
+        self.temp.mkdir(exist_ok=True)
+        self.environment = {
+            **server.environment, "PYTHONPATH": f"{root}:{root / 'kernels'}", "TMPDIR": str(self.temp),
+            "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TERM": "xterm",
+        }
+        self._server = server
+        self._shared: set[str] = set()
+        self._text = {"out": b"", "err": b""}
+        self._said: list[tuple[float, str]] = []
+        self._deaf: set[str] = set()
+        self._readers: dict[str, threading.Thread] = {}
+        self.terminal, self.reader, self.printer = -1, -1, -1
+        command = [sys.executable, "-m", "rtsep", "run", *arguments]
+        if terminal:
+            self._open_terminal(command, folder)
+        else:
+            self._open_pipes(command, folder)
+
+    def _open_pipes(self, command: list[str], folder: pathlib.Path) -> None:
+        self.reader, self._err = os.pipe()
+        self.printer, out = os.pipe()
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=self._err,
+            start_new_session=True,
+        )
+        os.close(out)   # the other one is kept: a fault fills the pipe
+        self._pid = self.process.pid
+        self._read(self.reader, "err")
+        self._read(self.printer, "out")
+
+    def _open_terminal(self, command: list[str], folder: pathlib.Path) -> None:
+        self.terminal, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self._err = -1
+        self.process = subprocess.Popen(
+            ["setsid", "-c", "bash", "--norc", "--noprofile", "-i"], cwd=folder, stdin=theirs, stdout=theirs,
+            stderr=theirs, env={**self.environment, "PS1": "$ ", "HISTFILE": ""},
+        )
+        os.close(theirs)
+        self._read(self.terminal, "err")
+        self.type(shlex.join(command) + "\n")
+        self._pid = 0
+
+    def _read(self, fd: int, kind: str) -> None:
+        def read() -> None:
+            with contextlib.suppress(OSError):
+                while kind not in self._deaf:
+                    if not select.select([fd], [], [], _POLL)[0]:
+                        continue
+                    part = os.read(fd, 65536)
+                    if not part:
+                        break
+                    self._text[kind] += part
+                    self._note(kind, part)
+
+        self._readers[kind] = threading.Thread(target=read, daemon=True)
+        self._readers[kind].start()
+
+    def _stop_reading(self, kind: str) -> None:
+        self._deaf.add(kind)
+        self._readers[kind].join()
+
+    def _note(self, kind: str, part: bytes) -> None:
+        known = {line for _, line in self._said}
+        for line in re.split(r"[\r\n]+", _ESCAPES.sub("", part.decode(errors="replace"))):
+            text = line.strip()
+            if kind == "err" and len(text.split()) > 2 and not _BOXES.search(text) and text not in known:
+                self._said = [*self._said[-_MOST_SAID:], (time.monotonic(), text)]
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor; 0 until a shell has started it, or after its end."""
+        if not self._pid or not system.alive(self._pid):
+            self._pid = self.process.pid if self.terminal < 0 else self._job()
+        return self._pid
+
+    def _job(self) -> int:
+        for child in system.descendants(self.process.pid):
+            with contextlib.suppress(OSError):
+                if b"rtsep\0run" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                    return child
+        return self._pid   # as it was: it is gone, or an orphan
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        if self.terminal < 0:
+            return self.process.poll() is None
+        return bool(self.pid) and system.alive(self.pid)
+
+    def audio(self) -> int:
+        """Return the id of the child that makes the sound, not of a spare one; 0 if there is none."""
+        clients = [
+            pid for pid in system.descendants(self.pid) if any(name.startswith("jack") for name in system.mapped(pid))
+        ]
+        if len(clients) > 1:
+            before = {pid: system.cpu_seconds(pid) for pid in clients}
+            time.sleep(_LOOK)
+            clients.sort(key=lambda pid: before[pid] - system.cpu_seconds(pid))
+        return clients[0] if clients else 0
+
+    def look(self) -> None:
+        """Note what it keeps in shared memory now: whatever of that is there after its end was left behind."""
+        for pid in [self.pid, *system.descendants(self.pid)]:
+            self._shared |= {name for name in system.mapped(pid) if not name.startswith("jack")}
+
+    def said(self, since: float = 0.0) -> list[str]:
+        """Return the lines it has written to stderr after a time of `time.monotonic`, each once."""
+        return [text for at, text in self._said if at >= since]
+
+    def said_at(self, word: str, since: float) -> float | None:
+        """Return when a line with a word came after a time; None if none did."""
+        return next((at for at, text in self._said if at >= since and word in text), None)
+
+    def out(self) -> str:
+        """Return what it has written to stdout."""
+        return self._text["out"].decode(errors="replace")
+
+    def leftovers(self) -> list[str]:
+        """Return what is left of an ended run in shared memory and in its temp folder."""
+        shared = [f"/dev/shm/{name}" for name in sorted(self._shared) if os.path.exists(f"/dev/shm/{name}")]
+        return shared + [path.name for path in self.temp.iterdir() if path.name.startswith(_TEMP_PREFIX)]
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self.terminal, text.encode())
+
+    def close_terminal(self) -> None:
+        """Close the window."""
+        self._stop_reading("err")
+        os.close(self.terminal)
+        self.terminal = -2   # there was one
+
+    def deafen(self, stream: str) -> None:
+        """Take away the reader of `stdout` or `stderr`."""
+        self._stop_reading({"stdout": "out", "stderr": "err"}[stream])
+        if stream == "stdout":
+            os.close(self.printer)
+            self.printer = -1
+        else:
+            os.close(self.reader)
+            self.reader = -1
+
+    def fill(self) -> None:
+        """Write into its stderr until nothing more goes in; nobody reads it from now on."""
+        self._stop_reading("err")
+        mine = os.open(f"/proc/self/fd/{self._err}", os.O_WRONLY | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(mine, b"." * 512)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(mine, b".")
+        os.close(mine)
+
+    def end(self, patience: float = 15.0) -> int | None:
+        """Press Ctrl-C and wait; returns the exit code, None if it cannot be known (an orphan's) or it did not end."""
+        pid = self.pid
+        if self.alive():
+            self.look()
+            os.kill(pid, signal.SIGINT)
+            if not system.until(lambda: not self.alive(), patience):
+                return self._kill(None)
+        if self.terminal == -1:
+            return self._kill(self.process.wait())
+        if self.terminal < 0:
+            return self._kill(None)
+        self.type("echo code=$?\n")
+        ended = re.compile(r"code=(\d+)")
+        system.until(lambda: bool(ended.findall(self._plain())), 3.0)
+        codes = ended.findall(self._plain())
+        return self._kill(int(codes[-1]) if codes else None)
+
+    def _plain(self) -> str:
+        return _ESCAPES.sub("", self._text["err"].decode(errors="replace"))
+
+    def _kill(self, code: int | None) -> int | None:
+        """End what is still there, by force, and close the ends of pipes."""
+        pid = self._pid
+        for one in [*system.descendants(pid), pid] if pid and system.alive(pid) else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self._err >= 0:
+            os.close(self._err)
+            self._err = -1
+        time.sleep(_POLL)   # for the last lines
+        for kind in self._readers:
+            self._stop_reading(kind)
+        for name in ("reader", "printer", "terminal"):
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+                setattr(self, name, -1)
+        return code
