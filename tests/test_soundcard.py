@@ -283,7 +283,7 @@ def test_a_device_with_large_blocks_gets_no_canceller(preset: str) -> None:
     with jack_server(period=1024, channels=2) as large:   # PortAudio cuts its blocks to the 64 that we ask for
         run = Live(large, preset=preset, seconds=2)
         assert run.end()[0] == InputError.exit_code, run.lines
-    assert "at a time; this preset needs 512 or less" in run.lines[-1]
+    assert "JACK's period is 1024 frames; this preset needs 512 or less" in run.lines[-1]
 
 
 def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:

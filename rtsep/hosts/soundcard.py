@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtsep import realtime
-from rtsep.errors import DeviceError, InputError
+from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.cables import Cables
 from rtsep.hosts.devices import Mic, choose_pair, client_name, devices, full_name, portaudio, search_anew
 from rtsep.hosts.gauges import burst
@@ -138,6 +138,8 @@ class Card:
         Raises
         ------
         DeviceError
+        InputError
+            Its blocks are too large for the preset.
         """
         if self.jack:
             with contextlib.suppress(OSError):
@@ -145,7 +147,7 @@ class Card:
         try:
             self._check_period(preset)
             self._stream = self._start(runner)
-        except DeviceError:
+        except RtsepError:
             if self.cables is not None:
                 self.cables.leave()
             raise
@@ -189,8 +191,8 @@ class Card:
     def _check_period(self, preset: Preset) -> None:
         most = most_block(preset)
         if self.cables is not None and most is not None and self.cables.period > most:
-            raise DeviceError(
-                f"{self.name}: JACK's period is {self.cables.period} frames; this preset needs {most} or less"
+            raise InputError(
+                self.name, f"JACK's period is {self.cables.period} frames", f"this preset needs {most} or less"
             )
 
     def latency(self) -> float:
