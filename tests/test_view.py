@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pathlib
 import pty
 import re
+import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -16,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_run import PRESET
+from jack_server import jack_server
+from live_run import PATIENCE, PRESET, read_until
 from numpy.typing import NDArray
 
 from rtsep import presets
@@ -328,6 +332,56 @@ def test_a_terminal_that_is_gone_or_stopped_holds_nothing_up(monkeypatch: pytest
         assert time.monotonic() - begun < 10
         if fault == "stopped":
             assert termios.tcgetattr(theirs) == before
+
+
+def test_a_run_ends_in_good_order_though_nobody_reads(tmp_path: pathlib.Path) -> None:
+    """Both pipes are full from the first line on; before, the first message was the end of all that watches a run."""
+    path = tmp_path / "test.toml"
+    path.write_text(PRESET)
+    with jack_server(channels=2) as server:
+        ends = [os.pipe(), os.pipe()]
+        for _reading, writing in ends:
+            os.set_blocking(writing, False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writing, b"." * 4096)
+            os.set_blocking(writing, True)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "rtsep", "run", "--preset", str(path), "--seconds", "1", "-i", "system"],
+            env=server.environment, stdout=ends[0][1], stderr=ends[1][1],
+        )
+        try:
+            assert run.wait(PATIENCE) == 0
+        finally:
+            run.kill()
+            run.wait()
+            for end in (*ends[0], *ends[1]):
+                os.close(end)
+
+
+def test_a_run_shows_that_it_starts(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "test.toml"
+    path.write_text(PRESET)
+    ours, theirs = pty.openpty()
+    with jack_server(channels=2) as server:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "rtsep", "run", "--preset", str(path), "-i", "system"],
+            env=server.environment, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+        )
+        try:
+            text = read_until(ours, "loading the engine")
+            text += read_until(ours, "opening system")
+            text += read_until(ours, " quit ")
+            assert "compiling" not in text   # all is in the cache, or the tests before this one have put it there
+            os.close(ours)                   # the window is closed: the run goes on, and ends as it should
+            time.sleep(0.5)
+            assert run.poll() is None
+            run.send_signal(signal.SIGINT)
+            assert run.wait(PATIENCE) == 0
+        finally:
+            run.kill()
+            run.wait()
+            os.close(theirs)
 
 
 def test_lines_say_little(monkeypatch: pytest.MonkeyPatch) -> None:
