@@ -30,6 +30,7 @@ from rtsep.hosts.request import Request
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
 from rtsep.session import Session
+from rtsep_kernels.compiling import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,9 +79,9 @@ class Life:
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`, `error`;
-        received: `go` with the names of the shared memory and all presets that the board was laid out for, `reload`
-        with a checked preset, and `stop`.
+        To the supervisor. Sent: `compiling`, `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`,
+        `error`; received: `go` with the names of the shared memory and all presets that the board was laid out for,
+        `reload` with a checked preset, and `stop`.
     request : Request
     """
 
@@ -94,7 +95,8 @@ class Life:
         self._startup = _StopWatch()
         looking = threading.Thread(target=_portaudio_quietly, daemon=True)
         looking.start()   # it looks for devices while numba is imported
-        importlib.import_module("rtsep.engine")
+        with told(lambda: self.pipe.send(("compiling",))):
+            importlib.import_module("rtsep.engine")
         self._startup.mark("imports")
         self.pipe.send(("loaded",))
         looking.join()
@@ -258,7 +260,7 @@ class Life:
                     self._stop(stream)
                     raise WrongRate(
                         f"{full_name(self._device[0])}: runs at {measured:.0f} Hz, not {self._rate}; "
-                        "set the device to one of them and say -r"
+                        "set the device to one of them and say --samplerate"
                     )
                 if now - begun > SAVE_EVERY:
                     keeper.wake()

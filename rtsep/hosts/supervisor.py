@@ -35,14 +35,12 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _TICK = 0.1               # seconds between two looks at the meters
-_COMPILING_AFTER = 4.0    # seconds of loading after which it must be the first run
 _START_PATIENCE = 20.0    # seconds that opening a device may take before it counts as hung
 _QUICK = 10.0             # seconds; a process that dies sooner was never right
 _QUICK_CRASHES = 3
 _END_PATIENCE = 6.0
 _HUNG_AFTER = 3.0         # seconds; the audio process itself notices a silent device in half a second
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0   # seconds before a restart; each further one waits twice as long
-_KNOWN_LATENCY = 10.0     # seconds; what a device says beyond is nonsense
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
 
 
@@ -115,7 +113,6 @@ class Supervisor:
         self._phase = ""            # loading, opening, running, stopping, or empty: no process
         self._phase_began = 0.0
         self._next_start = 0.0
-        self._told_compiling = False
         self._quiet: QuietMics | None = None
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
@@ -135,7 +132,8 @@ class Supervisor:
             return {}
         return {
             **figures.nested(self._figures),
-            "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
+            "latency_samples": info["latency_samples"],
+            "device_latency_s": figures.known_latency(info["device_latency_s"]),
             "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
             "preset": self._desk.preset.name, "host_api": info["host_api"],
             "input_device": info["input_device"], "output_device": info["output_device"],
@@ -177,7 +175,7 @@ class Supervisor:
             self._pipe = None
         if self._meters is not None:
             self._meters.put("running", 0)
-        self._phase = ""
+        self._enter("")
 
     def _close_memory(self) -> None:
         if self._meters is not None and not self._figures:   # no life could say it any more
@@ -199,6 +197,9 @@ class Supervisor:
             if self._process is not None and not self._process.is_alive():
                 self._crashed(now)
             self._check_patience(now)
+            if self._phase != "running":
+                first = self._sound_began is None
+                self._surface.wait(self._waits_for(), now - (self._began if first else self._phase_began))
             seconds = self._options.seconds
             over = seconds is not None and self._sound_began is not None and now - self._sound_began >= seconds
             if (self._signals.stops or over) and self._end():
@@ -224,6 +225,8 @@ class Supervisor:
         """Act on a message; True when the run has ended in good order."""
         if kind == "loaded":
             self._enter("opening")
+        elif kind == "compiling":
+            self._say("compiling the kernels: only the first run takes this long")
         elif kind == "channels":
             self._share(*content)
         elif kind == "started":
@@ -283,7 +286,7 @@ class Supervisor:
             f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
             f"{info['channels']} microphones; "
             f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
-            f"+ device {_milliseconds(info['device_latency_s'])}"
+            f"+ device {figures.milliseconds(info['device_latency_s'])}"
         )
         if self._sound_began is None:
             self._say_notes()
@@ -325,9 +328,6 @@ class Supervisor:
         self._next_start = now + _FIRST_PAUSE * 2 ** (self._crashes - 1)
 
     def _check_patience(self, now: float) -> None:
-        if self._phase == "loading" and now - self._phase_began > _COMPILING_AFTER and not self._told_compiling:
-            self._told_compiling = True
-            self._say("compiling the kernels: only the first run takes this long")
         if self._phase == "opening" and not self._waits() and now - self._phase_began > _START_PATIENCE:
             self._kill()
             why = f"opening it has taken {_START_PATIENCE:.0f} s; is the sound server alive?"
@@ -383,10 +383,11 @@ class Supervisor:
         if self._surface.update(Show(self._desk, self._info, self._meters)):
             self._signals.stops = max(self._signals.stops, 1)
 
+    def _waits_for(self) -> str:
+        device = self._request.input_device or "the default device"
+        return {
+            "loading": "loading the engine", "opening": f"opening {device}", "stopping": "stopping",
+        }.get(self._phase, f"waiting for {device}")
+
     def _say(self, text: str) -> None:
         self._surface.say(text)
-
-
-def _milliseconds(seconds: float) -> str:
-    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
-    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"
