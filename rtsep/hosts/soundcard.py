@@ -30,7 +30,6 @@ from rtsep.hosts.request import Request
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
 from rtsep.session import Session
-from rtsep_kernels.compiling import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +94,8 @@ class Life:
         self._startup = _StopWatch()
         looking = threading.Thread(target=_portaudio_quietly, daemon=True)
         looking.start()   # it looks for devices while numba is imported
+        from rtsep_kernels.compiling import told   # numba, which the supervisor must not wait for
+
         with told(lambda: self.pipe.send(("compiling",))):
             importlib.import_module("rtsep.engine")
         self._startup.mark("imports")
