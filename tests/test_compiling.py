@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 SCRIPT = """
-from rtsep_kernels.compiling import told
+from rtsep_kernels.compiling import Told
 heard = []
-with told(lambda: heard.append(1)):
+with Told(lambda: heard.append(1)):
     import rtsep_kernels.plane.chain
 print(len(heard))
 """

@@ -94,9 +94,10 @@ class Life:
         self._startup = _StopWatch()
         looking = threading.Thread(target=_portaudio_quietly, daemon=True)
         looking.start()   # it looks for devices while numba is imported
-        from rtsep_kernels.compiling import told   # numba, which the supervisor must not wait for
+        from rtsep_kernels.compiling import Told  # numba, which the supervisor must not wait for
 
-        with told(lambda: self.pipe.send(("compiling",))):
+        compiling = Told(lambda: self.pipe.send(("compiling",)))
+        with compiling:
             importlib.import_module("rtsep.engine")
         self._startup.mark("imports")
         self.pipe.send(("loaded",))
@@ -108,7 +109,8 @@ class Life:
         go = self._receive()
         if go[0] != "go":
             return
-        self._prepare(*go[1:])
+        with compiling:   # what the preset needs
+            self._prepare(*go[1:])
         tape = None
         try:
             if self.request.tape is not None:

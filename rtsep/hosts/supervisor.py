@@ -226,6 +226,7 @@ class Supervisor:
         if kind == "loaded":
             self._enter("opening")
         elif kind == "compiling":
+            self._enter("loading")   # which takes as long as it takes
             self._say("compiling the kernels: only the first run takes this long")
         elif kind == "channels":
             self._share(*content)
