@@ -29,6 +29,7 @@ _DRAW_EVERY = 0.1     # seconds between two pictures
 _STATUS_EVERY = 5.0   # seconds between two lines where there is no picture
 _FIRST_WAIT = 2.0     # seconds of waiting after which a line says so; the next ones each after twice as long
 _NOTES = 4            # messages that stay below the picture
+_MOST_SAID = 50       # messages that are printed once more when the picture is gone
 _FRESH = 5.0          # seconds in which a message takes the place of something else, if there is no other
 _STOPPED = 1.0        # seconds without an update after which somebody else may have had the terminal
 _SPINNER = "|/-\\"
@@ -77,7 +78,8 @@ class View:
     def __init__(self) -> None:
         self._writer = Writer(sys.stderr)
         self._keyboard = Keyboard()
-        self._notes: deque[str] = deque(maxlen=_NOTES)   # said while there is a picture
+        self._notes: deque[str] = deque(maxlen=_NOTES)
+        self._said: deque[str] = deque(maxlen=_MOST_SAID)   # while there was a picture
         self._noted = 0.0
         self._removed: Removed | None = None
         self._open = False
@@ -87,10 +89,11 @@ class View:
 
     def say(self, text: str) -> None:
         """Show a message: among the picture if there is one, else as a line."""
+        self._noted = time.monotonic()
         for line in text.splitlines():
+            self._notes.append(line)
             if self._open:
-                self._notes.append(line)
-                self._noted = time.monotonic()
+                self._said.append(line)
             else:
                 self._writer.line(_AGAIN + shown(line))
 
@@ -128,8 +131,8 @@ class View:
         if self._open:
             self._open = False
             self._writer.control(_CLOSE)
-            for note in self._notes:
-                self._writer.line(shown(note))
+            for line in self._said:
+                self._writer.line(shown(line))
         elif self._waiting:
             self._writer.control(_AGAIN)
         self._writer.close()
