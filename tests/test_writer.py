@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pty
+import select
 import subprocess
 import sys
 import threading
@@ -49,6 +50,7 @@ def fill(file: int) -> int:
 def read(file: int, until: bytes) -> bytes:
     seen = b""
     while not seen.endswith(until):
+        assert select.select([file], [], [], 10)[0], f"{until!r} does not come after {seen[-100:]!r}"
         seen += os.read(file, 65536)
     return seen
 
