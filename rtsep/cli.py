@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:   # it was closed before Python began
+            sys.stdout.flush()
         return code
     except RtsepError as error:
         _say(f"rtsep: {error}")

@@ -299,6 +299,35 @@ def test_something_is_shown_from_the_beginning_and_the_start_line_once(monkeypat
     assert main.count("the start line") == main.count("said later") == 1
 
 
+def test_in_the_background_nothing_is_drawn_and_then_all_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z, bg, fg: the shell has had the terminal, and has set it up for itself."""
+    with on_terminal(monkeypatch) as (ours, theirs):
+        cooked = termios.tcgetattr(theirs)
+        shown, show = terminal.View(), made(("vox",))
+        shown.update(show)
+        seen(ours, " quit ")
+        ours_now = termios.tcgetattr(theirs)
+        assert ours_now != cooked
+        termios.tcsetattr(theirs, termios.TCSANOW, cooked)
+        monkeypatch.setattr(terminal, "foreground", lambda _file: False)
+        time.sleep(0.1)
+        with contextlib.suppress(BlockingIOError):
+            os.read(ours, 65536)   # the end of the picture
+        shown._drawn = 0.0
+        assert not shown.update(show)
+        time.sleep(0.1)
+        with pytest.raises(BlockingIOError):
+            os.read(ours, 65536)
+        assert termios.tcgetattr(theirs) == cooked
+        monkeypatch.setattr(terminal, "foreground", lambda _file: True)
+        shown._drawn = 0.0
+        shown.update(show)
+        assert "\x1b[?1049h" in seen(ours, " quit ")
+        assert termios.tcgetattr(theirs) == ours_now
+        shown.close()
+        assert termios.tcgetattr(theirs) == cooked
+
+
 def test_a_waiting_device_is_shown_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as (ours, _theirs):
         shown, show = terminal.View(), made(("vox",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -17,6 +18,7 @@ from typing import TextIO
 import pytest
 
 from rtsep.control import writer
+from rtsep.control.surfaces import terminal
 from rtsep.control.writer import Writer
 
 SOON = 0.5   # seconds; whoever waits for a reader waits for ever
@@ -183,3 +185,18 @@ def test_python_ends_with_the_right_code_though_nobody_reads(stream: str, script
         process.wait()
         for end in ends[gone:]:
             os.close(end)
+
+
+@pytest.mark.parametrize(("verb", "code"), [("presets", 0), ("check nothing", 2)])
+def test_streams_that_were_closed_before_are_not_missed(verb: str, code: int) -> None:
+    command = f'exec "{sys.executable}" -m rtsep {verb} 2>&- >&-'
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == code
+
+
+def test_a_surface_needs_no_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    surface = terminal.open_surface(argparse.Namespace(no_view=False))
+    surface.say("nobody hears this")
+    surface.close()
+    with terminal.progress("work") as done:
+        done(1.0)

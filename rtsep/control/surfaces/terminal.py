@@ -188,13 +188,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_surface(args: argparse.Namespace) -> View | Lines:
     """Return a picture on a terminal, or lines where there is none or nobody wants it."""
-    return Lines() if args.no_view or not sys.stderr.isatty() else View()
+    return Lines() if args.no_view or not _on_terminal() else View()
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()   # None: it was closed before Python began
 
 
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[Callable[[float], None]]:
     """Show a progress bar on a terminal, and none in a pipe; what it yields is told the share that is done, 0 to 1."""
-    if not sys.stderr.isatty():
+    if not _on_terminal():
         yield lambda _done: None
         return
     from rich.console import Console
