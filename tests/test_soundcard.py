@@ -217,7 +217,7 @@ def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_pa
     assert 0 < us["p50"] <= us["p99"] <= us["p999"] <= us["max"]
     assert summary["load"] > 0
     assert set(summary["startup_s"]) == {"imports", "device", "prepare", "stream"}
-    assert summary["device_latency_s"] > 0
+    assert summary["device_latency_s"] is None or 0 < summary["device_latency_s"] < 10   # it may not be known
     assert summary["bad_inputs"] == summary["unstable"] == summary["faults"] == 0
 
 
