@@ -35,17 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:   # it was closed before Python began
+            sys.stdout.flush()
         return code
     except RtsepError as error:
-        print(f"rtsep: {error}", file=sys.stderr)
+        _say(f"rtsep: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("rtsep: interrupted; nothing half-written was left", file=sys.stderr)
+        _say("rtsep: interrupted; nothing half-written was left")
         return 130
     except BrokenPipeError:   # `rtsep … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _say(text: str) -> None:
+    """Print an error, unless nobody reads it: the exit code is right all the same."""
+    from rtsep.control.writer import say_last
+
+    say_last(sys.stderr, text)
 
 
 def _interrupt(_signal: int, _frame: Any) -> NoReturn:
@@ -56,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
     """Bad usage is one line, like every other error."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        _say(f"{self.prog}: {message}; see {self.prog} --help")
         raise SystemExit(2)
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SUM, LAST, MAX = "sum", "last", "max"
+SUM, LAST, MAX, MEAN = "sum", "last", "max", "mean"
+_KNOWN_LATENCY = 10.0   # seconds; what a device says beyond is nonsense
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Figure:
     unit : str
         `s`, `us`, a share as empty text, or what is counted.
     lives : str
-        Over the audio processes of one run: `sum`, `last` or `max`.
+        Over the audio processes of one run: `sum`, `last`, `max`, or `mean`, for which a second counts as a second.
     places : tuple of str
         Where people read it by its label: `view`, `summary`. JSON has all.
     label : str
@@ -52,7 +53,7 @@ FIGURES = (
     Figure("calls", "blocks"),
     Figure("seconds", "s"),
     Figure("xruns", "blocks", SUM, _BOTH, "xruns"),
-    Figure("late_blocks", "blocks", SUM, ("summary",), "late blocks"),
+    Figure("late_blocks", "blocks", SUM, _BOTH, "late blocks"),
     Figure("late_updates", "updates", SUM, _BOTH, "late updates", "late_updates"),
     Figure("skipped", "updates", SUM, ("summary",), "skipped", "skipped_updates"),
     Figure("unstable", "samples", SUM, ("summary",), "unstable", "unstable_samples"),
@@ -61,11 +62,11 @@ FIGURES = (
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
-    Figure("block_us.p50", "us", LAST),
-    Figure("block_us.p99", "us", LAST),
-    Figure("block_us.p999", "us", LAST),
+    Figure("block_us.p50", "us", MAX),
+    Figure("block_us.p99", "us", MAX),
+    Figure("block_us.p999", "us", MAX),
     Figure("block_us.max", "us", MAX),
-    Figure("load", "", LAST),
+    Figure("load", "", MEAN),
     Figure("block", "frames", LAST),
 )
 
@@ -84,8 +85,10 @@ def add(total: Mapping[str, float], life: Mapping[str, float]) -> dict[str, floa
     """Add the figures of one more audio process to those of a run; of the first, to none."""
     if not total:
         return dict(life)
+    old = total["seconds"] / max(1e-9, total["seconds"] + life["seconds"])   # share of the lives before
     rules: dict[str, Callable[[float, float], float]] = {
         SUM: lambda before, now: before + now, LAST: lambda _, now: now, MAX: max,
+        MEAN: lambda before, now: old * before + (1 - old) * now,
     }
     return {f.name: rules[f.lives](total[f.name], life[f.name]) for f in FIGURES}
 
@@ -100,6 +103,17 @@ def nested(values: Mapping[str, float]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def known_latency(seconds: float) -> float | None:
+    """Return a device's latency, or None: some, like JACK's dummy driver between two clients, report nonsense."""
+    return seconds if 0 <= seconds < _KNOWN_LATENCY else None
+
+
+def milliseconds(seconds: float) -> str:
+    """Say a device's latency, if it is one."""
+    known = known_latency(seconds)
+    return "(its latency is not known)" if known is None else f"{1000 * known:.1f} ms"
 
 
 def told(get: Callable[[str], float], place: str, between: str) -> str:

@@ -9,7 +9,7 @@ from rtsep.figures import FIGURES
 from rtsep.shared import Shared
 
 # Rows of `levels`, one value per microphone, over the last 2048 frames. The compiled engine writes them.
-LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "limiter_gain")
+LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "wet_power", "limiter_gain")
 # Places of `counters`, which the compiled engine writes.
 COUNTERS = ("frames", "faults", "limited")
 _COUNTER_SPACE = 8
@@ -34,8 +34,8 @@ class Meters:
     counters : int64[8]
     status : float64[24]
         `STATUS`: everything of `rtsep.figures`, and what the stream is.
-    levels : float32[6, channels]
-        Peaks linear, powers as sums of squares over 2048 frames.
+    levels : float32[7, channels]
+        Peaks linear, powers as sums of squares over 2048 frames. `dry` and `wet` are the chain's, before any gain.
     """
 
     def __init__(self, channels: int, name: str | None = None, create: bool = True) -> None:

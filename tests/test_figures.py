@@ -35,8 +35,18 @@ def test_lives_add_up() -> None:
     total = figures.add(figures.add({}, first), second)
     assert total["calls"] == first["calls"] + 1
     assert total["late_updates"] == first["late_updates"]
-    assert total["load"] == total["block_us.p99"] == 1.0   # the last one's
-    assert total["block_us.max"] == first["block_us.max"]
+    assert total["block"] == 1.0   # the last one's
+    for name in ("max", "p50", "p99", "p999"):   # the worst one's
+        assert total[f"block_us.{name}"] == first[f"block_us.{name}"] > 1
+    seconds = first["seconds"]
+    assert total["load"] == pytest.approx((seconds * first["load"] + 1) / (seconds + 1))   # of all the time
+
+
+def test_a_latency_that_cannot_be_is_not_told() -> None:
+    assert figures.milliseconds(0.0027) == "2.7 ms"
+    for nonsense in (178956.9693, -1.0, float("nan"), float("inf")):
+        assert figures.known_latency(nonsense) is None
+        assert figures.milliseconds(nonsense) == "(its latency is not known)"
 
 
 def test_dots_nest_in_json() -> None:

@@ -318,7 +318,7 @@ def test_meters_do_not_overlap() -> None:
         meters.level(name)[:] = n + 200
     assert [meters.get(name) for name in STATUS] == [n + 0.5 for n in range(len(STATUS))]
     assert [meters.counter(name) for name in COUNTERS] == [n + 100 for n in range(len(COUNTERS))]
-    np.testing.assert_array_equal(meters.levels, np.repeat(np.arange(6) + 200, 5).reshape(6, 5))
+    np.testing.assert_array_equal(meters.levels, np.repeat(np.arange(len(LEVELS)) + 200, 5).reshape(-1, 5))
     assert meters.levels.shape == (len(LEVELS), 5)
     for array in (meters.counters, meters.status, meters.levels):
         assert array.ctypes.data % 8 == 0

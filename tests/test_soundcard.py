@@ -20,18 +20,12 @@ import pytest
 import soundfile
 from jack_server import jack_server
 from live_run import DRIVER, PATIENCE, PRESET, Live, read_until
-from rich.console import Console
 
 from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
-from rtsep.control import view
-from rtsep.control.desk import Desk
-from rtsep.control.surface import Show
-from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.errors import DeviceError, InputError
 from rtsep.hosts import devices, gauges, life, request
-from rtsep.meters import Meters
 from rtsep.presets import make_board
 from rtsep.runner import Runner, process
 from rtsep.stage import Format
@@ -187,44 +181,6 @@ def test_a_recording_is_never_written_over(preset: str, tmp_path: pathlib.Path) 
         request.check(request.RunOptions(preset, record=str(tmp_path)))
 
 
-def test_the_view_shows_levels_and_obeys_keys() -> None:
-    playing = Engine(presets.loads(PRESET, "test"))
-    playing.board = make_board(playing.preset, ["vox", "kick"])
-    desk = Desk(playing)
-    meters = Meters(2)
-    meters.level("in_peak")[:] = (0.5, 0)
-    meters.level("out_peak")[:] = (0.25, 0)
-    meters.level("dry_power")[:] = (204.8, 0)
-    meters.level("out_power")[:] = (20.48, 0)
-    meters.level("limiter_gain")[:] = (0.5, 1)
-    for name, value in (("load", 0.07), ("xruns", 2), ("late_updates", 1), ("block_us.p99", 141), ("latency", 96)):
-        meters.put(name, value)
-    info = {"sample_rate": 48000, "device_latency_s": 0.0027, "host_api": "JACK"}
-    show = Show(desk, info, meters)
-
-    def text() -> str:
-        console = Console(record=True, width=110, file=open(os.devnull, "w"))  # noqa: SIM115
-        console.print(view.render(show, ["a note"]))
-        console.file.close()
-        return console.export_text()
-
-    shown = text()
-    assert "test (live)  latency 96 samples 2.00 ms + device 2.7 ms" in shown
-    assert "load 7 %  p99 141 us  xruns 2  late updates 1" in shown
-    vox, kick = (next(line for line in shown.splitlines() if line.startswith(name)) for name in ("vox", "kick"))
-    assert vox.split() == ["vox", "-6.0", "█" * 18 + "··", "-12.0", "█" * 16 + "····", "10.0", "dB", "-6.0", "dB"]
-    assert kick.split() == ["kick", "-120.0", "·" * 20, "-120.0", "·" * 20, "-"]
-    assert "a note" in shown
-    assert " ON" not in shown
-    assert not any(terminal.press(key, desk) for key in "dmfx")
-    shown = text()
-    assert all(word in shown for word in ("dry all ON", "mute all ON", "freeze ON"))
-    assert desk.get("canceller.adapt") == 0
-    assert not any(terminal.press(key, desk) for key in "dmf")
-    assert " ON" not in text()
-    assert terminal.press("q", desk)
-
-
 # Through JACK
 
 
@@ -262,7 +218,7 @@ def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_pa
     assert 0 < us["p50"] <= us["p99"] <= us["p999"] <= us["max"]
     assert summary["load"] > 0
     assert set(summary["startup_s"]) == {"imports", "device", "prepare", "open", "stream"}
-    assert summary["device_latency_s"] > 0
+    assert summary["device_latency_s"] is None or 0 < summary["device_latency_s"] < 10   # it may not be known
     assert summary["bad_inputs"] == summary["unstable"] == summary["faults"] == 0
 
 

@@ -31,9 +31,7 @@ class Locator(_CacheLocator):
 
     def __init__(self, function, file):
         self._line = function.__code__.co_firstlineno
-        self._stamp = digest(pathlib.Path(file))
-        name = ".".join(pathlib.Path(file).relative_to(_ROOT).with_suffix("").parts)
-        self._path = os.path.join(_folder(), f"{name}-{self._stamp[:16]}")
+        self._stamp, self._path = _place(file, _folder())
 
     def get_cache_path(self):
         """Return the folder."""
@@ -50,14 +48,31 @@ class Locator(_CacheLocator):
     @classmethod
     def from_function(cls, function, file):
         """Return a locator, or None for what is not of this package or where nothing can be written."""
-        if not pathlib.Path(file).is_relative_to(_ROOT):
+        if not file.startswith(f"{_ROOT}{os.sep}") or not _writable(file, _folder()):
             return None
-        self = cls(function, file)
-        try:
-            self.ensure_cache_path()
-        except OSError:
-            return None
-        return self
+        return cls(function, file)
+
+
+# A module has many functions, and each asks when it is imported: what is the same for all is worked out once.
+
+
+@functools.cache
+def _place(file, folder):
+    """Return what a module's kernels must match, and the folder in which they are."""
+    stamp = digest(pathlib.Path(file))
+    name = ".".join(pathlib.Path(file).relative_to(_ROOT).with_suffix("").parts)
+    return stamp, os.path.join(folder, f"{name}-{stamp[:16]}")
+
+
+@functools.cache
+def _writable(file, folder):
+    """Return whether a module's kernels can be kept; makes their folder."""
+    path = _place(file, folder)[1]
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK | os.X_OK)
 
 
 def _folder() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
@@ -46,17 +47,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_line(summary: dict[str, Any]) -> None:
-    print(json.dumps(summary), flush=True)
+    _print(json.dumps(summary))
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
     from rtsep.figures import told
 
     us = summary["block_us"]
-    print(
+    _print(
         f"{summary['seconds']:.1f} s, {summary['calls']} blocks of {summary['block']} at "
         f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
         f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
-        f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}",
-        flush=True,
+        f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}"
     )
+
+
+def _print(text: str) -> None:
+    """Print, but let nobody who does not read keep the run from its end and its exit code."""
+    from rtsep.control.writer import say_last
+
+    say_last(sys.stdout, text)

@@ -43,6 +43,9 @@ class Surface(Protocol):
     def say(self, text: str) -> None:
         """Pass on a message."""
 
+    def wait(self, what: str, seconds: float) -> None:
+        """Show what the run waits for, and how long already; called as often as `update`, before it."""
+
     def update(self, show: Show) -> bool:
         """Show what runs and do what was asked for; True when that is to quit."""
 
@@ -65,6 +68,11 @@ class Surfaces:
         """See `Surface.say`."""
         for surface in self._surfaces:
             surface.say(text)
+
+    def wait(self, what: str, seconds: float) -> None:
+        """See `Surface.wait`."""
+        for surface in self._surfaces:
+            surface.wait(what, seconds)
 
     def update(self, show: Show) -> bool:
         """See `Surface.update`: every one is updated, whoever wants to quit."""

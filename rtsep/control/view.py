@@ -5,81 +5,173 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from rtsep import figures
+from rtsep.control.layout import Layout, lay_out
+from rtsep.control.paint import Line, Span, fit, plain, shown, width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from rtsep.control.surface import Show
 
-_WINDOW = 2048        # frames over which the engine measures powers
 _FLOOR_DB = -60.0     # left end of a bar
-_BAR = 20             # its length in letters
 _LOUD_DB, _HOT_DB = -12.0, -3.0   # from here on a bar is yellow, red: room for a drum hit, none left
-_SILENCE = 1e-8       # mean square (-80 dBFS) below which bleed removed means nothing
-_MOST_REMOVED = 99.9  # dB; more does not fit, and would be nothing but silence
+_HIDDEN_DB = 3.0      # with less removed, what the mic itself plays was most of what was measured
+_LEVELS = " ▁▂▃▄▅▆▇█"
+_TITLES = {"in": "in dB", "out": "out dB", "in_bar": "", "out_bar": "", "level": ""}
 
 
-def render(show: Show, notes: Iterable[str] = ()) -> RenderableType:
-    """Draw one picture.
+def render(
+    show: Show, removed: NDArray[np.float64], columns: int, rows: int, notes: Sequence[str] = (), waiting: str = "",
+    fresh: bool = False,
+) -> list[Line]:
+    """Draw one picture, of at most as many lines as the terminal has rows.
 
     Parameters
     ----------
     show : Show
-    notes : iterable of str
+    removed : float64[mics]
+        Bleed reduction in dB, see `rtsep.control.removed`; nan: not known.
+    columns, rows : int
+        Of the terminal.
+    notes : sequence of str
         The latest messages, shown below.
+    waiting : str
+        What the run waits for, if it does.
+    fresh : bool
+        The last note is new: where there is no line for it, it takes the place of the first.
     """
-    desk, info, meters = show.desk, show.info, show.meters
-    get, samples = meters.get, meters.get("latency")
-    late = Text(figures.told(get, "view", "  "))
-    if any(get(figure.name) for figure in figures.FIGURES if "view" in figure.places):
-        late.stylize("yellow")
-    head = Text.assemble(
-        (desk.preset.name, "bold"), f" ({desk.preset.latency_class})  latency {samples:.0f} samples "
-        f"{1000 * samples / info['sample_rate']:.2f} ms + device {1000 * info['device_latency_s']:.1f} ms\n",
-        f"{info['host_api']}  load {100 * get('load'):.0f} %  p99 {get('block_us.p99'):.0f} us  ", late,
-    )
-    table = Table(box=None, pad_edge=False)
-    for column in ("mic", "in dBFS", "", "out dBFS", "", "bleed removed", "limiter"):
-        table.add_column(column, no_wrap=True, justify="right" if column.endswith(("dBFS", "removed")) else "left")
-    for c, mic in enumerate(desk.mics):
-        peak_in, peak_out = meters.level("in_peak")[c], meters.level("out_peak")[c]
-        table.add_row(
-            mic, f"{_db(peak_in):.1f}", _bar(peak_in), f"{_db(peak_out):.1f}", _bar(peak_out),
-            _removed(meters.level("dry_power")[c], meters.level("out_power")[c]),
-            _limiter(meters.level("limiter_gain")[c]),
-        )
-    keys = Text()
-    for key, word, on in (
+    names = [shown(mic) for mic in show.desk.mics]
+    layout = lay_out(len(names), max(width(name) for name in names), columns, rows)
+    lines = _head(show, layout, columns, waiting)
+    if fresh and notes and not layout.notes:
+        lines = [((shown(notes[-1]), "yellow"),)]
+    lines += _titles(layout)
+    cells = [_mic(show, layout, c, name, float(removed[c])) for c, name in enumerate(names)]
+    if len(cells) > layout.across * layout.down:
+        more = len(cells) - layout.across * layout.down + 1
+        cells = [*cells[:-more], ((f"+{more} more", "dim"),)]
+    lines += _side_by_side(cells, layout)
+    if layout.keys:
+        lines.append(_keys(show, columns))
+    return lines + [((shown(note), "yellow"),) for note in list(notes)[len(notes) - layout.notes :] if layout.notes]
+
+
+def _head(show: Show, layout: Layout, columns: int, waiting: str) -> list[Line]:
+    desk, info, get = show.desk, show.info, show.meters.get
+    samples, rate = get("latency"), info["sample_rate"]
+    late = f"{1000 * samples / rate:.2f} ms"
+    device = figures.milliseconds(info["device_latency_s"])
+    first = _longest(columns, (
+        f"{desk.preset.name} ({desk.preset.latency_class})  latency {samples:.0f} samples {late} + device {device}"
+        f"  {info['host_api']}",
+        f"{desk.preset.name} ({desk.preset.latency_class})  latency {samples:.0f} samples {late} + device {device}",
+        f"{desk.preset.name}  {samples:.0f} samples {late} + {device}", f"{desk.preset.name}  {late} + {device}",
+    ))
+    load = f"load {100 * get('load'):.0f} %"
+    counts = [(f.label, get(f.name)) for f in figures.FIGURES if "view" in f.places]
+    all_counts, wrong = ("".join(f"  {label} {n:.0f}" for label, n in counts if n or every) for every in (True, False))
+    block = get("block")
+    times = f"  p99 {get('block_us.p99'):.0f}" + (f" of {1e6 * block / rate:.0f} us" if block else " us")
+    if layout.head == 1:
+        first = _longest(columns, (f"{first}  {load}{wrong}", f"{late}  {load}{wrong}", f"{load}{wrong}"))
+        return [((waiting, "yellow"),) if waiting else ((first, "yellow" if wrong else ""),)]
+    second = _longest(columns, (load + times + all_counts, load + times + wrong, load + wrong))
+    state: Span = (shown(waiting), "yellow") if waiting else (second, "yellow" if wrong else "")
+    return [((first, "bold"),), (state,)]
+
+
+def _longest(columns: int, texts: Sequence[str]) -> str:
+    """Return the first text that fits, or else the last."""
+    return next((text for text in texts if width(text) <= columns), texts[-1])
+
+
+def _titles(layout: Layout) -> list[Line]:
+    if not layout.titles:
+        return []
+    cells = [("mic", False, layout.name)]
+    cells += [(_TITLES.get(part, part), not part.endswith("bar"), layout.width(part)) for part in layout.parts]
+    one = " ".join(fit(text, columns, right) for text, right, columns in cells)
+    return [(((" " * layout.between).join([one] * layout.across).rstrip(), "dim"),)]
+
+
+def _mic(show: Show, layout: Layout, c: int, name: str, removed: float) -> Line:
+    level = show.meters.level
+    limiter = float(level("limiter_gain")[c])
+    spans: list[Span] = [(fit(name, layout.name), "")]
+    for part in layout.parts:
+        columns = layout.width(part)
+        spans.append((layout.before(part), ""))
+        if part == "removed" or part == "bleed removed":
+            spans.append((fit(_removed(removed), columns, right=True), ""))
+        elif part == "limiter":
+            spans.append((fit("" if limiter > 0.999 else f"{_db(limiter):.1f} dB", columns, right=True), "alarm"))
+        else:
+            peak = float(level("in_peak" if part.startswith("in") else "out_peak")[c])
+            text = {"in": f"{_db(peak):.1f}", "out": f"{_db(peak):.1f}", "level": _letter(peak)}.get(part)
+            limited = part in ("out", "level") and limiter <= 0.999
+            style = "alarm" if limited else "" if part in ("in", "out") else _colour(peak)
+            spans.append((_bar(peak, columns) if text is None else fit(text, columns, right=True), style))
+    return tuple(spans)
+
+
+def _side_by_side(cells: Sequence[Line], layout: Layout) -> list[Line]:
+    """Put mics into columns, one below the other first."""
+    lines = []
+    for r in range(min(layout.down, len(cells))):
+        spans: list[Span] = []
+        for cell in cells[r :: layout.down]:
+            if spans:
+                spans.append((" " * layout.between, ""))
+            spans += [*cell, (" " * (layout.whole - width(plain(cell))), "")]
+        lines.append(tuple(spans))
+    return lines
+
+
+def _keys(show: Show, columns: int) -> Line:
+    desk = show.desk
+    keys = [
         ("d", "dry all", desk.get("output.dry_all") > 0.5),
         ("m", "mute all", desk.get("output.mute_all") > 0.5),
         ("f", "freeze", desk.frozen),
+        *([("s", "save", False)] if desk.can_save else []),
         ("q", "quit", False),
-    ):
-        keys.append(f" {key} {word}{' ON' if on else ''} ", "reverse" if on else "dim")
-        keys.append(" ")
-    return Group(head, table, keys, *(Text(note, "yellow") for note in notes))
+    ]
+    texts = [(f" {key} {word}{' ON' if on else ''} ", on) for key, word, on in keys]
+    if sum(width(text) + 1 for text, _on in texts) > columns:   # what is on, and the letters
+        texts = [(f"{key} {word} ON" if on else key, on) for key, word, on in keys]
+    spans: list[Span] = []
+    for text, on in texts:
+        spans += [(text, "reverse" if on else "dim"), (" ", "")]
+    return tuple(spans)
 
 
 def _db(peak: float) -> float:
-    return 20 * float(np.log10(max(float(peak), 1e-6)))
+    return 20 * float(np.log10(max(peak, 1e-6)))
 
 
-def _bar(peak: float) -> Text:
+def _share(peak: float) -> float:
+    return min(1.0, max(0.0, 1 - _db(peak) / _FLOOR_DB))
+
+
+def _colour(peak: float) -> str:
     db = _db(peak)
-    full = round(_BAR * min(1.0, max(0.0, 1 - db / _FLOOR_DB)))
-    return Text("█" * full + "·" * (_BAR - full), "red" if db > _HOT_DB else "yellow" if db > _LOUD_DB else "green")
+    return "red" if db > _HOT_DB else "yellow" if db > _LOUD_DB else "green"
 
 
-def _removed(dry: float, out: float) -> str:
-    if dry < _SILENCE * _WINDOW:
+def _bar(peak: float, columns: int) -> str:
+    full = round(columns * _share(peak))
+    return "█" * full + "·" * (columns - full)
+
+
+def _letter(peak: float) -> str:
+    return _LEVELS[round((len(_LEVELS) - 1) * _share(peak))]
+
+
+def _removed(decibels: float) -> str:
+    if np.isnan(decibels):
         return "-"
-    return f"{min(_MOST_REMOVED, 10 * float(np.log10(dry / max(out, 1e-20)))):.1f} dB"
-
-
-def _limiter(gain: float) -> Text:
-    return Text("" if gain > 0.999 else f"{_db(gain):.1f} dB", "bold red")
+    return f"{'≥ ' if 0 <= decibels < _HIDDEN_DB else ''}{decibels:.1f} dB"

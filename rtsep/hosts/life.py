@@ -98,9 +98,9 @@ class Life:
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, then, by the first alone, `channels`; `ready`; by the others `waits`;
-        `started`, `cables`, `reloaded`, `refused`, `lost`, `done`, `error`. Received: `go` with a `Stand`; `renew` and
-        `play`, by those that stand by; `reload` with a checked preset, and `stop`.
+        To the supervisor. Sent: `compiling`; `loaded`, then, by the first alone, `channels`; `ready`; by the others
+        `waits`; `started`, `cables`, `reloaded`, `refused`, `lost`, `done`, `error`. Received: `go` with a `Stand`;
+        `renew` and `play`, by those that stand by; `reload` with a checked preset, and `stop`.
     request : Request
     """
 
@@ -115,7 +115,11 @@ class Life:
         self._startup = _StopWatch()
         looking = threading.Thread(target=load_portaudio if self.request.spare else _portaudio_quietly, daemon=True)
         looking.start()   # it looks for devices while numba is imported
-        importlib.import_module("rtsep.engine")
+        from rtsep_kernels.compiling import Told  # numba, which the supervisor must not wait for
+
+        compiling = Told(lambda: self.pipe.send(("compiling",)))
+        with compiling:
+            importlib.import_module("rtsep.engine")
         self._startup.mark("imports")
         self.pipe.send(("loaded",))
         looking.join()
@@ -127,7 +131,8 @@ class Life:
         word, *content = self._receive()
         if word != "go":
             return
-        self._prepare(content[0])
+        with compiling:   # what the preset needs
+            self._prepare(content[0])
         self._startup.mark("prepare")
         self.pipe.send(("ready", self._seconds))
         opened = self._stand_by() if self.request.spare else self._open(None)

@@ -27,7 +27,6 @@ from rtsep.hosts.signals import Signals
 from rtsep.hosts.standby import Standby
 
 _TICK = 0.05              # seconds between two looks at the meters
-_COMPILING_AFTER = 4.0    # seconds of loading after which it must be the first run
 _START_PATIENCE = 20.0    # seconds that opening a device may take before it counts as hung
 _AGAIN_PATIENCE = 5.0     # the same for one that stood by: it says several times a second that it waits
 _QUICK = 10.0             # seconds; a process that dies sooner was never right
@@ -99,10 +98,10 @@ class Supervisor:
         self._began = time.monotonic()
         self._sound_began: float | None = None
         self._first_sound = 0.0
+        self._silent_since = 0.0
         self._process: AudioProcess | None = None
         self._standby = Standby(self._make_spare, self._keep)
         self._next_start = 0.0
-        self._told_compiling = False
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
@@ -122,7 +121,8 @@ class Supervisor:
             return {}
         return {
             **figures.nested(self._figures),
-            "latency_samples": info["latency_samples"], "device_latency_s": info["device_latency_s"],
+            "latency_samples": info["latency_samples"],
+            "device_latency_s": figures.known_latency(info["device_latency_s"]),
             "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
             "preset": self._there.desk.preset.name, "host_api": info["host_api"],
             "input_device": info["input_device"], "output_device": info["output_device"],
@@ -153,6 +153,8 @@ class Supervisor:
 
     def _kill(self) -> None:
         if self._process is not None:
+            if self._phase in (RUNNING, STOPPING):
+                self._silent_since = time.monotonic()
             self._process.kill()
             self._process = None
             sweep()   # memory of its own
@@ -197,6 +199,8 @@ class Supervisor:
                 self._start()
             if self._sound_began is not None:
                 self._standby.update(now, self._stand())
+            if self._phase != RUNNING:
+                self._surface.wait(*self._waits_for(now))
             if self._front is not None and self._info:
                 if self._phase == RUNNING and self._front.reloads.update(now, self._signals.reload):
                     self._signals.reload = False
@@ -223,6 +227,8 @@ class Supervisor:
                 self._process.enter(OPENING)   # it looks for the device
             else:
                 self._process.send("go", self._stand())
+        elif kind == "compiling":
+            self._say("compiling the kernels: only the first run takes this long")
         elif kind == "channels":
             self._share(*content)
         elif kind == "ready":
@@ -335,9 +341,6 @@ class Supervisor:
         if self._process is None:
             return
         lasts = now - self._process.began
-        if self._lives == 1 and self._phase == LOADING and lasts > _COMPILING_AFTER and not self._told_compiling:
-            self._told_compiling = True
-            self._say("compiling the kernels: only the first run takes this long")
         patience = _START_PATIENCE if self._sound_began is None else _AGAIN_PATIENCE
         if self._phase == OPENING and lasts > patience:
             why = f"opening it has taken {patience:.0f} s; is the sound server alive?"
@@ -373,6 +376,13 @@ class Supervisor:
             self._kill()
             return True
         return False
+
+    def _waits_for(self, now: float) -> tuple[str, float]:
+        """Return what the run waits for, and how long already."""
+        device = self._request.input_device or "the default device"
+        doing = {LOADING: "loading the engine", OPENING: f"opening {device}", STOPPING: "stopping"}
+        since = self._began if self._sound_began is None else self._silent_since
+        return doing.get(self._phase, f"waiting for {device}"), now - since
 
     def _say(self, text: str) -> None:
         self._surface.say(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_KNOWN_LATENCY = 10.0   # seconds; what a device says beyond is nonsense
+from rtsep.figures import milliseconds
 
 
 def what_runs(info: Mapping[str, Any]) -> str:
@@ -20,7 +20,3 @@ def what_runs(info: Mapping[str, Any]) -> str:
         f"+ device {milliseconds(info['device_latency_s'])}"
     )
 
-
-def milliseconds(seconds: float) -> str:
-    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
-    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"

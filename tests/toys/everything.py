@@ -312,6 +312,9 @@ class Toy:
     def say(self, text: str) -> None:
         """See `Surface.say`."""
 
+    def wait(self, what: str, seconds: float) -> None:
+        """See `Surface.wait`."""
+
     def update(self, show: Show) -> bool:
         """See `Surface.update`."""
         show.desk.set("output.mute_all", 1)

@@ -19,8 +19,8 @@ from rtsep_kernels.plane.record import address, array, f4, given, i8, number, re
 CEILING = np.float32(10 ** (-1 / 20))   # -1 dBFS
 METER_FRAMES = 2048
 # Rows of the meters, per mic, over the last METER_FRAMES.
-METER_ROWS = 6
-IN_PEAK, OUT_PEAK, IN_POWER, OUT_POWER, DRY_POWER, LIMITER_GAIN = range(METER_ROWS)
+METER_ROWS = 7
+IN_PEAK, OUT_PEAK, IN_POWER, OUT_POWER, DRY_POWER, WET_POWER, LIMITER_GAIN = range(METER_ROWS)
 COUNTERS = 8
 FRAMES, FAULTS, LIMITED = range(3)   # places in them
 # Places in `swap`: the chain that Python has prepared, and the one that the audio thread uses.
@@ -202,21 +202,25 @@ def _limit(s, y):
 
 
 @kernel
-def _measure(s, block, y):
-    """Add a piece to the meters' sums."""
+def _measure(s, block, wet, first_bad, y):
+    """Add a piece to the meters' sums; of the chain, dry and wet, only what is finite, before gain, mute and `dry`."""
     sums, dry = view(s, "meter_sums"), view(s, "dry_now")
     for c in range(y.shape[0]):
         in_peak, out_peak = sums[IN_PEAK, c], sums[OUT_PEAK, c]
-        in_power, out_power, dry_power = sums[IN_POWER, c], sums[OUT_POWER, c], sums[DRY_POWER, c]
+        in_power, out_power = sums[IN_POWER, c], sums[OUT_POWER, c]
+        dry_power, wet_power = sums[DRY_POWER, c], sums[WET_POWER, c]
         for i in range(y.shape[1]):
             given_now, v = abs(block[c, i]), y[c, i]
             in_peak = max(in_peak, given_now)
             out_peak = max(out_peak, abs(v))
             in_power += given_now * given_now
             out_power += v * v
+        for i in range(first_bad):
             dry_power += dry[c, i] * dry[c, i]
+            wet_power += wet[c, i] * wet[c, i]
         sums[IN_PEAK, c], sums[OUT_PEAK, c] = in_peak, out_peak
-        sums[IN_POWER, c], sums[OUT_POWER, c], sums[DRY_POWER, c] = in_power, out_power, dry_power
+        sums[IN_POWER, c], sums[OUT_POWER, c] = in_power, out_power
+        sums[DRY_POWER, c], sums[WET_POWER, c] = dry_power, wet_power
 
 
 @kernel
@@ -247,9 +251,10 @@ def engine(state, x, out, frames):
     _dry(s, chain, frames)
     call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
     # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
-    _mix(s, wet, _first_bad(s, wet), y)
+    first_bad = _first_bad(s, wet)
+    _mix(s, wet, first_bad, y)
     _limit(s, y)
-    _measure(s, block, y)
+    _measure(s, block, wet, first_bad, y)
     s.position += frames
     if s.position % METER_FRAMES == 0:
         _publish_meters(s)
