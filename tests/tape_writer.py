@@ -63,13 +63,19 @@ class Writer:
 def main(name: str, channels: int, rate: int, seconds: float, zero: float) -> None:
     """Play in real time."""
     writer = Writer(tape.TapePlace(name, channels, rate))
-    begin, block, done = time.monotonic(), rate // 100, 0
+    block, done = rate // 100, 0
+    due = time.monotonic() + block / rate
     print("on", flush=True)
     while done < seconds * rate:
-        time.sleep(max(0.0, begin + (done + block) / rate - time.monotonic()))
-        ms = 1000 * (begin - zero + np.arange(done, done + block) / rate)
+        time.sleep(max(0.0, due - time.monotonic()))
+        if time.monotonic() > due + block / rate:   # too late: a device would have lost what it had by now
+            due = time.monotonic()
+        ms = 1000 * (due - zero + np.arange(-block, 0) / rate)
+        due += block / rate
         writer.write(np.repeat(ms[:, None], 2 * channels, 1).astype(np.float32))
         done += block
+        if done % (5 * block) == 0:
+            writer.tape.look(writer.figures)
 
 
 if __name__ == "__main__":

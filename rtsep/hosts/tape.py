@@ -27,6 +27,9 @@ LIVES, EVENTS = 64, 4096   # rows of the tables; twenty looks a second that find
 # Places of `counts`, a cache line each: entries that were written, the recorder's last look (ns), its last state.
 LIVES_COUNT, EVENTS_COUNT, BEAT, COMMITTED = 0, 8, 16, 24
 _COUNTS = 32
+FIRST_LOOKS = 8   # that tell a life's begin: 0.4 s, after which its place is decided
+_LAST_LOOKS = 4   # that tell its end: 0.2 s
+_NS = 1_000_000_000
 STATE_FIELDS = 16
 # What a life counts that is marked where it happens, by the names of `rtsep.figures`.
 KINDS = ("xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs")
@@ -41,12 +44,18 @@ class TapePlace(NamedTuple):
 
 
 class Life(NamedTuple):
-    """A row of `lives`: where in the ring an audio process begins, frames lost until then, when, and its latency."""
+    """A row of `lives`: where in the ring an audio process begins, frames lost until then, the chain's latency.
+
+    And what its looks say of the time of its sample 0, in ns: how many there were, what the first of them say, and what
+    the last. The two differ by what xruns took from the device's clock.
+    """
 
     row: int
     lost: int
-    ns: int
     latency: int
+    looks: int
+    begin: int
+    end: int
 
 
 class Event(NamedTuple):
@@ -92,8 +101,9 @@ class Tape:
         ring.reshape(-1)[:: 1024].sum()
         self._row: NDArray[np.float32] = np.zeros((SEGMENT, ring.shape[1]), np.float32)
         self._runner = runner
-        self._lost = self._position = 0
+        self._lost = self._position = self._moved = 0
         self._seen = dict.fromkeys(KINDS, 0.0)
+        self._zeros: list[int] = []   # times of sample 0, as the looks have it
 
     def begin(self, latency: int) -> None:
         """Begin to write behind what is there; the process that wrote it has ended, and this one has not begun.
@@ -106,7 +116,8 @@ class Tape:
         header, ring = self._memory["header"], self._memory["ring"]
         self._lost = int(header[LOST])
         self._life = int(self._counts[LIVES_COUNT])
-        life = Life(int(header[WRITTEN]), self._lost, time.monotonic_ns(), latency)
+        now = time.monotonic_ns()
+        life = Life(int(header[WRITTEN]), self._lost, latency, 0, now, now)
         self._memory["lives"][self._life % LIVES] = life
         self._counts[LIVES_COUNT] = self._life + 1
         record = self._runner.record
@@ -121,7 +132,7 @@ class Tape:
         return int(self._memory["header"][LOST]) - self._lost
 
     def look(self, figures: Mapping[str, float]) -> None:
-        """Note what has been counted since the last look: between which frames it happened.
+        """Note how far the sound is, and what has been counted since the last look: between which frames it happened.
 
         Parameters
         ----------
@@ -129,6 +140,13 @@ class Tape:
             Of this life, by name; `seconds` was read before all others.
         """
         now = int(self._runner.record["position"])
+        if now > self._moved:   # a look can only come too late: the earliest of some is right
+            self._moved = now
+            self._zeros.append(time.monotonic_ns() - now * _NS // self._runner.rate)
+            life = self._memory["lives"][self._life % LIVES]
+            life[4:] = min(self._zeros[:FIRST_LOOKS]), min(self._zeros[-_LAST_LOOKS:])
+            life[3] += 1
+            del self._zeros[FIRST_LOOKS : -_LAST_LOOKS]
         for number, kind in enumerate(KINDS):
             more = figures[kind] - self._seen[kind]
             if more > 0:

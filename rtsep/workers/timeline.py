@@ -1,28 +1,37 @@
 """Timeline: at which frame of the recording each row of the ring lies.
 
 While an audio process lives its samples count, those too for which the ring had no room. From one to the next the
-wall clock counts: each life's begin is where the looks at its ring put it, the earliest of some, because a look can
-only come too late. That is right to the device's period and a few milliseconds.
+wall clock counts: where the looks of each audio process at its own samples put them, see `tape.Life`. That is right to
+the device's period and a few milliseconds.
 """
 
 from __future__ import annotations
 
-import collections
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.hosts.tape import COMMITTED, LIVES, LIVES_COUNT, LOST, READ, SEGMENT, STATE_FIELDS, WRITTEN, Life, tape_rows
+from rtsep.hosts.tape import (
+    COMMITTED,
+    FIRST_LOOKS,
+    LIVES,
+    LIVES_COUNT,
+    LOST,
+    READ,
+    SEGMENT,
+    STATE_FIELDS,
+    WRITTEN,
+    Life,
+    tape_rows,
+)
 from rtsep.shared import Shared
 
-_LOOKS = 20            # that are remembered of a life: at its end, the last second
-_ENOUGH_LOOKS = 8      # at a life's begin, before its place is decided: 0.4 s
 _NS = 1_000_000_000
 
 
 class Sample(NamedTuple):
-    """What was seen at one look: rows written, frames lost, lives, and when (ns)."""
+    """What was seen of the ring: rows written, frames lost, lives, and when (ns)."""
 
     written: int
     lost: int
@@ -64,11 +73,8 @@ class Timeline:
         self._capacity = tape_rows(rate)
         state = memory["state"][int(memory["counts"][COMMITTED]) % 2]
         self.fresh = not memory["counts"][COMMITTED]
-        self.row, self.frame, self._lost, life, self.events, origin, self._base, self._begin = map(int, state[:8])
+        self.row, self.frame, self._lost, life, self.events, self._base, self._begin = map(int, state[:7])
         self.life = -1 if self.fresh else life
-        self._looks: dict[int, collections.deque[int]] = {}
-        if self.life >= 0 and origin:
-            self._looks[self.life] = collections.deque([origin], _LOOKS)
         # Of what was lost while nobody looked is known only that it was behind the last row that was read.
         self._losses: list[tuple[int, int]] = []
         self.seen = Sample(self.row, self._lost, self.life + 1, 0)
@@ -87,12 +93,6 @@ class Timeline:
             # Nothing is written to a full ring: where it still is full, it was lost, else where it was full before.
             full = written + SEGMENT > self._read + self._capacity
             self._losses.append((written if full else before.written, lost))
-        if self.seen.lives and written + lost > before.written + before.lost:
-            life = self.seen.lives - 1
-            if life and written == self.table(life).row:   # these were the last rows of the one before
-                life -= 1
-            known = self._looks.setdefault(life, collections.deque(maxlen=_LOOKS))
-            known.append(now - self._ns(written + lost))
 
     def next(self, limit: int, lives: int, final: bool) -> int | Jump | None:
         """Say what comes next: rows up to the one returned, a jump, or nothing now.
@@ -138,12 +138,9 @@ class Timeline:
         """Keep how far everything has come: another recorder may go on from here."""
         self.events = events
         counts, state = self._memory["counts"], self._memory["state"]
-        looks = self._looks.get(self.life)
         number = int(counts[COMMITTED]) + 1
         row: NDArray[np.int64] = np.zeros(STATE_FIELDS, np.int64)
-        row[:8] = (
-            self.row, self.frame, self._lost, self.life, events, min(looks) if looks else 0, self._base, self._begin
-        )
+        row[:7] = self.row, self.frame, self._lost, self.life, events, self._base, self._begin
         state[number % 2] = row
         counts[COMMITTED] = number
 
@@ -156,23 +153,12 @@ class Timeline:
         return Life(*map(int, self._memory["lives"][number % LIVES]))
 
     def _begin_life(self, begin: Life, lives: int, final: bool) -> Jump | None:
-        number = self.life + 1
-        looks = self._looks.get(number, ())
-        first = self.frame
+        number, first = self.life + 1, self.frame
         if number and first:
-            if len(looks) < _ENOUGH_LOOKS and not final and lives == number + 1:
+            if begin.looks < FIRST_LOOKS and not final and lives == number + 1:
                 return None
-            handed = self._ns(begin.row + begin.lost)
-            before = self._looks.get(number - 1)
-            origin = min(looks) if looks else begin.ns - handed
-            first += max(0, (origin - min(before)) * self._rate // _NS if before else 0)
-        self._looks = {key: value for key, value in self._looks.items() if key >= number}
-        if not looks:
-            self._looks[number] = collections.deque([begin.ns - self._ns(begin.row + begin.lost)], _LOOKS)
+            first = max(first, self._base + (begin.begin - self.table(number - 1).end) * self._rate // _NS)
         jump = Jump("gap", self.frame, first, number)
         self.life, self._base, self._begin = number, first, begin.row + begin.lost
         self._bases[number] = first
         return jump
-
-    def _ns(self, frames: int) -> int:
-        return frames * _NS // self._rate
