@@ -21,7 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
     add_settings(parser)
     add_calibration(parser)
-    parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
+    parser.add_argument(
+        "--record", metavar="DIR",
+        help="store what comes in and goes out as DIR/in.wav, DIR/out.wav, and what happens in DIR/recording.jsonl",
+    )
     parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
     for kind in surface.kinds():
         kind.arguments(parser)

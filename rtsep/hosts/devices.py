@@ -7,13 +7,14 @@ import csv
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rtsep.errors import DeviceError, InputError
 
 _CLIENT_NAME = b"rtsep"
+_KNOWN_LATENCY = 10.0     # seconds; what a device says beyond is nonsense
 
 
 @dataclass(frozen=True)
@@ -207,3 +208,18 @@ def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -
     if int(source) - 1 in [mic.input for mic in before]:
         raise InputError(place, f"in {source} is there twice", "each microphone has an input of its own")
     return Mic(name, int(source) - 1, int(target) - 1 if target else None, line)
+
+
+def told(stream: Mapping[str, Any]) -> str:
+    """Say in a line what an audio process has told of its open stream."""
+    names = stream["input_device"]
+    if stream["output_device"] != names:
+        names += " -> " + (stream["output_device"] or "nothing")
+    late, seconds = stream["latency_samples"], stream["device_latency_s"]
+    known = 0 <= seconds < _KNOWN_LATENCY   # some, like JACK's dummy driver between two clients, report nonsense
+    return (
+        f"{stream['host_api']}: {names}, {stream['stream_rate']:g} Hz, blocks of {stream['block']}, "
+        f"{stream['channels']} microphones; "
+        f"latency {late} samples ({1000 * late / stream['sample_rate']:.2f} ms) "
+        f"+ device {f'{1000 * seconds:.1f} ms' if known else '(its latency is not known)'}"
+    )

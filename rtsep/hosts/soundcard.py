@@ -25,8 +25,9 @@ from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch, burst
-from rtsep.hosts.records import Keeper, Tape
+from rtsep.hosts.records import Keeper
 from rtsep.hosts.request import Request
+from rtsep.hosts.tape import Tape, TapePlace
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
 from rtsep.session import Session
@@ -79,8 +80,8 @@ class Life:
     ----------
     pipe : Connection
         To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`, `error`;
-        received: `go` with the names of the shared memory and all presets that the board was laid out for, `reload`
-        with a checked preset, and `stop`.
+        received: `go` with the names of the shared memory, all presets that the board was laid out for and the tape, if
+        there is one; `reload` with a checked preset, and `stop`.
     request : Request
     """
 
@@ -106,19 +107,13 @@ class Life:
         if go[0] != "go":
             return
         self._prepare(*go[1:])
-        tape = None
-        try:
-            if self.request.tape is not None:
-                tape = Tape(self._runner, self.request.tape)
-            self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
-            self._startup.mark("prepare")
-            stream = self._open()
-            self._engine.go_live()
-            outcome = self._live(stream)
-            stopped = outcome == "stopped" and self._stop(stream)
-        finally:
-            if tape is not None:
-                tape.finish()
+        self._startup.mark("prepare")
+        stream = self._open()
+        if self._tape is not None:
+            self._tape.begin(self._engine.latency)
+        self._engine.go_live()
+        outcome = self._live(stream)
+        stopped = outcome == "stopped" and self._stop(stream)
         self._meters.put("running", 0)
         if stopped:
             self._engine.close()
@@ -156,7 +151,9 @@ class Life:
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
 
-    def _prepare(self, board_name: str, meters_name: str, laid: Sequence[Preset]) -> None:
+    def _prepare(
+        self, board_name: str, meters_name: str, laid: Sequence[Preset], tape: TapePlace | None
+    ) -> None:
         """Open the session on the supervisor's board and meters, and lead the device's channels to it."""
         preset, names = self.request.preset, self._names
         board = make_board(laid[0], names, board_name, create=False)
@@ -169,6 +166,8 @@ class Life:
         self._engine = session.engine
         self._runner = session.start()
         self._connect(self._runner)
+        self._tape = None if tape is None else Tape(self._runner, tape)
+        self._gauges = Gauges(self._runner, self._engine, self._meters, self._tape)
 
     def _connect(self, runner: Runner) -> None:
         record = runner.record

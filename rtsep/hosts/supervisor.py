@@ -23,8 +23,10 @@ from rtsep.control.surface import Show, Surface
 from rtsep.control.watch import Watch
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
 from rtsep.hosts import soundcard
+from rtsep.hosts.devices import told
 from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.recording import NoRecording, Recording, facts
 from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import Request, RunOptions, check, once_more
 from rtsep.hosts.signals import Signals
@@ -42,7 +44,6 @@ _QUICK_CRASHES = 3
 _END_PATIENCE = 6.0
 _HUNG_AFTER = 3.0         # seconds; the audio process itself notices a silent device in half a second
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0   # seconds before a restart; each further one waits twice as long
-_KNOWN_LATENCY = 10.0     # seconds; what a device says beyond is nonsense
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
 
 
@@ -65,6 +66,7 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
     Raises
     ------
     InputError, DeviceError, WorkerError
+        WorkerError also if all went well but the recording.
     """
     watch = None if options.preset in presets.names() else Watch(options.preset)   # saved from here on is news
     request = check(options)
@@ -100,6 +102,7 @@ class Supervisor:
         self._options, self._file = options, watch
         self._playing: Distant | None = None
         self._meters: Meters | None = None
+        self._recording: Recording | NoRecording = NoRecording()
         self._names: tuple[str, ...] = ()
         self._rate = 0
         self._info: dict[str, Any] = {}
@@ -122,11 +125,16 @@ class Supervisor:
         """See `supervisor.run`."""
         with self._signals.heard(), contextlib.ExitStack() as ending:
             ending.callback(self._close_memory)
+            ending.callback(lambda: self._recording.finish())
             ending.callback(self._kill)
             self._start()
             self._surface = open_surface()
             ending.callback(self._surface.close)
-            return self._watch()
+            code = self._watch()
+            self._kill()
+            if (problem := self._recording.finish()) and not code:
+                raise WorkerError(problem)
+            return code
 
     def summary(self) -> dict[str, Any]:
         """Return what there is to say of the run; nothing if it never sounded."""
@@ -152,7 +160,7 @@ class Supervisor:
             self._playing.ask_again()
             request = dataclasses.replace(request, preset=self._playing.preset)
         if self._lives > 1:
-            request = once_more(request, self._lives, self._info, self._keep)
+            request = once_more(request, self._info, self._keep)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=soundcard.serve, args=(theirs, request), daemon=True)
         # It inherits that Ctrl-C is ignored, from its first instruction on.
@@ -252,16 +260,22 @@ class Supervisor:
             self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
             self._meters = Meters(len(names), name + "-m")
             self._names, self._rate, self._quiet = names, rate, QuietMics(names)
+            if self._request.record is not None:
+                self._recording = Recording(self._request.record, rate, names, facts(self._request, rate, names))
+                self._recording.watch(board)
         elif (names, rate) != (self._names, self._rate):
             raise DeviceError(
                 f"the device came back with {len(names)} microphones at {rate} Hz, "
                 f"it was lost with {len(self._names)} at {self._rate} Hz; start again"
             )
         assert self._meters is not None
-        self._send("go", self._playing.board.name, self._meters.name, tuple(self._playing.laid))
+        self._send("go", self._playing.board.name, self._meters.name, tuple(self._playing.laid), self._recording.tape)
 
     def _reloaded(self, change: str, latency: int) -> None:
+        assert self._playing is not None
         self._reloads.taken(change, latency, self._info["latency_samples"])
+        toml = presets.dumps(self._playing.preset)
+        self._recording.mark("reload", self._playing.asked_at, change=change, latency_samples=latency, preset=toml)
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._say_notes()
@@ -275,16 +289,8 @@ class Supervisor:
         now = time.monotonic()
         self._enter("running")
         self._info = info
-        devices = info["input_device"]
-        if info["output_device"] != devices:
-            devices += " -> " + (info["output_device"] or "nothing")
-        rate = info["sample_rate"]
-        self._say(
-            f"{info['host_api']}: {devices}, {info['stream_rate']:g} Hz, blocks of {info['block']}, "
-            f"{info['channels']} microphones; "
-            f"latency {info['latency_samples']} samples ({1000 * info['latency_samples'] / rate:.2f} ms) "
-            f"+ device {_milliseconds(info['device_latency_s'])}"
-        )
+        self._recording.mark("device", **info)
+        self._say(told(info))
         if self._sound_began is None:
             self._say_notes()
             if info["priority_fix"]:
@@ -296,6 +302,7 @@ class Supervisor:
 
     def _device_lost(self, why: str) -> None:
         self._say(f"device lost: {why}; waiting for it")
+        self._recording.mark("device lost", why=why)
         self._lost += 1
         self._kill()
         self._next_start = time.monotonic() + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._lost - 1))
@@ -322,6 +329,7 @@ class Supervisor:
         if self._crashes >= _QUICK_CRASHES:
             raise WorkerError(f"the audio process died {self._crashes} times (last exit code {code})")
         self._say(f"the audio process died (exit code {code}); starting it again")
+        self._recording.mark("audio process died", exit_code=code)
         self._next_start = now + _FIRST_PAUSE * 2 ** (self._crashes - 1)
 
     def _check_patience(self, now: float) -> None:
@@ -377,6 +385,8 @@ class Supervisor:
     def _look(self, now: float) -> None:
         assert self._meters is not None
         assert self._quiet is not None
+        for line in self._recording.update():
+            self._say(line)
         if self._phase == "running":
             for name in self._quiet.update(now, self._meters):
                 self._say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
@@ -385,8 +395,3 @@ class Supervisor:
 
     def _say(self, text: str) -> None:
         self._surface.say(text)
-
-
-def _milliseconds(seconds: float) -> str:
-    """Say a device's latency; some, like JACK's dummy driver between two clients, report nonsense."""
-    return f"{1000 * seconds:.1f} ms" if 0 <= seconds < _KNOWN_LATENCY else "(its latency is not known)"
