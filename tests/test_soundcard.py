@@ -376,16 +376,13 @@ def test_a_full_disk_costs_only_the_recording(server: JackServer, preset: str, t
     run.until("microphones; latency")
     resource.prlimit(run.recorder(), resource.RLIMIT_FSIZE, (2_000_000, -1))
     assert "File too large; it ends after" in run.until("the recording has stopped")
-    os.kill(run.audio_process(), signal.SIGKILL)   # and what comes does not begin another one
-    run.until("the device is back")
     run.interrupt()
     code, summary = run.end()
     assert code == WorkerError.exit_code
     assert "the recording has stopped" in run.lines[-1]
     lengths = {soundfile.info(tmp_path / "tape" / name).frames for name in ("in.wav", "out.wav")}
     assert lengths == {recorded(tmp_path / "tape")[-1]["frames"]}
-    assert max(lengths) > 0
-    assert summary["restarts"] == 1
+    assert 0 < max(lengths) < summary["seconds"] * RATE
 
 
 def test_two_runs_into_one_folder(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:

@@ -221,8 +221,8 @@ class Recording:
                 if kind == "noted":
                     while self._marks and self._marks[0][0] <= content:
                         self._marks.popleft()
-                elif kind == "ended":
-                    self._ended, self._frames = True, content
+                elif kind == "ended":   # in good order, but perhaps too early: then it counts as dead
+                    self._ended, self._frames = self._closed, content
                 else:
                     self._ended, self._problem = True, content
                     return [content]

@@ -1,6 +1,7 @@
 """The recorder: a process that stores the tape, so that neither a disk nor its own end is heard.
 
-It ends when it is told to; when its supervisor is gone, as soon as the sound has ended, with files in good order.
+It ends when it is told to; when its supervisor is gone or SIGTERM comes, which may be meant for all, as soon as the
+sound has ended; with files in good order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _POLL = 0.05              # seconds between two looks at the ring; 1/80 of it
 _ROWS = 8192              # that are stored at once
 _SHOW_EVERY = 1.0         # seconds after which the files' headers say what is there
 _MERGE_SECONDS, _LONGEST_EVENT = 1.0, 10.0   # events of a kind that are closer are one, unless it gets so long
-_AFTER_DEATH, _LONGEST_WAIT = 0.5, 5.0       # seconds without a row, and at all, after the supervisor has gone
+_AFTER_DEATH, _LONGEST_WAIT = 0.5, 5.0       # seconds without a row, and at all, until the sound has ended
 _SAMPLES = 1200           # looks that are remembered: a minute
 _PR_SET_NAME = 15         # of linux/prctl.h
 
@@ -96,7 +97,8 @@ class Recorder:
         self._events = self._time.events
         self._samples = [self._time.seen]    # of the last looks: where marks began
         self._marks: list[tuple[int, str, int, dict[str, Any]]] = []
-        self._orphan = False
+        self._orphan = False    # nobody will say when the sound has ended
+        signal.signal(signal.SIGTERM, self._leave)
         self._resumed = not self._time.fresh and self._time.life >= 0
 
     def run(self) -> None:
@@ -127,8 +129,10 @@ class Recorder:
                 self._marks.append(tuple(content))
         except (EOFError, OSError):
             self._orphan = True
-            return True
-        return False
+        return self._orphan
+
+    def _leave(self, _kind: int, _frame: object) -> None:
+        self._orphan = True
 
     def _drain(self) -> None:
         """If nobody says when the sound ends, wait for it."""
@@ -240,7 +244,7 @@ class Recorder:
 
     def _finish(self) -> int:
         if self._counts[LIVES_COUNT] and self._time.frame:
-            self._take.finish(self._time.frame, "the supervisor was lost" if self._orphan else "stopped")
+            self._take.finish(self._time.frame, "nobody asked for more" if self._orphan else "stopped")
         return self._time.frame
 
     def _answer(self, *message: Any) -> None:
