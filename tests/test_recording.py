@@ -307,6 +307,27 @@ def test_a_full_disk_ends_both_files_at_one_sample(running: recording.Recording,
     assert len(cues(folder / "out.wav")) == len(cues(folder / "in.wav")) == 1
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_giving_up_gives_room_back_and_needs_none(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    stored_ = take.Take(take.claim(str(folder)), RATE, NAMES)
+    stored_.note("life", first=0, last=0)
+    stored_.write(0, steps(0, 100_000))
+    stored_._wavs[0].write(100_000, steps(100_000, 64)[:, :2])   # and of the output it could not be written
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    if not room:
+        monkeypatch.setattr(take.Take, "note", full)
+    frames = stored_.give_up(100_000, "full")
+    assert 8 * (100_000 - frames) == 1 << 18
+    sound, lines = read(folder)
+    np.testing.assert_array_equal(sound, steps(0, frames))
+    assert len(cues(folder / "out.wav")) == len(lines) - 1 == room
+
+
 FULL = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
