@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rtsep.bench.jackd import JackServer
+from rtsep.workers.recorder import COMM
 
 PRESET = """
 schema = 1
@@ -93,11 +95,19 @@ class Live:
 
     def audio_process(self) -> int:
         """Return the process id of the child that makes the sound."""
+        return self._child(lambda name: name != COMM)
+
+    def recorder(self) -> int:
+        """Return the process id of the child that stores the recording."""
+        return self._child(lambda name: name == COMM)
+
+    def _child(self, wanted: Callable[[str], bool]) -> int:
         pid = self.process.pid
         for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if b"spawn_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+            place = pathlib.Path(f"/proc/{child}")
+            if b"spawn_main" in (place / "cmdline").read_bytes() and wanted((place / "comm").read_text().strip()):
                 return int(child)
-        raise AssertionError("there is no audio process")
+        raise AssertionError("there is no such process")
 
     def end(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code and the summary."""

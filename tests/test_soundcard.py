@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from live_run import DRIVER, PATIENCE, PRESET, Live, read_until
 from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
 from rtsep.engine import Engine
-from rtsep.errors import DeviceError, InputError
+from rtsep.errors import DeviceError, InputError, WorkerError
 from rtsep.hosts import devices, gauges, life, request
 from rtsep.presets import make_board
 from rtsep.runner import Runner, process
@@ -210,6 +211,7 @@ def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_pa
     np.testing.assert_array_equal(y, expected)
 
     assert len(x) == round(summary["seconds"] * rate)
+    assert recorded(tape)[-1]["exact_frames"] == len(x)
     assert summary["calls"] * 64 == len(x)
     assert (summary["block"], summary["sample_rate"], summary["channels"]) == (64, RATE, MICS)
     assert (summary["preset"], summary["latency_samples"], summary["restarts"]) == ("test", 0, 0)
@@ -319,10 +321,52 @@ def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) 
             second.close()
     assert code == 0
     assert summary["restarts"] >= 1
-    tapes = sorted(path.name for path in (tmp_path / "tape").iterdir())
-    assert tapes == ["in-2.wav", "in.wav", "out-2.wav", "out.wav"]
-    frames = sum(soundfile.info(tmp_path / "tape" / name).frames for name in ("in.wav", "in-2.wav"))
-    assert frames == round(summary["seconds"] * RATE)
+    assert sorted(path.name for path in (tmp_path / "tape").iterdir()) == ["in.wav", "out.wav", "recording.jsonl"]
+    lines = recorded(tmp_path / "tape")
+    gap = next(line for line in lines if line["kind"] == "gap")
+    assert gap["last"] - gap["first"] > 0.5 * RATE   # a device counts as lost when it was silent for so long
+    assert gap["first"] == lines[-1]["exact_frames"]
+    for name in ("in.wav", "out.wav"):
+        frames = soundfile.info(tmp_path / "tape" / name).frames
+        assert frames == round(summary["seconds"] * RATE) + gap["last"] - gap["first"]
+
+
+def test_a_full_disk_costs_only_the_recording(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    run = Live(server, preset=preset, record=str(tmp_path / "tape"), input_device="system")
+    run.until("microphones; latency")
+    resource.prlimit(run.recorder(), resource.RLIMIT_FSIZE, (2_000_000, -1))
+    assert "File too large; it ends after" in run.until("the recording has stopped")
+    run.interrupt()
+    code, summary = run.end()
+    assert code == WorkerError.exit_code
+    assert "the recording has stopped" in run.lines[-1]
+    lengths = {soundfile.info(tmp_path / "tape" / name).frames for name in ("in.wav", "out.wav")}
+    assert lengths == {recorded(tmp_path / "tape")[-1]["frames"]}
+    assert 0 < max(lengths) < summary["seconds"] * RATE
+
+
+def test_two_runs_into_one_folder(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    runs = [Live(server, preset=preset, record=str(tmp_path / "tape"), input_device="system") for _ in range(2)]
+    first, second = sorted(runs, key=lambda run: run.process.poll() is None and not _refused(run), reverse=True)
+    assert second.end()[0] == InputError.exit_code
+    assert "there is a recording already; name another folder" in second.lines[-1]
+    first.interrupt()
+    code, summary = first.end()
+    assert code == 0
+    assert soundfile.info(tmp_path / "tape" / "in.wav").frames == round(summary["seconds"] * RATE)
+
+
+def _refused(run: Live) -> bool:
+    try:
+        run.until("microphones; latency")
+    except AssertionError:
+        return True
+    return False
+
+
+def recorded(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Return what a recording says of itself."""
+    return [json.loads(line) for line in (folder / "recording.jsonl").read_text().splitlines()]
 
 
 def test_a_device_that_stays_away_is_an_error(preset: str) -> None:

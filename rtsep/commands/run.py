@@ -22,7 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
     add_settings(parser)
     add_calibration(parser)
-    parser.add_argument("--record", metavar="DIR", help="store what comes in and goes out as DIR/in.wav, DIR/out.wav")
+    parser.add_argument(
+        "--record", metavar="DIR",
+        help="store what comes in and goes out as DIR/in.wav, DIR/out.wav, and what happens in DIR/recording.jsonl",
+    )
     parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
     parser.add_argument(
         "--end-on-hangup", action="store_true", help="SIGHUP ends the run; by default it goes on without its terminal"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rtsep.presets import layout
@@ -29,11 +30,14 @@ class Distant:
     ----------
     laid : list of Preset
         All that the board has been laid out for, in order: who attaches to it does the same.
+    asked_at : float
+        When the process was last asked for a preset, `time.monotonic()`.
     """
 
     def __init__(self, preset: Preset, board: Board, send: Callable[..., None]) -> None:
         self.preset, self.board = preset, board
         self.laid = [preset]
+        self.asked_at = 0.0
         self._send = send
         self._waiting: Preset | None = None
         self._asked: Preset | None = None
@@ -63,7 +67,7 @@ class Distant:
         self.board.extend(layout(preset))
         if len(self.board.paths()) > paths:
             self.laid.append(preset)
-        self._asked = preset
+        self._asked, self.asked_at = preset, time.monotonic()
         self._send("reload", preset)
 
     def answered(self, taken: bool) -> Preset:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtsep import figures
+from rtsep.figures import gather
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
-    from rtsep.hosts.records import Tape
+    from rtsep.hosts.tape import Tape
     from rtsep.meters import Meters
     from rtsep.runner import Runner
 
@@ -71,8 +71,11 @@ class Gauges:
             self._late_blocks += int((us > self.block() / rate * 1e6).sum())
         self._marks = [mark for mark in self._marks if mark[0] > now - 1] + [(now, self._busy, frames)]
         _, busy, before = self._marks[0]
-        for name, value in self.read().items():
+        figures = self.read()
+        for name, value in figures.items():
             self._meters.put(name, value)
+        if self._tape is not None:
+            self._tape.look(figures)
         self._meters.put("load", (self._busy - busy) / max(1e-9, (frames - before) / rate))   # of the last second
 
     def read(self) -> dict[str, float]:
@@ -92,7 +95,7 @@ class Gauges:
             "load": self._busy / seconds if seconds else 0.0,
             "block": self.block(),
         }
-        return figures.gather(measured, self._engine.status())
+        return gather(measured, self._engine.status())
 
     def _percentiles(self) -> tuple[float, float, float]:
         total = np.cumsum(self._counts)

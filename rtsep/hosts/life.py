@@ -22,9 +22,10 @@ from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import load_portaudio, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.process import print_to
-from rtsep.hosts.records import Keeper, Tape
+from rtsep.hosts.records import Keeper
 from rtsep.hosts.signals import leave_terminal
 from rtsep.hosts.soundcard import Card
+from rtsep.hosts.tape import Tape, TapePlace
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
 from rtsep.session import Session
@@ -61,6 +62,8 @@ class Stand:
         Of the microphones.
     rate : int
         Hz.
+    tape : TapePlace or None
+        Where everything is recorded.
     """
 
     board: str
@@ -68,6 +71,7 @@ class Stand:
     laid: tuple[Preset, ...]
     names: tuple[str, ...]
     rate: int
+    tape: TapePlace | None
 
 
 def serve(pipe: Connection, printing: Connection, request: Request) -> None:
@@ -213,8 +217,10 @@ class Life:
         record = self._runner.record
         soft = SOFT_RETURN_SECONDS if self.request.spare else SOFT_START_SECONDS
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
-        self._tape = None if self.request.tape is None else Tape(self._runner, self.request.tape)
-        self._gauges = Gauges(self._runner, self._engine, self._meters, self._tape)
+        tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)
+        if tape is not None:
+            tape.begin(self._engine.latency)
+        self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
         self._engine.go_live()
         self._card.open(self._runner, self.request.preset, cables)
         self._startup.mark("open")
@@ -223,12 +229,8 @@ class Life:
     # Playing
 
     def _play(self) -> None:
-        try:
-            outcome = self._live()
-            stopped = outcome == "stopped" and self._card.stop(self._runner)
-        finally:
-            if self._tape is not None:
-                self._tape.finish()
+        outcome = self._live()
+        stopped = outcome == "stopped" and self._card.stop(self._runner)
         self._meters.put("running", 0)
         if stopped:
             self._engine.close()

@@ -1,7 +1,4 @@
-"""What an audio process keeps of a run: a tape of every sample, and what its stages have learnt.
-
-All of it happens in Python threads that the sound does not wait for.
-"""
+"""What an audio process keeps of a run: what its stages have learnt, in a thread that the sound does not wait for."""
 
 from __future__ import annotations
 
@@ -12,93 +9,13 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rtsep.errors import InputError
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
-    from rtsep.runner import Runner
 
-_TAPE_SECONDS = 4.0    # what the ring holds: a disk may stand still so long
-_ROWS = 8192           # frames that are stored at once
-_STORE_EVERY = 0.05    # seconds; 1/80 of the ring
-_RF64_AUTO_DOWNGRADE = 0x1210   # libsndfile: a file that stayed below 4 GB ends as plain WAV
 _NICE = 10             # of 19: the least urgent work of the process
 _LAST_COPY_PATIENCE = 1.0       # seconds
-
-
-class Tape:
-    """Stores input and output of every sample, from the runner's ring to two files, in a thread of its own.
-
-    Parameters
-    ----------
-    runner : Runner
-    files : tuple of str
-        For the input and for the output; must not exist.
-    """
-
-    def __init__(self, runner: Runner, files: tuple[str, str]) -> None:
-        import soundfile
-
-        from rtsep_kernels.plane.grid import GRID
-        from rtsep_kernels.plane.ring import LOST, RING_HEADER, ring_read
-
-        self._read = ring_read
-        self._lost_place = LOST
-        width = 2 * runner.channels
-        self._header = np.zeros(RING_HEADER, np.int64)
-        self._ring: NDArray[np.float32] = np.empty((round(_TAPE_SECONDS * runner.rate), width), np.float32)
-        self._ring[:] = 0   # the audio thread must not be the first to touch these pages
-        self._row = np.zeros((GRID, width), np.float32)
-        self._rows = np.zeros((_ROWS, width), np.float32)
-        self._read(self._header, self._ring, self._rows)   # compiled, or fetched from the cache, before it counts
-        self._files = []
-        for path in files:
-            try:
-                file = soundfile.SoundFile(path, "w", runner.rate, runner.channels, "FLOAT", format="RF64")
-            except (OSError, soundfile.SoundFileError) as error:
-                raise InputError(path, f"cannot be written ({error})") from error
-            soundfile._snd.sf_command(file._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
-            self._files.append(file)
-        record = runner.record
-        record["tape_rows"] = self._ring.shape[0]
-        record.put("tape_data", self._ring)
-        record.put("tape_row", self._row)
-        record.put("tape_header", self._header)   # last: from here on the audio thread writes
-        self._runner = runner
-        self._full = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tape", daemon=True)
-        self._thread.start()
-
-    @property
-    def lost(self) -> int:
-        """Frames that are in neither file, because storing was too slow or the disk is full."""
-        return int(self._header[self._lost_place]) + self._full
-
-    def finish(self) -> None:
-        """Store what is left and close the files; the stream has ended, or is dead."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        done = False
-        while not done:
-            done = self._stop.wait(_STORE_EVERY)
-            while count := int(self._read(self._header, self._ring, self._rows)):
-                self._write(count)
-        for file in self._files:
-            file.close()
-
-    def _write(self, count: int) -> None:
-        channels = self._runner.channels
-        try:
-            for file, part in zip(self._files, (self._rows[:, :channels], self._rows[:, channels:]), strict=True):
-                file.write(np.ascontiguousarray(part[:count]))
-        except (OSError, RuntimeError):   # soundfile's errors are RuntimeErrors; the concert goes on
-            self._full += count
 
 
 class Keeper:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,9 @@ from rtsep.errors import InputError
 from rtsep.hosts import devices
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
+from rtsep.workers.take import check_free
 
 RATES = (8000, 192000)      # Hz: from telephones to what sound cards offer
-_LEAST_ROOM = 1 << 20       # bytes on the disk, to begin a recording with
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class RunOptions:
     calibration : str, optional
         What `rtsep learn` wrote.
     record : str, optional
-        Folder for in.wav and out.wav.
+        Folder for in.wav, out.wav and recording.jsonl.
     seconds : float, optional
         How long; default: until stopped.
     settings : tuple of str
@@ -80,8 +79,8 @@ class Request:
     calibration : str or None
     keep : str or None
         File for what is learnt, every 5 s.
-    tape : tuple of str or None
-        Files for input and output of every sample.
+    record : str or None
+        Folder for the recording; there is none in it yet.
     spare : bool
         Stand by until another audio process is lost; then wait until its device is back.
     """
@@ -95,7 +94,7 @@ class Request:
     map_file: str
     calibration: str | None
     keep: str | None
-    tape: tuple[str, str] | None
+    record: str | None
     spare: bool
 
 
@@ -116,6 +115,8 @@ def check(options: RunOptions) -> Request:
         raise InputError("--seconds", f"{options.seconds:g}", "more than 0")
     if options.calibration is not None and not os.path.isfile(options.calibration):
         raise InputError(options.calibration, "no such file", "a file written by a soundcheck")
+    if options.record is not None:
+        check_free(options.record)
     return Request(
         preset=preset,
         input_device=options.input_device,
@@ -126,20 +127,18 @@ def check(options: RunOptions) -> Request:
         map_file=options.map_csv or "",
         calibration=options.calibration,
         keep=None,
-        tape=None if options.record is None else _tape_files(options.record),
+        record=options.record,
         spare=False,
     )
 
 
-def stand_in(request: Request, life: int, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:
+def stand_in(request: Request, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:
     """Return what is asked of an audio process that stands by: as of the first, but for what is known since.
 
     Parameters
     ----------
     request : Request
         Of the first, with the preset that sounded last.
-    life : int
-        Of this one: 2, 3 ….
     stream : mapping
         What the first has told of its device; empty if it came to none.
     learnt : Path
@@ -154,25 +153,4 @@ def stand_in(request: Request, life: int, stream: Mapping[str, Any], learnt: pat
         )
     if learnt.exists():
         request = dataclasses.replace(request, calibration=str(learnt))
-    if request.tape is not None:
-        # Another life, another clock: its sample 0 is another moment.
-        names = (pathlib.Path(path) for path in request.tape)
-        files = tuple(str(path.with_name(f"{path.stem}-{life}.wav")) for path in names)
-        request = dataclasses.replace(request, tape=(files[0], files[1]))
     return request
-
-
-def _tape_files(folder: str) -> tuple[str, str]:
-    """Make the folder; a recording that is there already is never written over."""
-    place = pathlib.Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, f"cannot be made ({error.strerror})", "a folder for in.wav and out.wav") from error
-    files = place / "in.wav", place / "out.wav"
-    for file in files:
-        if file.exists():
-            raise InputError(str(file), "there is a recording already", "name another folder")
-    if shutil.disk_usage(place).free < _LEAST_ROOM:
-        raise InputError(folder, "the disk is full")
-    return str(files[0]), str(files[1])

@@ -21,6 +21,7 @@ from rtsep.hosts import life
 from rtsep.hosts.front import Front
 from rtsep.hosts.gauges import Standstill
 from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess
+from rtsep.hosts.recording import NoRecording, Recording, facts
 from rtsep.hosts.request import Request, RunOptions, check, stand_in
 from rtsep.hosts.runfolder import RunFolder, sweep
 from rtsep.hosts.signals import Signals
@@ -55,6 +56,7 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
     Raises
     ------
     InputError, DeviceError, WorkerError
+        WorkerError also if all went well but the recording.
     """
     watch = None if options.preset in presets.names() else Watch(options.preset)   # saved from here on is news
     request = check(options)
@@ -87,12 +89,12 @@ class Supervisor:
         self._request = dataclasses.replace(request, keep=str(self._keep))
         self._options, self._file = options, watch
         self._front: Front | None = None
+        self._recording: Recording | NoRecording = NoRecording()
         self._names: tuple[str, ...] = ()
         self._rate = 0
         self._info: dict[str, Any] = {}
         self._cables: tuple[Any, ...] | None = None
         self._figures: dict[str, float] = {}
-        self._made = 1              # processes that could have sounded
         self._lives = self._crashes = 0
         self._signals = Signals(options.end_on_hangup)
         self._began = time.monotonic()
@@ -107,12 +109,17 @@ class Supervisor:
         """See `supervisor.run`."""
         with self._signals.heard(), contextlib.ExitStack() as ending:
             ending.callback(self._close_memory)
+            ending.callback(lambda: self._recording.finish())
             ending.callback(self._kill)
             ending.callback(self._standby.close)
             self._start()
             self._surface = open_surface()
             ending.callback(self._surface.close)
-            return self._watch()
+            code = self._watch()
+            self._kill()
+            if (problem := self._recording.finish()) and not code:
+                raise WorkerError(problem)
+            return code
 
     def summary(self) -> dict[str, Any]:
         """Return what there is to say of the run; nothing if it never sounded."""
@@ -147,9 +154,8 @@ class Supervisor:
         self._send("play", self._info.get("client", ""), self._cables)
 
     def _make_spare(self) -> AudioProcess:
-        self._made += 1
         request = dataclasses.replace(self._request, preset=self._there.playing.preset, rate=self._rate)
-        return AudioProcess(life.serve, stand_in(request, self._made, self._info, self._keep))
+        return AudioProcess(life.serve, stand_in(request, self._info, self._keep))
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -201,6 +207,8 @@ class Supervisor:
                 self._standby.update(now, self._stand())
             if self._phase != RUNNING:
                 self._surface.wait(*self._waits_for(now))
+            for line in self._recording.update():
+                self._say(line)
             if self._front is not None and self._info:
                 if self._phase == RUNNING and self._front.reloads.update(now, self._signals.reload):
                     self._signals.reload = False
@@ -258,7 +266,10 @@ class Supervisor:
 
     def _stand(self) -> life.Stand:
         playing, meters = self._there.playing, self._there.meters
-        return life.Stand(str(playing.board.name), str(meters.name), tuple(playing.laid), self._names, self._rate)
+        return life.Stand(
+            str(playing.board.name), str(meters.name), tuple(playing.laid), self._names, self._rate,
+            self._recording.tape,
+        )
 
     def _share(self, names: tuple[str, ...], rate: int) -> None:
         """Make the shared memory now that the microphones are known, and tell where it is."""
@@ -267,11 +278,18 @@ class Supervisor:
             self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
+        if self._request.record is not None:
+            known = facts(self._request, rate, names)
+            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t")
+            self._recording.watch(self._front.playing.board)
         self._process.enter(LOADING)   # what the preset needs may have to be compiled
         self._process.send("go", self._stand())
 
     def _reloaded(self, change: str, latency: int) -> None:
+        playing = self._there.playing
         self._there.reloads.taken(change, latency, self._info["latency_samples"])
+        toml = presets.dumps(playing.preset)
+        self._recording.mark("reload", playing.asked_at, change=change, latency_samples=latency, preset=toml)
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._standby.want(time.monotonic())   # another one, for the new chain
@@ -286,6 +304,7 @@ class Supervisor:
         assert self._process is not None
         self._process.enter(RUNNING)
         self._info = info
+        self._recording.mark("device", **info)
         self._standstill.begin(now)
         if self._sound_began is None:
             self._there.started(info, notes)
@@ -297,6 +316,7 @@ class Supervisor:
     def _lost(self, why: str) -> None:
         """Have another process take over: this one has lost the device, or itself."""
         self._say(f"device lost: {why}")
+        self._recording.mark("device lost", why=why)
         self._there.reloads.give_up()
         self._kill()
         self._next_start = time.monotonic()
@@ -330,6 +350,7 @@ class Supervisor:
             if self._crashes >= _QUICK_CRASHES:
                 raise WorkerError(f"the audio process died {self._crashes} times ({why})")
         self._say(f"the audio process died ({why}); another one takes over")
+        self._recording.mark("audio process died", exit_code=code)
         if self._crashes >= _QUICK_CRASHES and self._keep.exists():
             self._say("what was learnt is left out: it may be why")
             self._keep.unlink(missing_ok=True)
