@@ -25,6 +25,7 @@ _MOST_SAID = 40           # lines that are kept
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
 _LOOK = 0.2               # seconds over which the audio process that works is told from a spare one
 _ROOT = pathlib.Path(__file__).parents[3]
+_LOCATOR = "NUMBA_CACHE_LOCATOR_CLASSES"
 _TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
 
 
@@ -57,6 +58,7 @@ class Program:
             **server.environment, "PYTHONPATH": f"{root}:{root / 'kernels'}", "TMPDIR": str(self.temp),
             "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TERM": "xterm",
         }
+        self.environment.pop(_LOCATOR, None)   # this program's kernels have set it; a checkout has its own
         self._server = server
         self._shared: set[str] = set()
         self._text = {"out": b"", "err": b""}
