@@ -20,14 +20,15 @@ _END_SECONDS = 2.0       # until whoever lost its supervisor has noticed
 
 def kill_audio(trial: Trial) -> None:
     """Kill the audio process."""
-    os.kill(trial.program.audio(), signal.SIGKILL)
+    audio = trial.program.audio()
+    trial.struck = time.monotonic()
+    os.kill(audio, signal.SIGKILL)
 
 
 def kill_under_load(trial: Trial) -> None:
     """Kill it on a machine that has other things to do."""
     with system.busy(_LOAD):
         time.sleep(1.0)
-        trial.since = time.monotonic()
         kill_audio(trial)
         trial.wait_for_sound()
 

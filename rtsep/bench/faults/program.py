@@ -20,7 +20,7 @@ from rtsep.bench.faults import system
 from rtsep.bench.jackd import JackServer
 
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
-_BOXES = re.compile(r"[\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
+_BOXES = re.compile(r"[\u00b7\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
 _MOST_SAID = 40           # lines that are kept
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
 _LOOK = 0.2               # seconds over which the audio process that works is told from a spare one

@@ -165,7 +165,8 @@ class Trial:
         self.ears = fault.ears or tuple(range(self.mics))
         self.notes: dict[str, Any] = {}
         self.returned: float | None = None   # when the device was right again
-        self.since = 0.0
+        self.since = 0.0                     # from when on it is listened to
+        self.struck = 0.0                    # when the fault came that ends the sound
         self._tapes: list[Player] = []
         self.server = self._serve()
         self.plug()
@@ -267,7 +268,7 @@ class Trial:
         outcome = Outcome(self.fault.name)
         try:
             self.play()
-            self.since = time.monotonic()
+            self.since = self.struck = time.monotonic()
             self.fault.act(self)
             self.wait_for_sound()
             outcome.runs_on = self.program.alive() and self.sounds()
@@ -309,7 +310,7 @@ class Trial:
         outcome.xruns = sum(player.get("xruns") for player in self._tapes)
         if outcome.runs_on:
             last = _last(events)
-            outcome.sound_after = max(0.0, last - self.since)
+            outcome.sound_after = max(0.0, last - self.struck)
             if self.returned is not None:
                 outcome.after_return = max(0.0, last - self.returned)
 
