@@ -96,9 +96,8 @@ def silent_mic(trial: Trial) -> None:
 
 def disk_full(trial: Trial) -> None:
     """Listen to what happens when the recording has no room; look at the two files."""
-    system.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS)
-    said = trial.program.said_at("record", 0.0)
-    trial.notes["said_during_run"] = said is not None
+    if not system.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS):
+        trial.wrong.append("not said while it runs")
 
 
 def look_at_recording(folder: pathlib.Path) -> dict[str, int | str]:
@@ -122,9 +121,9 @@ def same_folder(trial: Trial) -> None:
     system.until(lambda: not other.alive(), _LISTEN_SECONDS)
     trial.notes["second_code"] = other.end()
     trial.notes["second_said"] = other.said()[-2:]
-    trial.notes["files_replaced"] = sum(
-        not (folder / name).exists() or os.stat(folder / name).st_ino != node for name, node in before.items()
-    )
+    kept = all((folder / name).exists() and os.stat(folder / name).st_ino == node for name, node in before.items())
+    if not kept:
+        trial.wrong.append("the first recording is lost")
 
 
 FAULTS = (

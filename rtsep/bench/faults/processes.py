@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ _STOPPED_SECONDS = 2.0   # between SIGSTOP and SIGCONT
 _SHELL_SECONDS = 3.0     # between Ctrl-Z and fg
 _TOGETHER_SECONDS = 2.0  # of two runs on one device
 _OVERLOAD_SECONDS = 8.0
+_SAID = re.compile(r"already|another|second|other run")
 _END_SECONDS = 2.0       # until whoever lost its supervisor has noticed
 
 
@@ -56,13 +58,14 @@ def suspend(trial: Trial) -> None:
 
 
 def kill_supervisor(trial: Trial) -> None:
-    """Kill the parent; then start and end another run, which sweeps."""
+    """Kill the parent; then start and end another run, which sweeps what the first has left."""
     program, since = trial.program, trial.since
     program.look()
     children = system.descendants(program.pid)
     os.kill(program.pid, signal.SIGKILL)
     time.sleep(_END_SECONDS)
-    trial.notes["orphans"] = sum(system.alive(child) for child in children)
+    if orphans := sum(system.alive(child) for child in children):
+        trial.wrong.append(f"{orphans} orphans")
     trial.notes["left_by_kill"] = program.leftovers()
     trial.since = time.monotonic()
     following = trial.start()
@@ -77,7 +80,9 @@ def second_run(trial: Trial) -> None:
     system.until(lambda: len(_clients(trial)) > 1 or not other.alive(), trial.setting.patience, 0.1)
     time.sleep(_TOGETHER_SECONDS)
     trial.notes["second_code"] = other.end()
-    trial.notes["second_said"] = other.said()[-3:]
+    trial.notes["second_said"] = said = other.said()[-3:]
+    if not any(_SAID.search(text) for text in said):
+        trial.wrong.append("the second run does not say that there is another one")
 
 
 def _clients(trial: Trial) -> set[str]:
@@ -118,7 +123,7 @@ FAULTS = (
     Fault("ctrl-z, fg", suspend, terminal=True),
     Fault("supervisor killed", kill_supervisor, Limits(silence=None, goes_on=False)),
     Fault("ctrl-c twice", interrupt_twice, Limits(silence=None, goes_on=False)),
-    Fault("two runs", second_run, Limits(), gain=6.0),
+    Fault("two runs", second_run, Limits(), gain=4.0),
     Fault("load 8", hog, Limits(silence=0.02, repeat=0.02)),
     Fault("32 mics, 64 frames", overload, Limits(silence=0.1, repeat=0.1, says=True), mics=32, period=64,
           steady=0.05),

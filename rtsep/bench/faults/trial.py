@@ -143,6 +143,7 @@ class Outcome:
     left: list[str] = field(default_factory=list)
     xruns: int = 0
     load: float = 0.0
+    wrong: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -164,6 +165,7 @@ class Trial:
         self.sound = make_mics(self.mics, setting.rate) * np.float32(fault.gain)
         self.ears = fault.ears or tuple(range(self.mics))
         self.notes: dict[str, Any] = {}
+        self.wrong: list[str] = []           # what a fault itself finds beyond its limits
         self.returned: float | None = None   # when the device was right again
         self.since = 0.0                     # from when on it is listened to
         self.struck = 0.0                    # when the fault came that ends the sound
@@ -283,7 +285,7 @@ class Trial:
             self.close()
         outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
         outcome.load = system.load()
-        outcome.notes = self.notes
+        outcome.notes, outcome.wrong = self.notes, self.wrong
         return outcome
 
     def _count_cables(self, outcome: Outcome) -> None:

@@ -62,7 +62,10 @@ def attempt(setting: Setting, fault: Fault) -> Outcome:
         try:
             outcome = Trial(setting, fault, folder).run()
             if (folder / "small").is_dir():
-                outcome.notes["frames"] = material.look_at_recording(folder / "small" / "record")
+                frames = material.look_at_recording(folder / "small" / "record")
+                outcome.notes["frames"] = frames
+                if len(set(frames.values())) > 1:
+                    outcome.wrong.append("files of different lengths")
             return outcome
         finally:
             if (folder / "small").is_mount():
@@ -100,7 +103,7 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
         found.append(f"{len(outcome.left)} left behind")
     if limits.says and not outcome.said:
         found.append("says nothing")
-    return found
+    return found + outcome.wrong
 
 
 def repeat(
