@@ -65,7 +65,7 @@ def kill_supervisor(trial: Trial) -> None:
     os.kill(program.pid, signal.SIGKILL)
     time.sleep(_END_SECONDS)
     if orphans := sum(system.alive(child) for child in children):
-        trial.wrong.append(f"{orphans} orphans")
+        trial.wrong.append(f"orphans {orphans}")
     trial.notes["left_by_kill"] = program.leftovers()
     trial.since = time.monotonic()
     following = trial.start()

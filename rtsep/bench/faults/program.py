@@ -18,12 +18,13 @@ import time
 
 from rtsep.bench.faults import system
 from rtsep.bench.jackd import JackServer
+from rtsep.errors import DeviceError
 
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
 _BOXES = re.compile(r"[\u00b7\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
 _MOST_SAID = 40           # lines that are kept
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
-_LOOK = 0.2               # seconds over which the audio process that works is told from a spare one
+_LOOK = 1.0               # seconds in which the audio process that plays must be told from a spare one
 _ROOT = pathlib.Path(__file__).parents[3]
 _LOCATOR = "NUMBA_CACHE_LOCATOR_CLASSES"
 _TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
@@ -45,11 +46,13 @@ class Program:
         Start it from a shell with job control on a terminal of its own, as people do.
     name : str
         Of its temp folder.
+    port : str
+        A microphone's: whoever is connected to it sounds.
     """
 
     def __init__(
         self, server: JackServer, folder: pathlib.Path, arguments: list[str], checkout: pathlib.Path | None = None,
-        terminal: bool = False, name: str = "temp",
+        terminal: bool = False, name: str = "temp", port: str = "player:mic_1",
     ) -> None:
         root = (checkout or _ROOT).resolve()
         self.temp = folder / name
@@ -59,7 +62,7 @@ class Program:
             "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TERM": "xterm",
         }
         self.environment.pop(_LOCATOR, None)   # this program's kernels have set it; a checkout has its own
-        self._server = server
+        self._server, self._port = server, port
         self._shared: set[str] = set()
         self._text = {"out": b"", "err": b""}
         self._said: list[tuple[float, str]] = []
@@ -148,11 +151,15 @@ class Program:
         clients = [
             pid for pid in system.descendants(self.pid) if any(name.startswith("jack") for name in system.mapped(pid))
         ]
-        if len(clients) > 1:
-            before = {pid: system.cpu_seconds(pid) for pid in clients}
-            time.sleep(_LOOK)
-            clients.sort(key=lambda pid: before[pid] - system.cpu_seconds(pid))
-        return clients[0] if clients else 0
+        if len(clients) < 2:
+            return clients[0] if clients else 0
+        semaphore = f"jack_sem.{os.getuid()}_{self._server.name}_{system.client_at(self._server, self._port)}"
+        until = time.monotonic() + _LOOK
+        while time.monotonic() < until:
+            for pid in clients:
+                if system.waits_in(pid, semaphore):
+                    return pid
+        raise DeviceError("there are several audio processes; which of them sounds?")
 
     def look(self) -> None:
         """Note what it keeps in shared memory now: whatever of that is there after its end was left behind."""

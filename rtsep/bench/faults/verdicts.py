@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -19,6 +20,7 @@ from rtsep.errors import DeviceError
 CEILING_DB = -1.0
 _ROUNDING_DB = 0.001      # the ceiling is a float32
 _MOST_MESSAGES = 4
+_FIGURES = re.compile(r" [+-]?\d.*")   # after a limit's name; they are in the other columns
 
 FAULTS = (*processes.FAULTS, *servers.FAULTS, *terminals.FAULTS, *material.FAULTS)
 SHORT = ("audio killed", "audio SIGSTOP", "jackd killed, 0.5 s", "terminal closed")   # what the tests try
@@ -92,7 +94,7 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
     if limits.goes_on and outcome.code not in (0, None):
         found.append(f"exit code {outcome.code}")
     if limits.after_return is not None and (outcome.after_return or 0.0) > slack * limits.after_return:
-        found.append(f"{outcome.after_return:.2f} s after its return")
+        found.append(f"return {outcome.after_return:.2f} s")
     if limits.peak and outcome.peak_db > CEILING_DB + _ROUNDING_DB:
         found.append(f"peak {outcome.peak_db:+.1f} dBFS")
     if limits.goes_on and outcome.cables < outcome.cables_before:
@@ -100,7 +102,7 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
     if outcome.renamed:
         found.append("another client name")
     if limits.clean and outcome.left:
-        found.append(f"{len(outcome.left)} left behind")
+        found.append(f"left behind {len(outcome.left)}")
     if limits.says and not outcome.said:
         found.append("says nothing")
     return found + outcome.wrong
@@ -145,7 +147,7 @@ def summed(fault: Fault, outcomes: Sequence[Outcome], failures: Sequence[str]) -
     if not outcomes:
         return {**row, "beyond": {"not tried": len(failures)}}
     said = Counter(text for outcome in outcomes for text in dict.fromkeys(outcome.said))
-    wrong = Counter(text for outcome in outcomes for text in beyond(outcome, fault.limits))
+    wrong = Counter(_FIGURES.sub("", text) for outcome in outcomes for text in beyond(outcome, fault.limits))
     return {
         **row,
         "peak_db": round(max(outcome.peak_db for outcome in outcomes), 2),
