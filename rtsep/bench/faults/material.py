@@ -18,6 +18,7 @@ _LISTEN_SECONDS = 3.0
 _BROKEN_SECONDS = 1.0   # for which a mic is broken; 0.1 s for what is out of range
 _BRIEF_SECONDS = 0.1
 _SMALL_DISK = "1m"      # less than a second and a half of two files of four mics
+_REFUSED = 2            # exit code of bad input
 _AUDIBLE = Limits(silence=0.1, repeat=0.1)
 
 
@@ -118,8 +119,10 @@ def same_folder(trial: Trial) -> None:
     folder = trial.folder / "record"
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     other = trial.start("other")
-    system.until(lambda: not other.alive(), _LISTEN_SECONDS)
-    trial.notes["second_code"] = other.end()
+    system.until(lambda: not other.alive(), trial.setting.patience)
+    trial.notes["second_code"] = code = other.end()
+    if code != _REFUSED:
+        trial.wrong.append("the second run is not refused")
     trial.notes["second_said"] = other.said()[-2:]
     kept = all((folder / name).exists() and os.stat(folder / name).st_ino == node for name, node in before.items())
     if not kept:

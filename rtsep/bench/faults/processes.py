@@ -15,7 +15,9 @@ _LOAD = 8                # endless loops beside
 _STOPPED_SECONDS = 2.0   # between SIGSTOP and SIGCONT
 _SHELL_SECONDS = 3.0     # between Ctrl-Z and fg
 _TOGETHER_SECONDS = 2.0  # of two runs on one device
-_OVERLOAD_SECONDS = 8.0
+_OVERLOAD_SECONDS = 5.0  # in which it may shed
+_SHED_SECONDS = 3.0      # after which hardly anything is to be heard of it
+_MOST_XRUNS = 3          # in those; other programs cause some
 _SAID = re.compile(r"already|another|second|other run")
 _END_SECONDS = 2.0       # until whoever lost its supervisor has noticed
 
@@ -93,7 +95,11 @@ def _clients(trial: Trial) -> set[str]:
 def overload(trial: Trial) -> None:
     """Let it work for so many mics that it may be too much."""
     time.sleep(_OVERLOAD_SECONDS)
-    trial.notes["device_xruns"] = trial.device.get("xruns")
+    before = trial.device.get("xruns")
+    time.sleep(_SHED_SECONDS)
+    trial.notes["last_xruns"] = last = trial.device.get("xruns") - before
+    if last > _MOST_XRUNS:
+        trial.wrong.append("crackles on")
 
 
 def hog(_trial: Trial) -> None:

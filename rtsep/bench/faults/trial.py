@@ -24,6 +24,7 @@ _TAPE_SECONDS = 75.0       # of each life of the device: the longest trial, with
 _START_PATIENCE = 60.0     # seconds until the first sound; a first run compiles before it is measured
 _STATUS = re.compile(r"\bp99 \d|^\[1\]|-m rtsep run")   # the load, again and again; a shell's words
 _NOTICED = 0.02            # seconds: what is shorter is heard as a click, and does not put off when sound is back
+_CABLE_PATIENCE = 2.0      # seconds after the sound
 _RECENT = 0.02             # seconds in which every mic's noise is heard
 
 
@@ -169,6 +170,7 @@ class Trial:
         self.returned: float | None = None   # when the device was right again
         self.since = 0.0                     # from when on it is listened to
         self.struck = 0.0                    # when the fault came that ends the sound
+        self.xruns = 0                       # of the device until then
         self._tapes: list[Player] = []
         self.server = self._serve()
         self.plug()
@@ -270,10 +272,11 @@ class Trial:
         outcome = Outcome(self.fault.name)
         try:
             self.play()
+            self.xruns = self.device.get("xruns")
             self.since = self.struck = time.monotonic()
             self.fault.act(self)
             self.wait_for_sound()
-            outcome.runs_on = self.program.alive() and self.sounds()
+            outcome.runs_on = self.program.alive() and system.until(self.sounds, self.fault.steady)
             self._count_cables(outcome)
             until = time.monotonic()
             outcome.code = self.program.end()
@@ -289,10 +292,16 @@ class Trial:
         return outcome
 
     def _count_cables(self, outcome: Outcome) -> None:
-        client = system.client_at(self.server, f"{DEVICE}:mic_1")
-        outcome.renamed = bool(client) and client != self.client
         outcome.cables_before = len(self.cables)
-        outcome.cables = len(self.cables & system.cables(self.server, client)) if client else 0
+
+        def all_back() -> bool:
+            client = system.client_at(self.server, f"{DEVICE}:mic_1")
+            outcome.renamed = bool(client) and client != self.client
+            outcome.cables = len(self.cables & system.cables(self.server, client)) if client else 0
+            return outcome.cables == outcome.cables_before
+
+        if outcome.runs_on:   # a server that is busy may not answer at once, and cables may follow the sound
+            system.until(all_back, _CABLE_PATIENCE, 0.2)
 
     def heard(self, until: float = float("inf")) -> list[Heard]:
         """Return the tapes of all lives of the device, up to a time."""
@@ -309,7 +318,7 @@ class Trial:
         outcome.silence, outcome.repeat = (hearing.longest(events, kind) for kind in ("silence", "repeat"))
         outcome.deaf = hearing.longest(events, "deaf")
         outcome.peak_db = hearing.peak_db(tapes, self.since)
-        outcome.xruns = sum(player.get("xruns") for player in self._tapes)
+        outcome.xruns = sum(player.get("xruns") for player in self._tapes) - self.xruns
         if outcome.runs_on:
             last = _last(events)
             outcome.sound_after = max(0.0, last - self.struck)

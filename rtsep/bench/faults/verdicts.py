@@ -173,7 +173,7 @@ def _kind(left: str) -> str:
 
 HEAD = (
     f"{'fault':<32} {'n':>2} {'silence s':>13} {'repeat s':>13} {'peak dB':>7} {'cables':>7} {'back s':>13} "
-    f"{'returned s':>13} {'runs on':>7} {'exit':<5} {'load':>5}  verdict"
+    f"{'returned s':>13} {'runs on':>7} {'exit':<5} {'xruns':>5} {'load':>5}  verdict"
 )
 
 
@@ -190,5 +190,5 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"{row['fault']:<32} {row['n']:>2} {seconds[0]:>13} {seconds[1]:>13} {row['peak_db']:>7.1f} "
         f"{min(row['cables']):>3}/{row['cables_before']:<3} {seconds[2]:>13} {seconds[3]:>13} "
-        f"{row['runs_on']:>3}/{row['n']:<3} {codes:<5} {max(row['load']):>5.1f}  {verdict}"
+        f"{row['runs_on']:>3}/{row['n']:<3} {codes:<5} {max(row['xruns']):>5} {max(row['load']):>5.1f}  {verdict}"
     )
