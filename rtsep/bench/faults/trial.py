@@ -278,6 +278,7 @@ class Trial:
             self.wait_for_sound()
             outcome.runs_on = self.program.alive() and system.until(self.sounds, self.fault.steady)
             self._count_cables(outcome)
+            outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
             until = time.monotonic()
             outcome.code = self.program.end()
             outcome.left = self.program.leftovers()
@@ -286,7 +287,6 @@ class Trial:
             with contextlib.suppress(AttributeError):   # it may never have started
                 self.program.end(1.0)
             self.close()
-        outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
         outcome.load = system.load()
         outcome.notes, outcome.wrong = self.notes, self.wrong
         return outcome
