@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jack_server import jack_server
 
-from rtsep.bench.faults import hearing, system, verdicts
+from rtsep.bench.faults import hearing, machine, verdicts
 from rtsep.bench.faults.hearing import Event, Heard
 from rtsep.bench.faults.player import compile_player, make_mics
 from rtsep.bench.faults.trial import Limits, Outcome, Setting
@@ -153,8 +153,8 @@ def test_a_thread_that_waits_in_shared_memory_is_seen() -> None:
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        assert system.until(lambda: system.waits_in(process.pid, name), 5)
-        assert not system.waits_in(process.pid, name + "-other")
+        assert machine.until(lambda: machine.waits_in(process.pid, name), 5)
+        assert not machine.waits_in(process.pid, name + "-other")
     finally:
         process.kill()
         process.communicate()

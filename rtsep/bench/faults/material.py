@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from rtsep.bench.faults import system
+from rtsep.bench.faults import machine
 from rtsep.bench.faults.trial import Fault, Limits, Setting, Trial
 from rtsep.stage import Block
 
@@ -97,7 +97,7 @@ def silent_mic(trial: Trial) -> None:
 
 def disk_full(trial: Trial) -> None:
     """Listen to what happens when the recording has no room; look at the two files."""
-    if not system.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS):
+    if not machine.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS):
         trial.wrong.append("not said while it runs")
 
 
@@ -119,7 +119,7 @@ def same_folder(trial: Trial) -> None:
     folder = trial.folder / "record"
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     other = trial.start("other")
-    system.until(lambda: not other.alive(), trial.setting.patience)
+    machine.until(lambda: not other.alive(), trial.setting.patience)
     trial.notes["second_code"] = code = other.end()
     if code != _REFUSED:
         trial.wrong.append("the second run is not refused")

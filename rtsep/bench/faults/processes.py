@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from rtsep.bench.faults import system
+from rtsep.bench.faults import machine
 from rtsep.bench.faults.trial import Fault, Limits, Trial
 
 _LOAD = 8                # endless loops beside
@@ -31,7 +31,7 @@ def kill_audio(trial: Trial) -> None:
 
 def kill_under_load(trial: Trial) -> None:
     """Kill it on a machine that has other things to do."""
-    with system.busy(_LOAD):
+    with machine.busy(_LOAD):
         time.sleep(1.0)
         kill_audio(trial)
         trial.wait_for_sound()
@@ -47,7 +47,7 @@ def stop_and_go(trial: Trial) -> None:
     audio = trial.program.audio()
     os.kill(audio, signal.SIGSTOP)
     time.sleep(_STOPPED_SECONDS)
-    if system.state(audio) == "T":
+    if machine.state(audio) == "T":
         os.kill(audio, signal.SIGCONT)
 
 
@@ -55,7 +55,7 @@ def suspend(trial: Trial) -> None:
     """Press Ctrl-Z, and type fg."""
     trial.program.type("\x1a")
     time.sleep(_SHELL_SECONDS)
-    trial.notes["stopped"] = system.state(trial.program.pid) == "T"
+    trial.notes["stopped"] = machine.state(trial.program.pid) == "T"
     trial.program.type("fg\n")
 
 
@@ -63,15 +63,15 @@ def kill_supervisor(trial: Trial) -> None:
     """Kill the parent; then start and end another run, which sweeps what the first has left."""
     program, since = trial.program, trial.since
     program.look()
-    children = system.descendants(program.pid)
+    children = machine.descendants(program.pid)
     os.kill(program.pid, signal.SIGKILL)
     time.sleep(_END_SECONDS)
-    if orphans := sum(system.alive(child) for child in children):
+    if orphans := sum(machine.alive(child) for child in children):
         trial.wrong.append(f"orphans {orphans}")
     trial.notes["left_by_kill"] = program.leftovers()
     trial.since = time.monotonic()
     following = trial.start()
-    system.until(lambda: trial.sounds(0.5), trial.setting.patience, 0.1)
+    machine.until(lambda: trial.sounds(0.5), trial.setting.patience, 0.1)
     trial.notes["next_code"] = following.end()
     trial.since = since
 
@@ -79,7 +79,7 @@ def kill_supervisor(trial: Trial) -> None:
 def second_run(trial: Trial) -> None:
     """Start another run on the same device."""
     other = trial.start("other")
-    system.until(lambda: len(_clients(trial)) > 1 or not other.alive(), trial.setting.patience, 0.1)
+    machine.until(lambda: len(_clients(trial)) > 1 or not other.alive(), trial.setting.patience, 0.1)
     time.sleep(_TOGETHER_SECONDS)
     trial.notes["second_code"] = other.end()
     trial.notes["second_said"] = said = other.said()[-3:]
@@ -88,7 +88,7 @@ def second_run(trial: Trial) -> None:
 
 
 def _clients(trial: Trial) -> set[str]:
-    ports = system.connections(trial.server).get("player:mic_1", set())
+    ports = machine.connections(trial.server).get("player:mic_1", set())
     return {port.partition(":")[0] for port in ports}
 
 
@@ -104,7 +104,7 @@ def overload(trial: Trial) -> None:
 
 def hog(_trial: Trial) -> None:
     """Keep the processors busy with ordinary processes."""
-    with system.busy(_LOAD):
+    with machine.busy(_LOAD):
         time.sleep(_END_SECONDS)
 
 

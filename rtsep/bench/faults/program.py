@@ -16,7 +16,7 @@ import termios
 import threading
 import time
 
-from rtsep.bench.faults import system
+from rtsep.bench.faults import machine
 from rtsep.bench.jackd import JackServer
 from rtsep.errors import DeviceError
 
@@ -129,12 +129,12 @@ class Program:
     @property
     def pid(self) -> int:
         """Of the supervisor; 0 until a shell has started it, or after its end."""
-        if not self._pid or not system.alive(self._pid):
+        if not self._pid or not machine.alive(self._pid):
             self._pid = self.process.pid if self.terminal < 0 else self._job()
         return self._pid
 
     def _job(self) -> int:
-        for child in system.descendants(self.process.pid):
+        for child in machine.descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 if b"rtsep\0run" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
                     return child
@@ -144,27 +144,27 @@ class Program:
         """Whether it runs."""
         if self.terminal < 0:
             return self.process.poll() is None
-        return bool(self.pid) and system.alive(self.pid)
+        return bool(self.pid) and machine.alive(self.pid)
 
     def audio(self) -> int:
         """Return the id of the child that makes the sound, not of a spare one; 0 if there is none."""
         clients = [
-            pid for pid in system.descendants(self.pid) if any(name.startswith("jack") for name in system.mapped(pid))
+            pid for pid in machine.descendants(self.pid) if any(name.startswith("jack") for name in machine.mapped(pid))
         ]
         if len(clients) < 2:
             return clients[0] if clients else 0
-        semaphore = f"jack_sem.{os.getuid()}_{self._server.name}_{system.client_at(self._server, self._port)}"
+        semaphore = f"jack_sem.{os.getuid()}_{self._server.name}_{machine.client_at(self._server, self._port)}"
         until = time.monotonic() + _LOOK
         while time.monotonic() < until:
             for pid in clients:
-                if system.waits_in(pid, semaphore):
+                if machine.waits_in(pid, semaphore):
                     return pid
         raise DeviceError("there are several audio processes; which of them sounds?")
 
     def look(self) -> None:
         """Note what it keeps in shared memory now: whatever of that is there after its end was left behind."""
-        for pid in [self.pid, *system.descendants(self.pid)]:
-            self._shared |= {name for name in system.mapped(pid) if not name.startswith("jack")}
+        for pid in [self.pid, *machine.descendants(self.pid)]:
+            self._shared |= {name for name in machine.mapped(pid) if not name.startswith("jack")}
 
     def said(self, since: float = 0.0) -> list[str]:
         """Return the lines it has written to stderr after a time of `time.monotonic`, each once."""
@@ -221,7 +221,7 @@ class Program:
         if self.alive():
             self.look()
             os.kill(pid, signal.SIGINT)
-            if not system.until(lambda: not self.alive(), patience):
+            if not machine.until(lambda: not self.alive(), patience):
                 return self._kill(None)
         if self.terminal == -1:
             return self._kill(self.process.wait())
@@ -229,7 +229,7 @@ class Program:
             return self._kill(None)
         self.type("echo code=$?\n")
         ended = re.compile(r"code=(\d+)")
-        system.until(lambda: bool(ended.findall(self._plain())), 3.0)
+        machine.until(lambda: bool(ended.findall(self._plain())), 3.0)
         codes = ended.findall(self._plain())
         return self._kill(int(codes[-1]) if codes else None)
 
@@ -239,7 +239,7 @@ class Program:
     def _kill(self, code: int | None) -> int | None:
         """End what is still there, by force, and close the ends of pipes."""
         pid = self._pid
-        for one in [*system.descendants(pid), pid] if pid and system.alive(pid) else []:
+        for one in [*machine.descendants(pid), pid] if pid and machine.alive(pid) else []:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
         if self.process.poll() is None:

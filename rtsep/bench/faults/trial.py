@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.bench.faults import hearing, system
+from rtsep.bench.faults import hearing, machine
 from rtsep.bench.faults.hearing import SILENT, Event, Heard
 from rtsep.bench.faults.player import Player, make_mics
 from rtsep.bench.faults.program import Program
@@ -232,15 +232,15 @@ class Trial:
             If there is no sound.
         """
         self.program = self.start()
-        system.until(self._steady_or_over, _START_PATIENCE, 0.1)
+        machine.until(self._steady_or_over, _START_PATIENCE, 0.1)
         if not self.sounds():
             said = self.program.said()
             self.program.end()
             raise DeviceError(f"no sound to begin with: {said[-3:]}")
-        self.client = system.client_at(self.server, f"{DEVICE}:mic_1")
+        self.client = machine.client_at(self.server, f"{DEVICE}:mic_1")
         for ear in self.ears:   # beside those to the device, which the run makes itself
-            system.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
-        self.cables = system.cables(self.server, self.client)
+            machine.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
+        self.cables = machine.cables(self.server, self.client)
         time.sleep(max(0.0, self.setting.settle - self.fault.steady))
         self.program.look()
 
@@ -254,7 +254,7 @@ class Trial:
     def wait_for_sound(self) -> bool:
         """Wait until it has sounded again for long enough, all of that after this call."""
         since, seconds = time.monotonic(), self.fault.steady
-        return system.until(
+        return machine.until(
             lambda: (time.monotonic() - since > seconds and self.sounds(seconds)) or not self.program.alive(),
             self.setting.patience, 0.1,
         )
@@ -276,7 +276,7 @@ class Trial:
             self.since = self.struck = time.monotonic()
             self.fault.act(self)
             self.wait_for_sound()
-            outcome.runs_on = self.program.alive() and system.until(self.sounds, self.fault.steady)
+            outcome.runs_on = self.program.alive() and machine.until(self.sounds, self.fault.steady)
             self._count_cables(outcome)
             outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
             until = time.monotonic()
@@ -287,7 +287,7 @@ class Trial:
             with contextlib.suppress(AttributeError):   # it may never have started
                 self.program.end(1.0)
             self.close()
-        outcome.load = system.load()
+        outcome.load = machine.load()
         outcome.notes, outcome.wrong = self.notes, self.wrong
         return outcome
 
@@ -295,13 +295,13 @@ class Trial:
         outcome.cables_before = len(self.cables)
 
         def all_back() -> bool:
-            client = system.client_at(self.server, f"{DEVICE}:mic_1")
+            client = machine.client_at(self.server, f"{DEVICE}:mic_1")
             outcome.renamed = bool(client) and client != self.client
-            outcome.cables = len(self.cables & system.cables(self.server, client)) if client else 0
+            outcome.cables = len(self.cables & machine.cables(self.server, client)) if client else 0
             return outcome.cables == outcome.cables_before
 
         if outcome.runs_on:   # a server that is busy may not answer at once, and cables may follow the sound
-            system.until(all_back, _CABLE_PATIENCE, 0.2)
+            machine.until(all_back, _CABLE_PATIENCE, 0.2)
 
     def heard(self, until: float = float("inf")) -> list[Heard]:
         """Return the tapes of all lives of the device, up to a time."""

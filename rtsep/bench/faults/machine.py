@@ -1,4 +1,4 @@
-"""What the system knows of other processes, and of JACK's cables."""
+"""What the machine knows of other processes, and of JACK's cables."""
 
 from __future__ import annotations
 
