@@ -23,10 +23,12 @@ from rtsep.errors import DeviceError
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
 _BOXES = re.compile(r"[\u00b7\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
 _MOST_SAID = 40           # lines that are kept
+_END_SECONDS = 1.0        # that the helpers of an ended run may take to end
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
 _LOOK = 1.0               # seconds in which the audio process that plays must be told from a spare one
 _ROOT = pathlib.Path(__file__).parents[3]
 _LOCATOR = "NUMBA_CACHE_LOCATOR_CLASSES"
+_SIGNALS = ("env", "--default-signal=HUP,INT,QUIT")   # a bench in the background may ignore them, and so its children
 _TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
 
 
@@ -64,11 +66,13 @@ class Program:
         self.environment.pop(_LOCATOR, None)   # this program's kernels have set it; a checkout has its own
         self._server, self._port = server, port
         self._shared: set[str] = set()
+        self._processes: set[int] = set()
         self._text = {"out": b"", "err": b""}
         self._said: list[tuple[float, str]] = []
         self._deaf: set[str] = set()
         self._readers: dict[str, threading.Thread] = {}
         self.terminal, self.reader, self.printer = -1, -1, -1
+        self._in_shell = terminal
         command = [sys.executable, "-m", "rtsep", "run", *arguments]
         if terminal:
             self._open_terminal(command, folder)
@@ -79,8 +83,8 @@ class Program:
         self.reader, self._err = os.pipe()
         self.printer, out = os.pipe()
         self.process = subprocess.Popen(
-            command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=self._err,
-            start_new_session=True,
+            [*_SIGNALS, *command], cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=self._err, start_new_session=True,
         )
         os.close(out)   # the other one is kept: a fault fills the pipe
         self._pid = self.process.pid
@@ -92,7 +96,7 @@ class Program:
         termios.tcsetwinsize(theirs, (24, 80))
         self._err = -1
         self.process = subprocess.Popen(
-            ["setsid", "-c", "bash", "--norc", "--noprofile", "-i"], cwd=folder, stdin=theirs, stdout=theirs,
+            [*_SIGNALS, "setsid", "-c", "bash", "--norc", "--noprofile", "-i"], cwd=folder, stdin=theirs, stdout=theirs,
             stderr=theirs, env={**self.environment, "PS1": "$ ", "HISTFILE": ""},
         )
         os.close(theirs)
@@ -130,7 +134,7 @@ class Program:
     def pid(self) -> int:
         """Of the supervisor; 0 until a shell has started it, or after its end."""
         if not self._pid or not machine.alive(self._pid):
-            self._pid = self.process.pid if self.terminal < 0 else self._job()
+            self._pid = self._job() if self._in_shell else self.process.pid
         return self._pid
 
     def _job(self) -> int:
@@ -142,7 +146,7 @@ class Program:
 
     def alive(self) -> bool:
         """Whether it runs."""
-        if self.terminal < 0:
+        if not self._in_shell:
             return self.process.poll() is None
         return bool(self.pid) and machine.alive(self.pid)
 
@@ -162,8 +166,9 @@ class Program:
         raise DeviceError("there are several audio processes; which of them sounds?")
 
     def look(self) -> None:
-        """Note what it keeps in shared memory now: whatever of that is there after its end was left behind."""
+        """Note its processes and what they keep in shared memory: what is there after its end was left behind."""
         for pid in [self.pid, *machine.descendants(self.pid)]:
+            self._processes.add(pid)
             self._shared |= {name for name in machine.mapped(pid) if not name.startswith("jack")}
 
     def said(self, since: float = 0.0) -> list[str]:
@@ -179,19 +184,28 @@ class Program:
         return self._text["out"].decode(errors="replace")
 
     def leftovers(self) -> list[str]:
-        """Return what is left of an ended run in shared memory and in its temp folder."""
+        """Return what is left of an ended run: processes, shared memory, and in its temp folder."""
+        machine.until(lambda: not any(map(machine.alive, self._processes)), _END_SECONDS)
+        processes = [f"process {pid}" for pid in self._processes if machine.alive(pid)]
         shared = [f"/dev/shm/{name}" for name in sorted(self._shared) if os.path.exists(f"/dev/shm/{name}")]
-        return shared + [path.name for path in self.temp.iterdir() if path.name.startswith(_TEMP_PREFIX)]
+        return processes + shared + [path.name for path in self.temp.iterdir() if path.name.startswith(_TEMP_PREFIX)]
 
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self.terminal, text.encode())
 
+    def bury(self) -> None:
+        """End by force the processes that it has left behind."""
+        for pid in self._processes:
+            if machine.alive(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def close_terminal(self) -> None:
         """Close the window."""
         self._stop_reading("err")
         os.close(self.terminal)
-        self.terminal = -2   # there was one
+        self.terminal = -1
 
     def deafen(self, stream: str) -> None:
         """Take away the reader of `stdout` or `stderr`."""
@@ -217,13 +231,12 @@ class Program:
 
     def end(self, patience: float = 15.0) -> int | None:
         """Press Ctrl-C and wait; returns the exit code, None if it cannot be known (an orphan's) or it did not end."""
-        pid = self.pid
         if self.alive():
             self.look()
-            os.kill(pid, signal.SIGINT)
+            os.kill(self.pid, signal.SIGINT)
             if not machine.until(lambda: not self.alive(), patience):
                 return self._kill(None)
-        if self.terminal == -1:
+        if not self._in_shell:
             return self._kill(self.process.wait())
         if self.terminal < 0:
             return self._kill(None)
@@ -238,8 +251,8 @@ class Program:
 
     def _kill(self, code: int | None) -> int | None:
         """End what is still there, by force, and close the ends of pipes."""
-        pid = self._pid
-        for one in [*machine.descendants(pid), pid] if pid and machine.alive(pid) else []:
+        there = {one for one in [self._pid, *machine.descendants(self._pid)] if one and machine.alive(one)}
+        for one in there:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
         if self.process.poll() is None:

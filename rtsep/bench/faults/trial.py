@@ -263,7 +263,15 @@ class Trial:
         """End everything."""
         for player in self._tapes:
             player.close()
+        self._retire()
+
+    def _retire(self) -> None:
+        """End the server. One that had to be killed keeps its place among JACK's eight: another one gives it back."""
         self.server.close()
+        if self.server.process.returncode < 0:
+            again = JackServer(self.period, self.setting.rate, self.mics, self.server.name)
+            again.ready()
+            again.close()
 
     # What came of it
 
@@ -286,6 +294,7 @@ class Trial:
         finally:
             with contextlib.suppress(AttributeError):   # it may never have started
                 self.program.end(1.0)
+                self.program.bury()
             self.close()
         outcome.load = machine.load()
         outcome.notes, outcome.wrong = self.notes, self.wrong

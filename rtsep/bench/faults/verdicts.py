@@ -165,6 +165,8 @@ def summed(fault: Fault, outcomes: Sequence[Outcome], failures: Sequence[str]) -
 
 def _kind(left: str) -> str:
     """Return the name of something left behind without what is different each time."""
+    if left.startswith("process"):
+        return "process"
     with contextlib.suppress(ValueError):
         place = left.index("rtsep-")
         return left[:place] + "rtsep-*" + ("-" + left.rpartition("-")[2] if left.count("-") > 1 else "")
