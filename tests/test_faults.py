@@ -20,7 +20,7 @@ from rtsep.bench.faults.trial import Limits, Outcome, Setting
 from rtsep.errors import WorkerError
 
 RATE, PERIOD, START = 48000, 64, 100.0
-SLACK = 3.0   # other tests may run beside
+SLACK = 2.0   # other tests may run beside
 
 
 def tape(frames: int = 48000, start: float = START) -> Heard:
