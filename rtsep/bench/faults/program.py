@@ -29,7 +29,7 @@ _LOOK = 1.0               # seconds in which the audio process that plays must b
 _ROOT = pathlib.Path(__file__).parents[3]
 _LOCATOR = "NUMBA_CACHE_LOCATOR_CLASSES"
 _SIGNALS = ("env", "--default-signal=HUP,INT,QUIT")   # a bench in the background may ignore them, and so its children
-_TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
+_TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders and in shared memory
 
 
 class Program:
@@ -195,11 +195,15 @@ class Program:
         os.write(self.terminal, text.encode())
 
     def bury(self) -> None:
-        """End by force the processes that it has left behind."""
+        """End by force the processes that it has left behind, and remove its shared memory: other trials come."""
         for pid in self._processes:
             if machine.alive(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        for name in self._shared:
+            if name.startswith(_TEMP_PREFIX):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"/dev/shm/{name}")
 
     def close_terminal(self) -> None:
         """Close the window."""
