@@ -1,7 +1,10 @@
 """Faults of a night on stage, injected into `rtsep run` on a JACK server: what is heard of each.
 
 A client in C plays the microphones and keeps every sample that it hears back, so that silence and repeated blocks are
-found exactly. Seconds are median / maximum over `-n` runs. `--checkout` tries the program of another folder.
+found exactly. Seconds are median / maximum over `-n` runs: the longest silence, the longest repeat of a block, until
+sound was back from the fault on (`back`), and from when the device was right again (`returned`). Cables are those of
+the run to its device, and one more for each mic, as a patchbay plugs them; xruns are those that the device saw. The
+verdict says how often which limit was passed. `--checkout` tries the program of another folder.
 
     python bench/faults.py [WORD …] [-n 5] [--no-realtime] [--short] [-o FILE] [--checkout DIR] [--list]
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import signal
 import tempfile
 from dataclasses import asdict
 
@@ -38,6 +42,8 @@ def main() -> None:
     if args.list:
         print("\n".join(fault.name for fault in faults))
         return
+    for kind in (signal.SIGINT, signal.SIGTERM):   # a shell's background jobs ignore Ctrl-C; servers are to be ended
+        signal.signal(kind, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="player-") as folder:
         setting = Setting(
             compile_player(pathlib.Path(folder)), args.checkout, args.mics, args.period,

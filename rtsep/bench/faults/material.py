@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from rtsep.bench.faults import system
+from rtsep.bench.faults import machine
 from rtsep.bench.faults.trial import Fault, Limits, Setting, Trial
 from rtsep.stage import Block
 
@@ -18,6 +18,7 @@ _LISTEN_SECONDS = 3.0
 _BROKEN_SECONDS = 1.0   # for which a mic is broken; 0.1 s for what is out of range
 _BRIEF_SECONDS = 0.1
 _SMALL_DISK = "1m"      # less than a second and a half of two files of four mics
+_REFUSED = 2            # exit code of bad input
 _AUDIBLE = Limits(silence=0.1, repeat=0.1)
 
 
@@ -96,9 +97,8 @@ def silent_mic(trial: Trial) -> None:
 
 def disk_full(trial: Trial) -> None:
     """Listen to what happens when the recording has no room; look at the two files."""
-    system.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS)
-    said = trial.program.said_at("record", 0.0)
-    trial.notes["said_during_run"] = said is not None
+    if not machine.until(lambda: trial.program.said_at("record", 0.0) is not None, _LISTEN_SECONDS):
+        trial.wrong.append("not said while it runs")
 
 
 def look_at_recording(folder: pathlib.Path) -> dict[str, int | str]:
@@ -119,12 +119,14 @@ def same_folder(trial: Trial) -> None:
     folder = trial.folder / "record"
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     other = trial.start("other")
-    system.until(lambda: not other.alive(), _LISTEN_SECONDS)
-    trial.notes["second_code"] = other.end()
+    machine.until(lambda: not other.alive(), trial.setting.patience)
+    trial.notes["second_code"] = code = other.end()
+    if code != _REFUSED:
+        trial.wrong.append("the second run is not refused")
     trial.notes["second_said"] = other.said()[-2:]
-    trial.notes["files_replaced"] = sum(
-        not (folder / name).exists() or os.stat(folder / name).st_ino != node for name, node in before.items()
-    )
+    kept = all((folder / name).exists() and os.stat(folder / name).st_ino == node for name, node in before.items())
+    if not kept:
+        trial.wrong.append("the first recording is lost")
 
 
 FAULTS = (

@@ -16,16 +16,20 @@ import termios
 import threading
 import time
 
-from rtsep.bench.faults import system
+from rtsep.bench.faults import machine
 from rtsep.bench.jackd import JackServer
+from rtsep.errors import DeviceError
 
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
-_BOXES = re.compile(r"[\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
+_BOXES = re.compile(r"[\u00b7\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
 _MOST_SAID = 40           # lines that are kept
+_END_SECONDS = 1.0        # that the helpers of an ended run may take to end
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
-_LOOK = 0.2               # seconds over which the audio process that works is told from a spare one
+_LOOK = 1.0               # seconds in which the audio process that plays must be told from a spare one
 _ROOT = pathlib.Path(__file__).parents[3]
-_TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders
+_LOCATOR = "NUMBA_CACHE_LOCATOR_CLASSES"
+_SIGNALS = ("env", "--default-signal=HUP,INT,QUIT")   # a bench in the background may ignore them, and so its children
+_TEMP_PREFIX = "rtsep"    # of what a run makes in temp folders and in shared memory
 
 
 class Program:
@@ -44,11 +48,13 @@ class Program:
         Start it from a shell with job control on a terminal of its own, as people do.
     name : str
         Of its temp folder.
+    port : str
+        A microphone's: whoever is connected to it sounds.
     """
 
     def __init__(
         self, server: JackServer, folder: pathlib.Path, arguments: list[str], checkout: pathlib.Path | None = None,
-        terminal: bool = False, name: str = "temp",
+        terminal: bool = False, name: str = "temp", port: str = "player:mic_1",
     ) -> None:
         root = (checkout or _ROOT).resolve()
         self.temp = folder / name
@@ -57,13 +63,16 @@ class Program:
             **server.environment, "PYTHONPATH": f"{root}:{root / 'kernels'}", "TMPDIR": str(self.temp),
             "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TERM": "xterm",
         }
-        self._server = server
+        self.environment.pop(_LOCATOR, None)   # this program's kernels have set it; a checkout has its own
+        self._server, self._port = server, port
         self._shared: set[str] = set()
+        self._processes: set[int] = set()
         self._text = {"out": b"", "err": b""}
         self._said: list[tuple[float, str]] = []
         self._deaf: set[str] = set()
         self._readers: dict[str, threading.Thread] = {}
         self.terminal, self.reader, self.printer = -1, -1, -1
+        self._in_shell = terminal
         command = [sys.executable, "-m", "rtsep", "run", *arguments]
         if terminal:
             self._open_terminal(command, folder)
@@ -74,8 +83,8 @@ class Program:
         self.reader, self._err = os.pipe()
         self.printer, out = os.pipe()
         self.process = subprocess.Popen(
-            command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=self._err,
-            start_new_session=True,
+            [*_SIGNALS, *command], cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=self._err, start_new_session=True,
         )
         os.close(out)   # the other one is kept: a fault fills the pipe
         self._pid = self.process.pid
@@ -87,7 +96,7 @@ class Program:
         termios.tcsetwinsize(theirs, (24, 80))
         self._err = -1
         self.process = subprocess.Popen(
-            ["setsid", "-c", "bash", "--norc", "--noprofile", "-i"], cwd=folder, stdin=theirs, stdout=theirs,
+            [*_SIGNALS, "setsid", "-c", "bash", "--norc", "--noprofile", "-i"], cwd=folder, stdin=theirs, stdout=theirs,
             stderr=theirs, env={**self.environment, "PS1": "$ ", "HISTFILE": ""},
         )
         os.close(theirs)
@@ -124,12 +133,12 @@ class Program:
     @property
     def pid(self) -> int:
         """Of the supervisor; 0 until a shell has started it, or after its end."""
-        if not self._pid or not system.alive(self._pid):
-            self._pid = self.process.pid if self.terminal < 0 else self._job()
+        if not self._pid or not machine.alive(self._pid):
+            self._pid = self._job() if self._in_shell else self.process.pid
         return self._pid
 
     def _job(self) -> int:
-        for child in system.descendants(self.process.pid):
+        for child in machine.descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 if b"rtsep\0run" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
                     return child
@@ -137,25 +146,30 @@ class Program:
 
     def alive(self) -> bool:
         """Whether it runs."""
-        if self.terminal < 0:
+        if not self._in_shell:
             return self.process.poll() is None
-        return bool(self.pid) and system.alive(self.pid)
+        return bool(self.pid) and machine.alive(self.pid)
 
     def audio(self) -> int:
         """Return the id of the child that makes the sound, not of a spare one; 0 if there is none."""
         clients = [
-            pid for pid in system.descendants(self.pid) if any(name.startswith("jack") for name in system.mapped(pid))
+            pid for pid in machine.descendants(self.pid) if any(name.startswith("jack") for name in machine.mapped(pid))
         ]
-        if len(clients) > 1:
-            before = {pid: system.cpu_seconds(pid) for pid in clients}
-            time.sleep(_LOOK)
-            clients.sort(key=lambda pid: before[pid] - system.cpu_seconds(pid))
-        return clients[0] if clients else 0
+        if len(clients) < 2:
+            return clients[0] if clients else 0
+        semaphore = f"jack_sem.{os.getuid()}_{self._server.name}_{machine.client_at(self._server, self._port)}"
+        until = time.monotonic() + _LOOK
+        while time.monotonic() < until:
+            for pid in clients:
+                if machine.waits_in(pid, semaphore):
+                    return pid
+        raise DeviceError("there are several audio processes; which of them sounds?")
 
     def look(self) -> None:
-        """Note what it keeps in shared memory now: whatever of that is there after its end was left behind."""
-        for pid in [self.pid, *system.descendants(self.pid)]:
-            self._shared |= {name for name in system.mapped(pid) if not name.startswith("jack")}
+        """Note its processes and what they keep in shared memory: what is there after its end was left behind."""
+        for pid in [self.pid, *machine.descendants(self.pid)]:
+            self._processes.add(pid)
+            self._shared |= {name for name in machine.mapped(pid) if not name.startswith("jack")}
 
     def said(self, since: float = 0.0) -> list[str]:
         """Return the lines it has written to stderr after a time of `time.monotonic`, each once."""
@@ -170,19 +184,32 @@ class Program:
         return self._text["out"].decode(errors="replace")
 
     def leftovers(self) -> list[str]:
-        """Return what is left of an ended run in shared memory and in its temp folder."""
+        """Return what is left of an ended run: processes, shared memory, and in its temp folder."""
+        machine.until(lambda: not any(map(machine.alive, self._processes)), _END_SECONDS)
+        processes = [f"process {pid}" for pid in self._processes if machine.alive(pid)]
         shared = [f"/dev/shm/{name}" for name in sorted(self._shared) if os.path.exists(f"/dev/shm/{name}")]
-        return shared + [path.name for path in self.temp.iterdir() if path.name.startswith(_TEMP_PREFIX)]
+        return processes + shared + [path.name for path in self.temp.iterdir() if path.name.startswith(_TEMP_PREFIX)]
 
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self.terminal, text.encode())
 
+    def bury(self) -> None:
+        """End by force the processes that it has left behind, and remove its shared memory: other trials come."""
+        for pid in self._processes:
+            if machine.alive(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for name in self._shared:
+            if name.startswith(_TEMP_PREFIX):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"/dev/shm/{name}")
+
     def close_terminal(self) -> None:
         """Close the window."""
         self._stop_reading("err")
         os.close(self.terminal)
-        self.terminal = -2   # there was one
+        self.terminal = -1
 
     def deafen(self, stream: str) -> None:
         """Take away the reader of `stdout` or `stderr`."""
@@ -208,19 +235,18 @@ class Program:
 
     def end(self, patience: float = 15.0) -> int | None:
         """Press Ctrl-C and wait; returns the exit code, None if it cannot be known (an orphan's) or it did not end."""
-        pid = self.pid
         if self.alive():
             self.look()
-            os.kill(pid, signal.SIGINT)
-            if not system.until(lambda: not self.alive(), patience):
+            os.kill(self.pid, signal.SIGINT)
+            if not machine.until(lambda: not self.alive(), patience):
                 return self._kill(None)
-        if self.terminal == -1:
+        if not self._in_shell:
             return self._kill(self.process.wait())
         if self.terminal < 0:
             return self._kill(None)
         self.type("echo code=$?\n")
         ended = re.compile(r"code=(\d+)")
-        system.until(lambda: bool(ended.findall(self._plain())), 3.0)
+        machine.until(lambda: bool(ended.findall(self._plain())), 3.0)
         codes = ended.findall(self._plain())
         return self._kill(int(codes[-1]) if codes else None)
 
@@ -229,8 +255,8 @@ class Program:
 
     def _kill(self, code: int | None) -> int | None:
         """End what is still there, by force, and close the ends of pipes."""
-        pid = self._pid
-        for one in [*system.descendants(pid), pid] if pid and system.alive(pid) else []:
+        there = {one for one in [self._pid, *machine.descendants(self._pid)] if one and machine.alive(one)}
+        for one in there:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
         if self.process.poll() is None:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 
+from rtsep.bench.faults.processes import kill_audio
 from rtsep.bench.faults.trial import Fault, Trial
 
 _BLIND_SECONDS = 3.0   # without a view, before the second fault
@@ -18,8 +19,8 @@ _BLIND_SECONDS = 3.0   # without a view, before the second fault
 def _go_on(trial: Trial) -> None:
     time.sleep(_BLIND_SECONDS)
     trial.notes["alive_without_view"] = trial.program.alive() and trial.sounds()
-    if audio := trial.program.audio():
-        os.kill(audio, signal.SIGKILL)
+    if trial.program.audio():
+        kill_audio(trial)
 
 
 def close_terminal(trial: Trial) -> None:

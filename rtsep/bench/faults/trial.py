@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.bench.faults import hearing, system
+from rtsep.bench.faults import hearing, machine
 from rtsep.bench.faults.hearing import SILENT, Event, Heard
 from rtsep.bench.faults.player import Player, make_mics
 from rtsep.bench.faults.program import Program
@@ -24,6 +24,7 @@ _TAPE_SECONDS = 75.0       # of each life of the device: the longest trial, with
 _START_PATIENCE = 60.0     # seconds until the first sound; a first run compiles before it is measured
 _STATUS = re.compile(r"\bp99 \d|^\[1\]|-m rtsep run")   # the load, again and again; a shell's words
 _NOTICED = 0.02            # seconds: what is shorter is heard as a click, and does not put off when sound is back
+_CABLE_PATIENCE = 2.0      # seconds after the sound
 _RECENT = 0.02             # seconds in which every mic's noise is heard
 
 
@@ -143,6 +144,7 @@ class Outcome:
     left: list[str] = field(default_factory=list)
     xruns: int = 0
     load: float = 0.0
+    wrong: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -164,8 +166,11 @@ class Trial:
         self.sound = make_mics(self.mics, setting.rate) * np.float32(fault.gain)
         self.ears = fault.ears or tuple(range(self.mics))
         self.notes: dict[str, Any] = {}
+        self.wrong: list[str] = []           # what a fault itself finds beyond its limits
         self.returned: float | None = None   # when the device was right again
-        self.since = 0.0
+        self.since = 0.0                     # from when on it is listened to
+        self.struck = 0.0                    # when the fault came that ends the sound
+        self.xruns = 0                       # of the device until then
         self._tapes: list[Player] = []
         self.server = self._serve()
         self.plug()
@@ -227,15 +232,15 @@ class Trial:
             If there is no sound.
         """
         self.program = self.start()
-        system.until(self._steady_or_over, _START_PATIENCE, 0.1)
+        machine.until(self._steady_or_over, _START_PATIENCE, 0.1)
         if not self.sounds():
             said = self.program.said()
             self.program.end()
             raise DeviceError(f"no sound to begin with: {said[-3:]}")
-        self.client = system.client_at(self.server, f"{DEVICE}:mic_1")
+        self.client = machine.client_at(self.server, f"{DEVICE}:mic_1")
         for ear in self.ears:   # beside those to the device, which the run makes itself
-            system.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
-        self.cables = system.cables(self.server, self.client)
+            machine.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
+        self.cables = machine.cables(self.server, self.client)
         time.sleep(max(0.0, self.setting.settle - self.fault.steady))
         self.program.look()
 
@@ -249,7 +254,7 @@ class Trial:
     def wait_for_sound(self) -> bool:
         """Wait until it has sounded again for long enough, all of that after this call."""
         since, seconds = time.monotonic(), self.fault.steady
-        return system.until(
+        return machine.until(
             lambda: (time.monotonic() - since > seconds and self.sounds(seconds)) or not self.program.alive(),
             self.setting.patience, 0.1,
         )
@@ -258,7 +263,15 @@ class Trial:
         """End everything."""
         for player in self._tapes:
             player.close()
+        self._retire()
+
+    def _retire(self) -> None:
+        """End the server. One that had to be killed keeps its place among JACK's eight: another one gives it back."""
         self.server.close()
+        if self.server.process.returncode < 0:
+            again = JackServer(self.period, self.setting.rate, self.mics, self.server.name)
+            again.ready()
+            again.close()
 
     # What came of it
 
@@ -267,11 +280,13 @@ class Trial:
         outcome = Outcome(self.fault.name)
         try:
             self.play()
-            self.since = time.monotonic()
+            self.xruns = self.device.get("xruns")
+            self.since = self.struck = time.monotonic()
             self.fault.act(self)
             self.wait_for_sound()
-            outcome.runs_on = self.program.alive() and self.sounds()
+            outcome.runs_on = self.program.alive() and machine.until(self.sounds, self.fault.steady)
             self._count_cables(outcome)
+            outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
             until = time.monotonic()
             outcome.code = self.program.end()
             outcome.left = self.program.leftovers()
@@ -279,17 +294,23 @@ class Trial:
         finally:
             with contextlib.suppress(AttributeError):   # it may never have started
                 self.program.end(1.0)
+                self.program.bury()
             self.close()
-        outcome.said = [text for text in self.program.said(self.since) if not _STATUS.search(text)]
-        outcome.load = system.load()
-        outcome.notes = self.notes
+        outcome.load = machine.load()
+        outcome.notes, outcome.wrong = self.notes, self.wrong
         return outcome
 
     def _count_cables(self, outcome: Outcome) -> None:
-        client = system.client_at(self.server, f"{DEVICE}:mic_1")
-        outcome.renamed = bool(client) and client != self.client
         outcome.cables_before = len(self.cables)
-        outcome.cables = len(self.cables & system.cables(self.server, client)) if client else 0
+
+        def all_back() -> bool:
+            client = machine.client_at(self.server, f"{DEVICE}:mic_1")
+            outcome.renamed = bool(client) and client != self.client
+            outcome.cables = len(self.cables & machine.cables(self.server, client)) if client else 0
+            return outcome.cables == outcome.cables_before
+
+        if outcome.runs_on:   # a server that is busy may not answer at once, and cables may follow the sound
+            machine.until(all_back, _CABLE_PATIENCE, 0.2)
 
     def heard(self, until: float = float("inf")) -> list[Heard]:
         """Return the tapes of all lives of the device, up to a time."""
@@ -306,10 +327,10 @@ class Trial:
         outcome.silence, outcome.repeat = (hearing.longest(events, kind) for kind in ("silence", "repeat"))
         outcome.deaf = hearing.longest(events, "deaf")
         outcome.peak_db = hearing.peak_db(tapes, self.since)
-        outcome.xruns = sum(player.get("xruns") for player in self._tapes)
+        outcome.xruns = sum(player.get("xruns") for player in self._tapes) - self.xruns
         if outcome.runs_on:
             last = _last(events)
-            outcome.sound_after = max(0.0, last - self.since)
+            outcome.sound_after = max(0.0, last - self.struck)
             if self.returned is not None:
                 outcome.after_return = max(0.0, last - self.returned)
 

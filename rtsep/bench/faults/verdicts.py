@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -19,6 +20,7 @@ from rtsep.errors import DeviceError
 CEILING_DB = -1.0
 _ROUNDING_DB = 0.001      # the ceiling is a float32
 _MOST_MESSAGES = 4
+_FIGURES = re.compile(r" [+-]?\d.*")   # after a limit's name; they are in the other columns
 
 FAULTS = (*processes.FAULTS, *servers.FAULTS, *terminals.FAULTS, *material.FAULTS)
 SHORT = ("audio killed", "audio SIGSTOP", "jackd killed, 0.5 s", "terminal closed")   # what the tests try
@@ -62,7 +64,10 @@ def attempt(setting: Setting, fault: Fault) -> Outcome:
         try:
             outcome = Trial(setting, fault, folder).run()
             if (folder / "small").is_dir():
-                outcome.notes["frames"] = material.look_at_recording(folder / "small" / "record")
+                frames = material.look_at_recording(folder / "small" / "record")
+                outcome.notes["frames"] = frames
+                if len(set(frames.values())) > 1:
+                    outcome.wrong.append("files of different lengths")
             return outcome
         finally:
             if (folder / "small").is_mount():
@@ -89,7 +94,7 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
     if limits.goes_on and outcome.code not in (0, None):
         found.append(f"exit code {outcome.code}")
     if limits.after_return is not None and (outcome.after_return or 0.0) > slack * limits.after_return:
-        found.append(f"{outcome.after_return:.2f} s after its return")
+        found.append(f"return {outcome.after_return:.2f} s")
     if limits.peak and outcome.peak_db > CEILING_DB + _ROUNDING_DB:
         found.append(f"peak {outcome.peak_db:+.1f} dBFS")
     if limits.goes_on and outcome.cables < outcome.cables_before:
@@ -97,10 +102,10 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
     if outcome.renamed:
         found.append("another client name")
     if limits.clean and outcome.left:
-        found.append(f"{len(outcome.left)} left behind")
+        found.append(f"left behind {len(outcome.left)}")
     if limits.says and not outcome.said:
         found.append("says nothing")
-    return found
+    return found + outcome.wrong
 
 
 def repeat(
@@ -142,7 +147,7 @@ def summed(fault: Fault, outcomes: Sequence[Outcome], failures: Sequence[str]) -
     if not outcomes:
         return {**row, "beyond": {"not tried": len(failures)}}
     said = Counter(text for outcome in outcomes for text in dict.fromkeys(outcome.said))
-    wrong = Counter(text for outcome in outcomes for text in beyond(outcome, fault.limits))
+    wrong = Counter(_FIGURES.sub("", text) for outcome in outcomes for text in beyond(outcome, fault.limits))
     return {
         **row,
         "peak_db": round(max(outcome.peak_db for outcome in outcomes), 2),
@@ -160,6 +165,8 @@ def summed(fault: Fault, outcomes: Sequence[Outcome], failures: Sequence[str]) -
 
 def _kind(left: str) -> str:
     """Return the name of something left behind without what is different each time."""
+    if left.startswith("process"):
+        return "process"
     with contextlib.suppress(ValueError):
         place = left.index("rtsep-")
         return left[:place] + "rtsep-*" + ("-" + left.rpartition("-")[2] if left.count("-") > 1 else "")
@@ -168,7 +175,7 @@ def _kind(left: str) -> str:
 
 HEAD = (
     f"{'fault':<32} {'n':>2} {'silence s':>13} {'repeat s':>13} {'peak dB':>7} {'cables':>7} {'back s':>13} "
-    f"{'returned s':>13} {'runs on':>7} {'exit':<5} {'load':>5}  verdict"
+    f"{'returned s':>13} {'runs on':>7} {'exit':<5} {'xruns':>5} {'load':>5}  verdict"
 )
 
 
@@ -185,5 +192,5 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"{row['fault']:<32} {row['n']:>2} {seconds[0]:>13} {seconds[1]:>13} {row['peak_db']:>7.1f} "
         f"{min(row['cables']):>3}/{row['cables_before']:<3} {seconds[2]:>13} {seconds[3]:>13} "
-        f"{row['runs_on']:>3}/{row['n']:<3} {codes:<5} {max(row['load']):>5.1f}  {verdict}"
+        f"{row['runs_on']:>3}/{row['n']:<3} {codes:<5} {max(row['xruns']):>5} {max(row['load']):>5.1f}  {verdict}"
     )

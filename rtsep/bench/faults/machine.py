@@ -1,4 +1,4 @@
-"""What the system knows of other processes, and of JACK's cables."""
+"""What the machine knows of other processes, and of JACK's cables."""
 
 from __future__ import annotations
 
@@ -52,13 +52,22 @@ def mapped(pid: int) -> set[str]:
     return {name.split("/")[0].split(" (deleted)")[0] for name in names}
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time a process has taken."""
-    try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def waits_in(pid: int, name: str) -> bool:
+    """Whether a thread of a process waits, right now, for something in a named piece of shared memory.
+
+    So does the real-time thread of a JACK client that plays, in the client's own semaphore; nobody else does.
+    """
+    places: list[list[int]] = []
+    with contextlib.suppress(OSError):
+        lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        ranges = (line.split()[0].split("-") for line in lines if line.endswith(_MEMORY + name))
+        places += [[int(end, 16) for end in ends] for ends in ranges]
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*") if places else ():
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            first = int((task / "syscall").read_text().split()[1], 16)
+            if any(begin <= first < end for begin, end in places):
+                return True
+    return False
 
 
 @contextlib.contextmanager
