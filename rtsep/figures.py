@@ -60,6 +60,8 @@ FIGURES = (
     Figure("bad_inputs", "samples", SUM, ("summary",), "bad inputs"),
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
+    Figure("shed", "steps", SUM, _BOTH, "shed"),
+    Figure("shed_seconds", "s"),
     Figure("block_us.p50", "us", LAST),
     Figure("block_us.p99", "us", LAST),
     Figure("block_us.p999", "us", LAST),

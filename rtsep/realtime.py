@@ -46,18 +46,23 @@ def ensure(api: str, fresh: set[int]) -> str:
     """
     if sys.platform != "linux":
         return ""
-    if any(_is_urgent(thread) for thread in threads()):
+    if granted():
         return ""
     if api.startswith("JACK"):
         return "JACK runs without real-time priority: start it as `jackd -R …`, or enable it in PipeWire"
-    granted = False
+    gave = False
     for thread in fresh:   # PortAudio's ALSA threads do not ask for it themselves
         with contextlib.suppress(OSError):
             os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(DEVICE))
-            granted = True
-    if granted:
+            gave = True
+    if gave:
         return ""
     return HINT
+
+
+def granted() -> bool:
+    """Tell whether a thread of this process runs before all others; True where the system does not tell."""
+    return sys.platform != "linux" or any(_is_urgent(thread) for thread in threads())
 
 
 def _is_urgent(thread: int) -> bool:
