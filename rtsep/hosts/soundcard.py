@@ -78,7 +78,7 @@ class Life:
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`, `error`;
+        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `say`, `lost`, `done`, `error`;
         received: `go` with the names of the shared memory and all presets that the board was laid out for, `reload`
         with a checked preset, and `stop`.
     request : Request
@@ -235,6 +235,8 @@ class Life:
             now = time.monotonic()
             seen = self._runner.record["calls"]
             self._gauges.update(now)
+            if (news := self._gauges.news()) is not None:
+                self.pipe.send(("say", news))
             if seen != calls:
                 calls, moved, still = seen, now, 0
                 if not announced:

@@ -230,6 +230,8 @@ class Supervisor:
             self._started(content[0])
         elif kind == "reloaded":
             self._reloaded(*content)
+        elif kind == "say":
+            self._say(content[0])
         elif kind == "refused":
             self._reloads.refused(content[0])
         elif kind == "lost":
