@@ -58,7 +58,7 @@ def test_background_work_that_helps_is_all_that_is_given_up() -> None:
 
 
 def test_much_too_much_goes_down_faster() -> None:
-    slow, fast = run(even(1.0, 0.05), 3), run(even(1.4, 0.1), 3)
+    slow, fast = run(even(1.0, 0.05), 3), run(even(2.4, 0.2), 3)
     assert fast[-1][1] >= 6
     assert max(b - a for (_, a), (_, b) in itertools.pairwise(fast)) > 1
     assert max(b - a for (_, a), (_, b) in itertools.pairwise(slow)) == 1

@@ -17,15 +17,17 @@ LATELY = 0.3          # seconds that are looked at: 225 calls of 64 frames at 48
 # So many calls above HIGH are trouble, and so large a part of them. Real trouble is regular: one call in eight begins
 # a partition. One or two calls are a machine that stood still, which giving up work does not mend.
 MANY, PART = 3, 0.02
-BUSY = 0.6            # of the deadline, 99 % of calls: below it a lost block was not ours, and this does not mend it
-# Seconds after a step before it is judged: it has faded out (20 ms, or three partitions of 512 samples), as seen by
-# somebody who looks twenty times a second.
-SETTLING = 0.1
+SOON = 0.1            # that part, as long as less than LATELY has been seen since the last step: a stall is soon that
+BUSIEST = 95          # percentile: those calls that begin a partition are among the last 12, a single stall is not
+BUSY = 0.6            # of the deadline, these calls: below it a lost block was not ours, and this will not mend it
+# Seconds after a step before calls count for what comes of it: a fade takes up to four partitions of 512 samples,
+# begins with the next one, costs more than what it takes away, and is seen by who looks twenty times a second.
+SETTLING = 0.2
 GRACE = 1.0           # seconds after the first call in which nothing is given up: pages and caches are still cold
 FIRST_WAIT, LONGEST_WAIT = 5.0, 320.0   # seconds without trouble until a rung is back; doubled by each failure
 FAILED_WITHIN = 5.0   # seconds; trouble so soon after a rung was taken back is its fault
 FORGIVEN = 600.0      # seconds without a failure after which a rung waits as at first
-STRIDE = 0.25         # of the deadline, above HIGH: so much more than that is one rung more at once: none saves as much
+STRIDE = 0.3          # of the deadline: for each of it above HIGH one rung more is given up at once; few save as much
 USELESS = 0.97        # of the mean share: where a rung that nothing is heard of at once left more, it is taken back
 
 
@@ -94,9 +96,10 @@ class Governor:
         recent = np.concatenate([calls for _, calls, _ in self._calls])
         if not recent.size:
             return
-        busiest = float(np.percentile(recent, 99))
+        busiest = float(np.percentile(recent, BUSIEST))
         self._judge(recent, busiest)
-        if _too_busy(recent, busiest, sum(lost for _, _, lost in self._calls)):
+        part = PART if now - self._changed > SETTLING + LATELY else SOON
+        if _too_busy(recent, part, busiest, sum(lost for _, _, lost in self._calls)):
             self._trouble = now
             if self.level < rungs:
                 self._give_up(now, recent, busiest, rungs, background)
@@ -120,7 +123,7 @@ class Governor:
             times, _ = self._failures.get(self.level + 1, (0, now))
             self._failures[self.level + 1] = times + 1, now
             self._back = -np.inf
-        more = 1 + max(0, int((np.percentile(recent, 90) - HIGH) / STRIDE))
+        more = 1 + max(0, int((busiest - HIGH) / STRIDE))
         if self.level < background:
             more = 1
             self._before = float(recent.mean())
@@ -153,6 +156,6 @@ class Governor:
         self._calls.clear()
 
 
-def _too_busy(recent: NDArray[np.float64], busiest: float, xruns: int) -> bool:
+def _too_busy(recent: NDArray[np.float64], part: float, busiest: float, xruns: int) -> bool:
     high = int(np.count_nonzero(recent > HIGH))
-    return high >= max(MANY, PART * recent.size) or (xruns > 0 and busiest > BUSY)
+    return high >= max(MANY, part * recent.size) or (xruns > 0 and busiest > BUSY)

@@ -19,6 +19,8 @@ _CALM = 1.0   # seconds without a change before the next line: a ladder is not r
 class Overload:
     """Between the gauges, the governor and the engine of a live host.
 
+    The thread that updates it gets real-time priority, lest it come last when there is too much to do.
+
     Parameters
     ----------
     engine : Engine
@@ -62,6 +64,8 @@ class Overload:
             So far.
         """
         ladder = self._engine.ladder
+        if self._looked is None:
+            realtime.watch()
         if self._looked is not None and self._governor.given:
             self.seconds += now - self._looked
         self._looked = self._now = now
