@@ -97,6 +97,13 @@ def test_what_would_not_fit_is_not_taken_back() -> None:
     assert len(last) <= 6
 
 
+def test_a_machine_that_stood_still_once_is_no_overload() -> None:
+    made = Governor()
+    for n in range(200):
+        made.update(n * LOOK, np.full(CALLS, 3.0 if n % 40 == 0 else 0.7), int(n % 40 == 0), RUNGS, BACKGROUND)
+    assert made.level == 0
+
+
 def test_two_slow_calls_are_no_overload() -> None:
     made = Governor()
     for n in range(200):

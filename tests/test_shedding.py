@@ -319,6 +319,30 @@ def test_pairs_learn_only_where_they_are_summed() -> None:
     assert energy[1] < 1.5 * energy[0]
 
 
+def test_pairs_that_were_let_go_may_be_chosen_again() -> None:
+    """Where pairs are chosen: nobody is taken for summed who is not, and no more are than there is room for."""
+    stage = Canceller("canceller", 1024, refine=0, pairs=8, start=paths(), confidence=np.ones((K, K), np.float32))
+    stage.prepare(Format(RATE, K))
+    active, held, place = stage._applied["active"], stage._paths["held"], stage._sparing["place"]
+    x = concert(48000)
+    process(stage, x)
+    chosen = int(active.sum())
+    gone, out = 0, chosen * 4 // SHARES
+    for n in range(40 * 14):   # as often as a host looks; longer than a pair rests that has left
+        giving(stage, 4)()
+        process(stage, np.ascontiguousarray(x[:, n % 20 * 2400 :][:, :2400]))
+        gone = max(gone, chosen - int(active.sum()))
+        assert not ((held == 1) & (place == sparing.LEFT_OUT)).any()
+        assert n < 20 or int((active & (place == sparing.SUMMED)).sum()) <= 8 - out
+    assert gone > 0
+    for _ in range(20):
+        giving(stage, 0)()
+        process(stage, x[:, :2400].copy())
+    assert not place.any()
+    assert not ((held == 1) & (active == 0)).any()
+    assert ((held == 1) | (stage._paths["leaving"] > 0) | (active == 0)).all()
+
+
 def test_the_sizes_are_the_cancellers() -> None:
     assert (sparing._SEGMENT, sparing._BLOCK, sparing._ROW) == (record.SEGMENT, record.BLOCK, record.ROW)
 

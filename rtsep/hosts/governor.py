@@ -17,12 +17,13 @@ LATELY = 0.3          # seconds that are looked at: 225 calls of 64 frames at 48
 # So many calls above HIGH are trouble, and so large a part of them. Real trouble is regular: one call in eight begins
 # a partition. One or two calls are a machine that stood still, which giving up work does not mend.
 MANY, PART = 3, 0.02
+LOOKS = 2             # in so many looks there must have been some: else the machine stood still once
 SOON = 0.1            # that part, as long as less than LATELY has been seen since the last step: a stall is soon that
 BUSIEST = 95          # percentile: those calls that begin a partition are among the last 12, a single stall is not
 BUSY = 0.6            # of the deadline, these calls: below it a lost block was not ours, and this will not mend it
 # Seconds after a step before calls count for what comes of it: a fade takes up to four partitions of 512 samples,
 # begins with the next one, costs more than what it takes away, and is seen by who looks twenty times a second.
-SETTLING = 0.2
+SETTLING = 0.15
 GRACE = 1.0           # seconds after the first call in which nothing is given up: pages and caches are still cold
 FIRST_WAIT, LONGEST_WAIT = 5.0, 320.0   # seconds without trouble until a rung is back; doubled by each failure
 FAILED_WITHIN = 5.0   # seconds; trouble so soon after a rung was taken back is its fault
@@ -99,12 +100,17 @@ class Governor:
         busiest = float(np.percentile(recent, BUSIEST))
         self._judge(recent, busiest)
         part = PART if now - self._changed > SETTLING + LATELY else SOON
-        if _too_busy(recent, part, busiest, sum(lost for _, _, lost in self._calls)):
+        if self._too_busy(recent, part, busiest):
             self._trouble = now
             if self.level < rungs:
                 self._give_up(now, recent, busiest, rungs, background)
         elif self.level > 0:
             self._take_back(now, busiest)
+
+    def _too_busy(self, recent: NDArray[np.float64], part: float, busiest: float) -> bool:
+        high = [int(np.count_nonzero(shares > HIGH)) for _, shares, _ in self._calls]
+        often = sum(count > 0 for count in high) >= LOOKS and sum(high) >= max(MANY, part * recent.size)
+        return often or (busiest > BUSY and sum(lost > 0 for _, _, lost in self._calls) >= LOOKS)
 
     def _judge(self, recent: NDArray[np.float64], busiest: float) -> None:
         """Note what the last step down has saved, as soon as that can be told."""
@@ -155,7 +161,3 @@ class Governor:
         self._changed = now
         self._calls.clear()
 
-
-def _too_busy(recent: NDArray[np.float64], part: float, busiest: float, xruns: int) -> bool:
-    high = int(np.count_nonzero(recent > HIGH))
-    return high >= max(MANY, part * recent.size) or (xruns > 0 and busiest > BUSY)

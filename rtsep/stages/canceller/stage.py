@@ -274,12 +274,16 @@ class Canceller(Stage):
         if not self._left_out:
             self._least_first = self._ranked()   # kept until all are back: so pairs only leave, or only come in
         self._left_out = shares
-        out = np.zeros(self.fmt.channels**2, np.int64)
-        out[self._least_first[: len(self._least_first) * shares // SHARES]] = 1
-        out = out.reshape(self.fmt.channels, -1)
-        self._paths["held"][(out == 1) & (self._paths["held"] == 1)] = 0
+        count = len(self._least_first) * shares // SHARES
         if self._job["choice"]:
-            self._choice["budget"] = self._pairs - int(out.sum())
+            self._choice["budget"] = self._pairs - count   # who leaves is let go, and nobody comes in instead
+        out = np.zeros(self.fmt.channels**2, np.int64)
+        out[self._least_first[:count]] = 1
+        out = out.reshape(self.fmt.channels, -1) & self._applied["active"]
+        self._paths["held"][out == 1] = 0
+        self._ask(out)
+
+    def _ask(self, out: NDArray[np.int64]) -> None:
         self._sparing["wanted"] = out
         asked = self._sparing["asked"]
         store(asked.ctypes.data, int(asked[0]) + 1)
@@ -289,6 +293,9 @@ class Canceller(Stage):
         """Let pairs learn again that have been summed for a while: what is left of them is what their paths leave."""
         spared, w = self._sparing, self._paths
         if spared["seen"] != spared["asked"][0] or spared["steps"] or not len(self._least_first):
+            return
+        if (spared["wanted"] & (self._applied["active"] == 0)).any():
+            self._ask(spared["wanted"] & self._applied["active"])   # who was let go may be chosen again, and is summed
             return
         if self._summed_since < 0:
             self._summed_since = self.record["position"]
