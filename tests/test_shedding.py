@@ -27,7 +27,7 @@ RATE, MICS = 48000, 3
 RAMP = Format(RATE, MICS).segments(RAMP_SECONDS) * 64
 BACK = PERIOD + UNHEARD + RAMP + 2 * 64   # samples from the word until a stage is itself again, at most
 GAIN = np.float32(0.25)
-CUT, LONG = 20480, 9000   # when something is given up, and for how long
+CUT, LONG = 20480, 9064   # when something is given up, and for how long: no multiple of a hop
 PRESET = """
 schema = 1
 name = "test"
@@ -328,13 +328,14 @@ def test_pairs_that_were_let_go_may_be_chosen_again() -> None:
     process(stage, x)
     chosen = int(active.sum())
     gone, out = 0, chosen * 4 // SHARES
-    for n in range(40 * 14):   # as often as a host looks; longer than a pair rests that has left
+    for n in range(100):   # as often as a host looks, for longer than a pair takes to be let go
         giving(stage, 4)()
         process(stage, np.ascontiguousarray(x[:, n % 20 * 2400 :][:, :2400]))
         gone = max(gone, chosen - int(active.sum()))
         assert not ((held == 1) & (place == sparing.LEFT_OUT)).any()
         assert n < 20 or int((active & (place == sparing.SUMMED)).sum()) <= 8 - out
     assert gone > 0
+    assert not ((active == 0) & (place == sparing.LEFT_OUT)).any()
     for _ in range(20):
         giving(stage, 0)()
         process(stage, x[:, :2400].copy())
