@@ -4,9 +4,9 @@
     python bench/overload.py steps
 
 `live` cleans players that bleed into each other, on a JACK server with a dummy driver and real-time threads; beside it
-`--hogs` processes burn the processor. Printed of each run: when the first step was taken and when the last block was
-lost, seconds after the first sound, lost blocks in a second before the first step and after the last one, and what was
-said.
+`--hogs` processes burn the processor. Printed of each run: when the first step was taken and when it had come to rest,
+seconds after the first sound; lost blocks (anybody's on that machine) and late ones (ours) in a second before, between
+and after; and what was said.
 
 `steps` needs no device: a chain of a model, a suppressor and a canceller, each of which burns a part of the deadline,
 is paced by a clock. Printed: when each of them was given up, late blocks (a clock's blocks queue up: they are late
@@ -55,6 +55,7 @@ CLASSES = {"model": "models", "suppressor": "suppressor", "canceller": "cancelle
 STEPS_SECONDS = 6.0
 MICS = 4
 LOOP_SECONDS = 8.0
+CALM = 2.0   # seconds without a step: the governor has come to rest
 
 # What `give` calls must be known before it is compiled.
 binding.load_library_permanently(ctypes.util.find_library("jack") or "libjack.so.0")
@@ -149,7 +150,7 @@ class Recorder:
         self._hogs = [multiprocessing.get_context("spawn").Process(target=_hog, daemon=True) for _ in range(hogs)]
         self.begun = 0.0
         self.lines: list[tuple[float, str]] = []
-        self.counts: list[tuple[float, float, float]] = []   # seconds, xruns, steps of the governor
+        self.counts: list[tuple[float, ...]] = []   # seconds, xruns, late blocks, steps of the governor
 
     def say(self, text: str) -> None:
         """Keep a line."""
@@ -164,7 +165,7 @@ class Recorder:
                 self.begun = now
                 for hog in self._hogs:
                     hog.start()
-            self.counts.append((now - self.begun, get("xruns"), get("shed")))
+            self.counts.append((now - self.begun, get("xruns"), get("late_blocks"), get("shed")))
         return False
 
     def close(self) -> None:
@@ -257,20 +258,22 @@ def live(args: argparse.Namespace) -> dict[str, Any]:
     )
     run(options, lambda: recorder, summaries.append)
     counts: NDArray[np.float64] = np.array(recorder.counts)
-    when, xruns, given = counts.T
-    acted = np.flatnonzero(np.diff(given) > 0)
-    lost = np.flatnonzero(np.diff(xruns) > 0)
-    first, last = (float(when[acted[n] + 1]) if acted.size else None for n in (0, -1))
-    def rate(begin: float, end: float) -> float:
-        inside = (when >= begin) & (when <= end)
-        return float(np.ptp(xruns[inside]) / max(end - begin, 1e-9)) if inside.any() else 0.0
+    when, xruns, late, given = counts.T
+    acted = when[1:][np.diff(given) > 0]
     end = float(when[-1])
+    first = float(acted[0]) if acted.size else end
+    # The first time at which nothing had been given up for a while.
+    calm = next((float(at) for at in acted if not ((acted > at) & (acted < at + CALM)).any()), end)
+
+    def rate(counter: NDArray[np.float64], begin: float, until: float) -> float:
+        inside = counter[(when >= begin) & (when <= until)]
+        return float(np.ptp(inside)) / (until - begin) if inside.size and until > begin else 0.0
+
+    spans = {"before": (0.0, first), "between": (first, calm), "after": (calm + 0.3, end)}
     return {
-        "first_step_s": first, "last_step_s": last, "steps": int(given[-1]), "xruns": int(xruns[-1]),
-        "last_xrun_s": float(when[lost[-1] + 1]) if lost.size else None,
-        "xruns_before": rate(0, first) if first else rate(0, end),
-        "xruns_between": rate(first, last) if first and last and last > first else None,
-        "xruns_after": rate(last + 0.3, end) if last else None, "xruns_last_5_s": rate(end - 5, end),
+        "first_step_s": first, "calm_s": calm, "steps": int(given[-1]),
+        **{f"xruns_{name}": rate(xruns, *span) for name, span in spans.items()},
+        **{f"late_{name}": rate(late, *span) for name, span in spans.items()},
         "p99_us": summaries[0]["block_us"]["p99"] if summaries else None,
         "said": [f"{at:.2f} s: {line}" for at, line in recorder.lines if "overload" in line or "load is" in line],
     }
