@@ -104,6 +104,14 @@ def test_a_machine_that_stood_still_once_is_no_overload() -> None:
     assert made.level == 0
 
 
+def test_who_works_little_and_is_held_up_by_others_gives_nothing_up() -> None:
+    made, shares = Governor(), np.full(CALLS, 0.2)
+    shares[::7] = 3.0
+    for n in range(200):
+        made.update(n * LOOK, shares, 2, RUNGS, BACKGROUND)
+    assert made.level == 0
+
+
 def test_two_slow_calls_are_no_overload() -> None:
     made = Governor()
     for n in range(200):

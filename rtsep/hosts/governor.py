@@ -17,6 +17,7 @@ LATELY = 0.3          # seconds that are looked at: 225 calls of 64 frames at 48
 # So many calls above HIGH are trouble, and so large a part of them. Real trouble is regular: one call in eight begins
 # a partition. One or two calls are a machine that stood still, which giving up work does not mend.
 MANY, PART = 3, 0.02
+IDLE = 0.3            # of the deadline, the median: below it the machine stands still again and again, for others' sake
 LOOKS = 2             # in so many looks there must have been some: else the machine stood still once
 SOON = 0.1            # that part, as long as less than LATELY has been seen since the last step: a stall is soon that
 BUSIEST = 95          # percentile: those calls that begin a partition are among the last 12, a single stall is not
@@ -108,6 +109,8 @@ class Governor:
             self._take_back(now, busiest)
 
     def _too_busy(self, recent: NDArray[np.float64], part: float, busiest: float) -> bool:
+        if np.median(recent) < IDLE:
+            return False
         high = [int(np.count_nonzero(shares > HIGH)) for _, shares, _ in self._calls]
         often = sum(count > 0 for count in high) >= LOOKS and sum(high) >= max(MANY, part * recent.size)
         return often or (busiest > BUSY and sum(lost > 0 for _, _, lost in self._calls) >= LOOKS)
