@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from rtsep.learnt import Known, for_mics
 from rtsep.meters import Meters
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, learning, make_board
+from rtsep.runner import LIMITER_RELEASE_SECONDS
+from rtsep.shedding import Rung, give_up, ladder
 from rtsep.stage import RAMP_SECONDS, Chain, Format, Stage
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
 
-_LIMITER_RELEASE_SECONDS = 0.1
 _SWAP_SECONDS = 0.02
 # A live chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
 # with silence begins with a click. Unheard is a cross-fade that takes for ever: 1e6 s, below -140 dB all that time.
@@ -59,6 +60,8 @@ class Engine(Stage):
         self._old: list[Chain] = []
         self._next: Chain | None = None   # fades over to what already runs beside the old chain
         self._gone: dict[str, int] = {}   # counts of stages that are no more
+        self._ladder: list[Rung] = []
+        self._given_up: Collection[int] = ()   # rungs of it
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Build and prepare the preset's chain.
@@ -82,6 +85,7 @@ class Engine(Stage):
         self._configs = _fitted(self.preset, fmt)
         self.chain = Chain([self._make(config, None) for config in self._configs])
         self.chain.prepare(fmt, board)
+        self._ladder = ladder(self._configs, self.chain)
         _check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
 
@@ -103,7 +107,7 @@ class Engine(Stage):
         record = kernels.ENGINE.make(
             channels=k, chain_function=self.chain.function, chain_now=self.chain.state, swap=self.chain.state,
             ramp_segments=fmt.segments(RAMP_SECONDS),
-            limiter_release=1 - np.exp(-1 / (_LIMITER_RELEASE_SECONDS * fmt.rate)),
+            limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
             # Room for a later chain of any class.
             dry_frames=1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length(),
             meters=self.meters.levels, counters=self.meters.counters,
@@ -209,7 +213,8 @@ class Engine(Stage):
                 stage.close()
             self.chain.acquaint()
             raise
-        self._configs = configs
+        self._configs, self._ladder = configs, ladder(configs, chain)
+        self.shed(self._given_up, chain)
         if self._thread_live:
             self.swap(beside)
             self._next = chain
@@ -276,6 +281,27 @@ class Engine(Stage):
     def _leaving(self) -> list[Stage]:
         """Return the stages of old chains that the new one does not have."""
         return [stage for old in self._old for stage in old.stages if stage not in self.chain.stages]
+
+    @property
+    def ladder(self) -> Sequence[Rung]:
+        """What can be given up where the machine is too slow, in this order; the last rung is dry."""
+        return self._ladder
+
+    def shed(self, given: Collection[int], chain: Chain | None = None) -> None:
+        """Give up these rungs of the ladder (from 0), and no others: without a click, and as late as ever.
+
+        For live hosts, a few times a second, by the thread that calls `retire`; nobody else gives anything up.
+
+        Parameters
+        ----------
+        given : collection of int
+        chain : Chain, optional
+            That is about to be swapped in.
+        """
+        self._given_up = given
+        rungs = [rung for n, rung in enumerate(self._ladder) if n in given]
+        give_up(rungs, chain or self.chain)
+        self.record["shed"] = int(any(rung.stage is None for rung in rungs))
 
     _thread_live = False
 

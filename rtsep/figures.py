@@ -62,6 +62,8 @@ FIGURES = (
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
+    Figure("shed", "steps", SUM, _BOTH, "shed"),
+    Figure("shed_seconds", "s"),
     Figure("block_us.p50", "us", MAX),
     Figure("block_us.p99", "us", MAX),
     Figure("block_us.p999", "us", MAX),

@@ -10,6 +10,7 @@ import sys
 AUDIO = 70    # of our own clock; a sound server chooses for its clients
 DEVICE = 60   # of PortAudio's threads, where it does not ask itself: below our clock, above what JACK gives its clients
 HELPER = 1    # above everything ordinary, below any audio thread: JACK gives its clients as little as 5
+WATCH = 2     # who sheds load must not wait for the helpers that are part of it
 HINT = (
     "real-time priority was refused: put `@audio - rtprio 95` into /etc/security/limits.d/audio.conf, "
     "join the group audio, and log in again"
@@ -25,6 +26,13 @@ def ask(priority: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def watch() -> None:
+    """Put this thread above the helpers, where the system grants it; threads that it starts are ordinary."""
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(WATCH))
 
 
 def threads() -> set[int]:
@@ -46,18 +54,23 @@ def ensure(api: str, fresh: set[int]) -> str:
     """
     if sys.platform != "linux":
         return ""
-    if any(_is_urgent(thread) for thread in threads()):
+    if granted():
         return ""
     if api.startswith("JACK"):
         return "JACK runs without real-time priority: start it as `jackd -R …`, or enable it in PipeWire"
-    granted = False
+    gave = False
     for thread in fresh:   # PortAudio's ALSA threads do not ask for it themselves
         with contextlib.suppress(OSError):
             os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(DEVICE))
-            granted = True
-    if granted:
+            gave = True
+    if gave:
         return ""
     return HINT
+
+
+def granted() -> bool:
+    """Tell whether a thread of this process runs before all others; True where the system does not tell."""
+    return sys.platform != "linux" or any(_is_urgent(thread) for thread in threads())
 
 
 def _is_urgent(thread: int) -> bool:
@@ -65,5 +78,5 @@ def _is_urgent(thread: int) -> bool:
         fields = pathlib.Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False
-    # Fields 40 and 41 of proc(5). The canceller's helper has real-time priority too, the lowest: it does not count.
-    return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > HELPER
+    # Fields 40 and 41 of proc(5). Helpers, and who watches, have real-time priority too, the lowest: they do not count.
+    return int(fields[38]) & 0xFF in (os.SCHED_FIFO, os.SCHED_RR) and int(fields[37]) > WATCH

@@ -7,7 +7,7 @@ there is no second implementation. What every stage promises is tested in `tests
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
 from rtsep.runner import Runner
+from rtsep_kernels.plane import bypass as bypass_kernel
 from rtsep_kernels.plane import chain as chain_kernel
 from rtsep_kernels.plane import grid
 from rtsep_kernels.plane.record import State
@@ -25,6 +26,7 @@ Block = NDArray[np.float32]
 
 RAMP_SECONDS = 0.02   # time in which a parameter reaches its target
 _AT = "at"            # in a snapshot: the sample of the grid
+_BYPASS = "bypass."   # and what the names of a stage's bypass begin with
 _TERMS = "terms"      # in what was learnt
 
 
@@ -195,6 +197,13 @@ class Stage:
     def close(self) -> None:
         """Stop helper threads."""
 
+    def shed(self, savings: Collection[int]) -> None:
+        """Give up these of its savings (`rtsep.catalogue`, from 0), and no others: the machine is too slow.
+
+        Called a few times a second by one thread, while another one drives it; what is heard changes without a click.
+        The last one, to be passed over, is its chain's to do.
+        """
+
     def status(self) -> dict[str, int]:
         """Return counters that a user should see, such as late updates."""
         return {}
@@ -226,6 +235,11 @@ class Chain(Stage):
         the part that differs cross-fades.
     fade_seconds : float
         Length of that cross-fade.
+
+    Attributes
+    ----------
+    bypasses : dict of Stage to State
+        `rtsep_kernels.plane.bypass.BYPASS`: at 1, `wanted` has the stage passed over.
     """
 
     def __init__(self, stages: Sequence[Stage], before: Chain | None = None, fade_seconds: float = 0.02) -> None:
@@ -233,6 +247,7 @@ class Chain(Stage):
         self.stages = list(stages)
         self._before = before
         self._fade_seconds = fade_seconds
+        self.bypasses: dict[Stage, State] = {}
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Prepare the stages that are not yet, then the chain."""
@@ -243,6 +258,8 @@ class Chain(Stage):
             elif stage.fmt != flow:
                 raise InputError(stage.name, f"it was prepared for {stage.fmt}", f"the chain has {flow}")
         self.acquaint()
+        known = self._before.bypasses if self._before else {}
+        self.bypasses = {stage: known.get(stage) or _bypass(stage) for stage in self.stages}
         return super().prepare(fmt, board)
 
     def acquaint(self) -> None:
@@ -263,32 +280,43 @@ class Chain(Stage):
         middle_old = old[head : len(old) - tail]
         middle_new = new[head : len(new) - tail]
         self._order = [*new[:head], *middle_old, *middle_new, *new[len(new) - tail :]]
+        bypasses = {**(self._before.bypasses if self._before else {}), **self.bypasses}
         latency = sum(s.latency for s in new)
         record = chain_kernel.CHAIN.make(
             channels=fmt.channels, head=head, old=len(middle_old), new=len(middle_new), tail=tail, latency=latency,
-            entries=np.array([[s.function, s.state] for s in self._order], np.int64).reshape(-1, 2),
+            entries=np.array(
+                [[bypass_kernel.bypass.address, bypasses[s].address] for s in self._order], np.int64
+            ).reshape(-1, 2),
             old_latency=self._before.latency if self._before else latency,
             fade_frames=round(self._fade_seconds * fmt.rate) if self._before else 0,
         )
+        self._kept = bypasses   # the old chain's, too, while it fades out
         self._before = None
         return chain_kernel.chain, record, latency
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """See `Stage.snapshot`; names are those of the stages, and theirs."""
         parts = {f"{stage.name}.{name}": v for stage in self.stages for name, v in stage.snapshot().items()}
-        return {**super().snapshot(), **parts}
+        around = {f"{stage.name}.{_BYPASS}{name}": v for stage, bypass in self.bypasses.items()
+                  for name, v in bypass.snapshot().items()}
+        return {**super().snapshot(), **parts, **around}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """See `Stage.restore`."""
         for stage in self.stages:
             start = f"{stage.name}."
-            stage.restore({name.removeprefix(start): v for name, v in snapshot.items() if name.startswith(start)})
+            mine = {name.removeprefix(start): v for name, v in snapshot.items() if name.startswith(start)}
+            stage.restore({name: v for name, v in mine.items() if not name.startswith(_BYPASS)})
+            self.bypasses[stage].restore(
+                {name.removeprefix(_BYPASS): v for name, v in mine.items() if name.startswith(_BYPASS)}
+            )
         super().restore({name: v for name, v in snapshot.items() if "." not in name})
 
     def reset(self) -> None:
         """Reset every stage."""
         for stage in self.stages:
             stage.reset()
+            self.bypasses[stage].start()
         self.record["faded"] = self.record["fade_frames"]
         if self._runner is not None:
             self._runner.record["position"] = 0
@@ -316,6 +344,17 @@ class Chain(Stage):
             for key, count in stage.status().items():
                 total[key] = total.get(key, 0) + count
         return total
+
+
+def _bypass(stage: Stage) -> State:
+    """Return what a chain calls a stage through."""
+    made = bypass_kernel.BYPASS.make(
+        channels=stage.fmt.channels, latency=stage.latency, function=stage.function, state=stage.state,
+        frames=1 << (stage.latency + grid.GRID - 1).bit_length(), ramp_segments=stage.fmt.segments(RAMP_SECONDS),
+        share=np.array([1, 1, 1, 0, 0], np.float32),   # a ramp that stands at 1
+    )
+    made.start()
+    return made
 
 
 def _shared(new: Sequence[Stage], old: Sequence[Stage]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsep.catalogue.spec import FrameSpec, StageSpec
+from rtsep.catalogue.spec import PASSED_OVER, FrameSpec, Saving, StageSpec
 from rtsep.params import Option, Param
 
 INPUT = StageSpec(
@@ -33,6 +33,7 @@ SPECTRAL = FrameSpec(
         Option("estimator", str, "residual", "Who decides the gains.", choices=("residual", "unity")),
     ),
     "spectral", "rtsep.stages.spectral",
+    savings=(Saving("suppressor", PASSED_OVER),),
 )
 
 BASICS = (

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rtsep.catalogue.spec import StageSpec
+from rtsep.catalogue.spec import PASSED_OVER, Saving, StageSpec
 from rtsep.params import Option, Param
+
+SHARES = 8
+"""In so many steps pairs are left out: none of them saves more than an eighth of the callback."""
 
 
 class _CancellerSpec(StageSpec):
@@ -36,4 +39,10 @@ CANCELLER = _CancellerSpec(
     "canceller", "rtsep.stages.canceller",
     learns="adapt",
     most_block=512,   # what it learns is due two partitions of 512 later
+    savings=(
+        Saving("background", "refines no more"),
+        *(Saving("canceller", f"without {n}/{SHARES} of its pairs") for n in range(1, SHARES)),
+        Saving("canceller", PASSED_OVER),
+    ),
+    relief="fewer `pairs` or `taps`",
 )

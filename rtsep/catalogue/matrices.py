@@ -10,8 +10,10 @@ from rtsep.catalogue.spec import (
     ADAPT,
     CAUSAL,
     FRAMES,
+    PASSED_OVER,
     WINDOW,
     FrameSpec,
+    Saving,
     StageSpec,
     both,
     causal,
@@ -93,7 +95,7 @@ MATRICES = (
         _AltminSpec(
             "AltminLive",
             "learns the gains of bleed from a clean mix on one of the channels, and undoes them; no latency",
-            (ADAPT,), learns="adapt", turned={"adapt": 1},
+            (ADAPT,), learns="adapt", turned={"adapt": 1}, savings=(Saving("canceller", PASSED_OVER),),
             hint="Learns the gains of crosstalk from a clean mix on the last channel, and undoes it without latency.",
         ),
     ),
@@ -114,7 +116,7 @@ MATRICES = (
         ),
         _MatrixSpec(
             "Matrix", "undoes an instantaneous mixture with the pseudo-inverse of the mixing matrix", name="matrix",
-            module="rtsep.stages.unmix", turned={},
+            module="rtsep.stages.unmix", turned={}, savings=(Saving("canceller", PASSED_OVER),),
             hint="Undoes crosstalk whose gains are known: write them into `mixing`, one row for each microphone; for "
                  "two mics that hear a tenth of each other: [[1, 0.1], [0.1, 1]].",
         ),
@@ -151,7 +153,7 @@ MATRICES = (
         StageSpec(
             "FasticaLive",
             "learns the gains of bleed from the independence of the sources, and undoes them; no latency",
-            (ADAPT,), learns="adapt", turned={"adapt": 1},
+            (ADAPT,), learns="adapt", turned={"adapt": 1}, savings=(Saving("canceller", PASSED_OVER),),
             hint="Learns the gains of crosstalk from the independence of its sources, and undoes it without latency.",
         ),
         blind=True,

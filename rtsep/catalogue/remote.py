@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from rtsep.catalogue.spec import GRID, StageSpec
+from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
 from rtsep.errors import InputError
 from rtsep.params import Option
 
@@ -41,4 +41,6 @@ REMOTE = RemoteSpec(
         Option("delay", int, 512, "Latency, samples; the worker has this less one unit.", 128, 131072, 64),
     ),
     "remote", "rtsep.stages.remote",
+    savings=(Saving("models", PASSED_OVER),),
+    relief="longer `unit`s",
 )

@@ -23,6 +23,29 @@ CLASS_LIMITS = {"live": 0.0, "monitor": 0.003, "foh": 0.012, "record": 0.050}
 """Most latency that a preset of each class may add, seconds."""
 
 
+SHED_ORDER = ("background", "models", "suppressor", "canceller")
+"""What is given up first where a machine is too slow: work of which nothing is heard at once, then by class."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """One step in which a stage may be given up.
+
+    Parameters
+    ----------
+    order : str
+        When it is its turn, see `SHED_ORDER`.
+    told : str
+        What is said of the stage then.
+    """
+
+    order: str
+    told: str
+
+
+PASSED_OVER = "passed over"
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """What a preset may say of a stage, where its class is, and what it asks of those around it.
@@ -49,6 +72,11 @@ class StageSpec:
         Values in its own builtin preset, an input and this stage; None: there is none.
     hint : str
         What a user of that preset should know.
+    savings : tuple of Saving
+        The steps in which it is given up where the machine is too slow, from the first to the last, at which it is
+        passed over; the others are its own, see `rtsep.stage.Stage.shed`. None: it never is.
+    relief : str
+        What would make it cheaper for good.
     """
 
     cls: str
@@ -61,6 +89,8 @@ class StageSpec:
     most_block: int | None = None
     turned: Mapping[str, float] | None = None
     hint: str = ""
+    savings: tuple[Saving, ...] = ()
+    relief: str = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -125,8 +155,12 @@ class StageSpec:
         return made
 
 
+@dataclass(frozen=True)
 class FrameSpec(StageSpec):
     """A stage with a short-time spectrum: options `analysis`, `synthesis` and `hop`."""
+
+    savings: tuple[Saving, ...] = (Saving("models", PASSED_OVER),)
+    relief: str = "a longer `hop`"
 
     def check(self, options: Mapping[str, Any], written: Collection[str] = ()) -> dict[str, Any]:
         """See `StageSpec.check`: the windows must fit each other."""

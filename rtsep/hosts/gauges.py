@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtsep.figures import gather
+from rtsep.hosts.overload import Overload
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
@@ -26,6 +27,8 @@ _PAUSE = 0.003           # seconds without a call, above the millisecond that a 
 
 class Gauges:
     """Measures a life of the audio process: block times, load, and everything else of `rtsep.figures`.
+
+    What it measures of the callback it gives to the governor.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ class Gauges:
         self._max = self._busy = 0.0
         self._late_blocks = 0
         self._marks = [(0.0, 0.0, 0)]   # (time, busy seconds, frames) of the last second
+        self._overload = Overload(engine)
 
     def block(self) -> int:
         """Return how many frames the device hands over in one call."""
@@ -69,6 +73,7 @@ class Gauges:
             self._max = max(self._max, float(us.max()))
             self._busy += float(us.sum()) * 1e-6
             self._late_blocks += int((us > self.block() / rate * 1e6).sum())
+        self._overload.update(now, us * 1e-6, self.block(), rate, self._runner.record["xruns"])
         self._marks = [mark for mark in self._marks if mark[0] > now - 1] + [(now, self._busy, frames)]
         _, busy, before = self._marks[0]
         figures = self.read()
@@ -77,6 +82,10 @@ class Gauges:
         if self._tape is not None:
             self._tape.look(figures)
         self._meters.put("load", (self._busy - busy) / max(1e-9, (frames - before) / rate))   # of the last second
+
+    def news(self) -> str | None:
+        """Return what there is to say of what is given up because the machine is too slow; once."""
+        return self._overload.news()
 
     def read(self) -> dict[str, float]:
         """Return every figure of this life, by name."""
@@ -90,6 +99,7 @@ class Gauges:
             "late_blocks": self._late_blocks,
             "bad_inputs": int(self._runner.bad_inputs.sum()),
             "bus_limited": record["bus_limited"],
+            "shed": self._overload.steps, "shed_seconds": self._overload.seconds,
             "lost_frames": self._tape.lost if self._tape else 0,
             "block_us.p50": p50, "block_us.p99": p99, "block_us.p999": p999, "block_us.max": self._max,
             "load": self._busy / seconds if seconds else 0.0,

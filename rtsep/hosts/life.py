@@ -103,8 +103,8 @@ class Life:
     ----------
     pipe : Connection
         To the supervisor. Sent: `compiling`; `loaded`, then, by the first alone, `channels`; `ready`; by the others
-        `waits`; `started`, `cables`, `reloaded`, `refused`, `lost`, `done`, `error`. Received: `go` with a `Stand`;
-        `renew` and `play`, by those that stand by; `reload` with a checked preset, and `stop`.
+        `waits`; `started`, `cables`, `say`, `reloaded`, `refused`, `lost`, `done`, `error`. Received: `go` with a
+        `Stand`; `renew` and `play`, by those that stand by; `reload` with a checked preset, and `stop`.
     request : Request
     """
 
@@ -260,6 +260,8 @@ class Life:
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
+            if (news := self._gauges.news()) is not None:
+                self.pipe.send(("say", news))
             if seen != calls:
                 calls, moved, still = seen, now, 0
                 if not announced:

@@ -252,6 +252,8 @@ class Supervisor:
             self._started(*content)
         elif kind == "reloaded":
             self._reloaded(*content)
+        elif kind == "say":
+            self._say(content[0])
         elif kind == "refused":
             self._there.reloads.refused(content[0])
         elif kind == "lost":

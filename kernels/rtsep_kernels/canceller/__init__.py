@@ -18,5 +18,6 @@ A block's life:
       and so the next one may be written
     block m + 3 is the first that is cleaned with what was learnt from block m
 
+What the audio thread subtracts is summed in `sums`; `sparing` leaves pairs out of it while the machine is too slow.
 `record` has the tables that several of these use, `paths` changes what has been learnt as a whole.
 """

@@ -22,38 +22,29 @@ others are zero in both versions, so that it changes no bit in which block a pai
 import numpy as np
 from numba import carray
 
+from rtsep_kernels.canceller import sparing
 from rtsep_kernels.canceller.record import (
     AS_INSTANT,
     AS_LEARNT,
-    BINS,
     BLOCK,
     CANCELLER,
     DUE,
     GROUPS,
     HISTORY,
-    NEAR,
-    NEAR_BINS,
-    NEAR_LOOP,
-    NEAR_SIZE,
-    ROW,
     SEGMENT,
     SEGMENTS,
-    SIZE,
 )
-from rtsep_kernels.maths.spectra import add_product, join, split
+from rtsep_kernels.canceller.sums import HISTORY_MASK, far_share, far_spectra, list_pairs, near_spectra, near_sums, push
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane import due, ramp
 from rtsep_kernels.plane.jit import kernel, stage_entry
-from rtsep_kernels.plane.memory import call_fft, call_job, fma
+from rtsep_kernels.plane.memory import call_job, fma
 from rtsep_kernels.plane.record import flat, inner, view
 
 INSTANT_DOUBT = np.float32(1e-3)   # bleed left in instantaneous mode, beside that of paths through a room
 KNOWN_DOUBT = np.float32(0.25)   # with the paths of a soundcheck, as long as nothing has moved
 EXPLODED = np.float32(4)   # times louder than the loudest mic of late: no sum of bleed is, an unstable loop soon is
 FAINTEST = np.float32(1e-4)   # -80 dBFS: below it nothing has exploded
-SHARES = SEGMENTS - 1       # of the far sums: one in each segment but the first, which makes their spectra
-EARLY = SEGMENTS            # near partitions before it are of partition 0, those from it on of partition 1
-HISTORY_MASK = HISTORY * BLOCK - 1
 
 
 @kernel
@@ -69,26 +60,7 @@ def _clear_history(s):
     fill(flat(s, "far_im"), zero)
     fill(flat(s, "near_tail"), zero)
     fill(flat(s, "far_tail"), zero)
-
-
-@kernel
-def _far_spectra(s, block):
-    """Transform the last two blocks of every y; `block` is the one that has just ended."""
-    k = s.channels
-    history = view(s, "history")
-    far_re = view(s, "far_re")
-    far_im = view(s, "far_im")
-    time = view(s, "time")
-    spectrum = view(s, "spectrum")
-    first = ((block - 1) & (HISTORY - 1)) * BLOCK
-    second = (block & (HISTORY - 1)) * BLOCK
-    for j in range(k):
-        for i in range(BLOCK):
-            time[i] = history[j, first + i]
-        for i in range(BLOCK):
-            time[BLOCK + i] = history[j, second + i]
-        call_fft(s.forward, s.plan1024, s.time, s.spectrum)
-        split(spectrum, far_re[block % HISTORY, j], far_im[block % HISTORY, j], BINS)
+    sparing.clear(inner(s, "sparing"))
 
 
 @kernel
@@ -113,34 +85,10 @@ def _apply_due(s, block):
 
 
 @kernel
-def _list_pairs(s):
-    """List, for the block that begins, the mics j whose paths to mic i are summed: from first[i] to first[i + 1].
-
-    A mic with none has itself in the list, so that its sums are finished, too; nobody is summed into himself.
-    """
-    k = s.channels
-    f = inner(s, "filters")
-    active = view(f, "active")
-    first = view(s, "first")
-    heard_from = view(s, "heard_from")
-    place = 0
-    for i in range(k):
-        first[i] = place
-        for j in range(k):
-            if j != i and active[i, j]:
-                heard_from[place] = j
-                place += 1
-        if place == first[i]:
-            heard_from[place] = i
-            place += 1
-    first[k] = place
-
-
-@kernel
 def _start_block(s, block):
     """Every 512 samples: spectra of what was heard, new filters, the next adaptation job."""
     k = s.channels
-    _far_spectra(s, block - 1)
+    far_spectra(s, block - 1)
     power = view(s, "power")
     for c in range(k):
         power[block % HISTORY, 0, c] = np.float32(0)
@@ -156,92 +104,38 @@ def _start_block(s, block):
 
 
 @kernel
-def _far_share(s, block, share):
-    """Do one of the `SHARES` of the far partitions' sums, for the block that follows `block`."""
-    k = s.channels
-    partitions = s.partitions
-    if partitions <= 2:
+def _sum(s, segment, within):
+    """Sum what is known of the samples to come, of this segment and of the next block."""
+    p = inner(s, "sparing")
+    block = segment // SEGMENTS
+    first, heard_from = view(s, "first"), view(s, "heard_from")
+    near_spectra(s, segment)
+    if within == 0:
+        sparing.start_block(p)
+        list_pairs(s, sparing.SUMMED, first, heard_from)
+        if p.steps:
+            list_pairs(s, sparing.APART, view(p, "first"), view(p, "heard_from"))
+    else:
+        # The sums of the next block use the spectra that `_start_block` has just made, and may take all of this one.
+        far_share(s, block, within - 1, first, heard_from, view(s, "far_sum_re"), view(s, "far_sum_im"),
+                  view(s, "far_tail"))
+    near_sums(s, segment, first, heard_from, view(s, "near_tail"))
+    if p.steps == 0:
         return
-    f = inner(s, "filters")
-    versions = view(f, "versions")
-    far_re = view(s, "far_re")
-    far_im = view(s, "far_im")
-    filter_re = view(f, "far_re")
-    filter_im = view(f, "far_im")
-    sum_re = view(s, "far_sum_re")
-    sum_im = view(s, "far_sum_im")
-    spectrum = view(s, "spectrum")
-    time = view(s, "time")
-    tail = view(s, "far_tail")
-    first = view(s, "first")
-    heard_from = view(s, "heard_from")
-    pairs = first[k]
-    i = 0
-    for unit in range(pairs * share // SHARES, pairs * (share + 1) // SHARES):
-        while unit >= first[i + 1]:
-            i += 1
-        j = heard_from[unit]
-        if unit == first[i]:
-            fill(sum_re, np.float32(0))
-            fill(sum_im, np.float32(0))
-        for p in range(2, partitions if j != i else 2):
-            v = versions[p % GROUPS]
-            slot = (block + 1 - p) % HISTORY
-            add_product(sum_re, sum_im, far_re[slot, j], far_im[slot, j],
-                        filter_re[v, p, i, j], filter_im[v, p, i, j], ROW)
-        if unit == first[i + 1] - 1:
-            join(sum_re, sum_im, spectrum, BINS)
-            call_fft(s.backward, s.inverse1024, s.spectrum, s.time)
-            for n in range(BLOCK):
-                tail[(block + 1) % 2, i, n] = time[BLOCK + n] * np.float32(1 / SIZE)
+    first, heard_from = view(p, "first"), view(p, "heard_from")
+    if within > 0:
+        far_share(s, block, within - 1, first, heard_from, view(p, "far_sum_re"), view(p, "far_sum_im"),
+                  view(p, "far_tail"))
+    near_sums(s, segment, first, heard_from, view(p, "near_tail"))
 
 
 @kernel
-def _near(s, segment):
-    """Sum the partitions of 64 for the segment that begins."""
-    k = s.channels
-    f = inner(s, "filters")
-    history = view(s, "history")
-    near_re = view(s, "near_re")
-    near_im = view(s, "near_im")
-    filter_re = view(f, "near_re")
-    filter_im = view(f, "near_im")
-    versions = view(f, "versions")
-    tail = view(s, "near_tail")
-    sum_re = view(s, "near_sum_re")
-    sum_im = view(s, "near_sum_im")
-    time = view(s, "time")
-    spectrum = view(s, "spectrum")
-    older = ((segment - 2) * SEGMENT) & HISTORY_MASK
-    newer = ((segment - 1) * SEGMENT) & HISTORY_MASK
-    for j in range(k):
+def _shift(pending):
+    """Go a segment on in what is to be subtracted."""
+    for c in range(pending.shape[0]):
         for n in range(SEGMENT):
-            time[n] = history[j, older + n]
-        for n in range(SEGMENT):
-            time[SEGMENT + n] = history[j, newer + n]
-        call_fft(s.forward, s.plan128, s.time, s.spectrum)
-        split(spectrum, near_re[(segment - 1) % NEAR, j], near_im[(segment - 1) % NEAR, j], NEAR_BINS)
-    v0 = versions[0]
-    v1 = versions[1]
-    first = view(s, "first")
-    heard_from = view(s, "heard_from")
-    for i in range(k):
-        for b in range(NEAR_LOOP):
-            sum_re[b] = np.float32(0)
-            sum_im[b] = np.float32(0)
-        for unit in range(first[i], first[i + 1]):
-            j = heard_from[unit]
-            if j == i:
-                continue
-            for q in range(1, NEAR):
-                v = v0 if q < EARLY else v1
-                slot = (segment - q) % NEAR
-                add_product(sum_re, sum_im, near_re[slot, j], near_im[slot, j],
-                            filter_re[v, i, j, q - 1], filter_im[v, i, j, q - 1], NEAR_LOOP)
-        join(sum_re, sum_im, spectrum, NEAR_BINS)
-        call_fft(s.backward, s.inverse128, s.spectrum, s.time)
-        for n in range(SEGMENT):
-            tail[i, n] = time[SEGMENT + n] * np.float32(1 / NEAR_SIZE)
+            pending[c, n] = pending[c, SEGMENT + n]
+            pending[c, SEGMENT + n] = np.float32(0)
 
 
 @kernel
@@ -255,36 +149,15 @@ def _start_segment(s):
     within = segment % SEGMENTS
     if within == 0 and segment > 0:
         _start_block(s, segment // SEGMENTS)
-    if within == 0:
-        _list_pairs(s)
-    if within > 0:
-        # The sums of the next block use the spectra that `_start_block` has just made, and may take all of this one.
-        _far_share(s, segment // SEGMENTS, within - 1)
-    _near(s, segment)
+    _sum(s, segment, within)
     s.loudest *= s.loudness_kept
-    pending = view(s, "pending")
+    _shift(view(s, "pending"))
+    _shift(view(inner(s, "sparing"), "pending"))
     amounts = view(s, "amounts")
     amount = view(s, "amount")
     share = view(inner(s, "filters"), "share")
     for c in range(k):
-        for n in range(SEGMENT):
-            pending[c, n] = pending[c, SEGMENT + n]
-            pending[c, SEGMENT + n] = np.float32(0)
         ramp.advance(amounts[c], amount[c] * share[c], s.ramp_segments)
-
-
-@kernel
-def _push(pending, taps, k, y, start, first, heard_from):
-    """Add taps 1..63 of a sample just computed to the samples to come."""
-    place = start & (NEAR_SIZE - 1)
-    for i in range(k):
-        for unit in range(first[i], first[i + 1]):
-            j = heard_from[unit]
-            if i == j:
-                continue
-            v = y[j]
-            for n in range(SEGMENT):
-                pending[i, place + n] = fma(taps[i, j, n], v, pending[i, place + n])
 
 
 @kernel
@@ -305,6 +178,19 @@ def _known_part(s, given, remainder, limits, offset, frames):
         loudest = max(loudest, limits[n])
         limits[n] = EXPLODED * loudest + FAINTEST
     s.loudest = loudest
+
+
+@kernel
+def _known_apart(s, remainder, offset, frames):
+    """Take away what is known of the pairs that are leaving or coming in, as far as they are there."""
+    p = inner(s, "sparing")
+    near = view(p, "near_tail")
+    far = view(p, "far_tail")[(s.position // BLOCK) & 1]
+    within = s.position & (BLOCK - 1)
+    for n in range(frames):
+        weight = sparing.weight(p, within + n)
+        for i in range(s.channels):
+            remainder[i, n] -= weight * (far[i, within + n] + near[i, offset + n])
 
 
 @kernel
@@ -330,11 +216,17 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
     y = view(s, "row")
     first = view(s, "first")
     heard_from = view(s, "heard_from")
+    p = inner(s, "sparing")
+    apart = view(p, "pending")
+    within = s.position & (BLOCK - 1)
     for n in range(frames):
         for i in range(k):
             y[i] = np.float32(0)
+        weight = sparing.weight(p, within + n) if p.steps else np.float32(0)
         for j in range(k):
             r = remainder[j, n] - pending[j, offset + n]
+            if p.steps:
+                r -= weight * apart[j, offset + n]
             for i in range(k):
                 y[i] = fma(inverse[j, i], r, y[i])
         loudest = np.float32(0)
@@ -346,7 +238,9 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
             _fall_back(s, given, y, n)
         for i in range(k):
             cleaned[i, n] = y[i]
-        _push(pending, taps, k, y, offset + n + 1, first, heard_from)
+        push(pending, taps, k, y, offset + n + 1, first, heard_from)
+        if p.steps:
+            push(apart, taps, k, y, offset + n + 1, view(p, "first"), view(p, "heard_from"))
 
 
 @stage_entry(CANCELLER)
@@ -366,6 +260,8 @@ def canceller(state, x, out, frames):
     cleaned = view(s, "cleaned")
     limits = view(s, "limits")
     _known_part(s, given, remainder, limits, offset, frames)
+    if inner(s, "sparing").steps:
+        _known_apart(s, remainder, offset, frames)
     _recursion(s, given, remainder, limits, cleaned, offset, frames)
     history = view(s, "history")
     heard = view(s, "heard")

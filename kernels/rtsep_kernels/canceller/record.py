@@ -5,6 +5,7 @@ version is in use, the other is written to. `PATHS` is what has been learnt; the
 everybody else reads it. The tables of single estimates (instant, guard, choice, refine) stand beside their kernels.
 """
 
+from rtsep_kernels.canceller.sparing import SPARING
 from rtsep_kernels.plane.due import EXCHANGE
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.ramp import RAMP
@@ -70,7 +71,7 @@ CANCELLER = record(
     near_im=array(f4, NEAR, "channels", NEAR_ROW, start=0),
     far_re=array(f4, HISTORY, "channels", ROW, start=0),         # and block by block
     far_im=array(f4, HISTORY, "channels", ROW, start=0),
-    first=array(i8, "channels + 1", start=0),                    # see `apply._list_pairs`
+    first=array(i8, "channels + 1", start=0),                    # see `sums.list_pairs`
     heard_from=array(i8, "channels * channels", start=0),
     near_tail=array(f4, "channels", SEGMENT, start=0),           # sums of the near partitions for this segment
     far_tail=array(f4, 2, "channels", BLOCK, start=0),           # of the far ones, for this block and the next one
@@ -95,5 +96,6 @@ CANCELLER = record(
     shares=array(f4, HISTORY, "channels", start=0), how=array(i8, HISTORY, "channels", start=0),
     inline=number(), job=address(), job_state=address(),         # 1: the job runs in the audio thread
     follows=number(),                                            # 1: another canceller decides, this one applies
+    sparing=link(SPARING),                                       # pairs that are left out while the machine is too slow
 )
 """What the audio thread works with."""

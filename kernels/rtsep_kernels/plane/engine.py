@@ -11,12 +11,13 @@ import numpy as np
 from numba import carray, types
 
 from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane.bypass import PERIOD, UNHEARD
 from rtsep_kernels.plane.chain import CHAIN
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
+from rtsep_kernels.plane.limiter import limit
 from rtsep_kernels.plane.memory import call_stage, load_acquire, record_at, samples, store_release
 from rtsep_kernels.plane.record import address, array, f4, given, i8, number, record, scratch, view
 
-CEILING = np.float32(10 ** (-1 / 20))   # -1 dBFS
 METER_FRAMES = 2048
 # Rows of the meters, per mic, over the last METER_FRAMES.
 METER_ROWS = 7
@@ -35,6 +36,7 @@ ENGINE = record(
     dry_all=given(f4, 1), mute_all=given(f4, 1),                             # these, and those before: targets
     gain_ramps=array(f4, "channels", ramp.RAMP, start=0), wet_ramps=array(f4, "channels", ramp.RAMP, start=0),
     trust=array(f4, ramp.RAMP, start=0),                                     # 0 after a fault, then back to 1
+    shed=number(), asleep=number(start=0), since=number(start=0), unheard=number(start=0),   # see `_rest`
     last_out=array(f4, "channels", start=0), declick=array(f4, "channels", start=0),
     limiter=array(f4, "channels", start=1), limiter_release=number(f4), ramp_segments=number(),
     tripped=number(start=0), declick_left=number(start=0),
@@ -84,6 +86,35 @@ def settle_engine(state):
 
 
 @kernel
+def _rest(s, trust):
+    """Move trust on; where Python has set `shed`, go dry and let the chain sleep: it is not called any more.
+
+    It comes back with its history cleared, and runs unheard until its windows are full of sound.
+    """
+    if s.asleep and s.shed == 0 and (s.position - s.since) % PERIOD == 0:
+        call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)
+        s.asleep = 0
+        s.unheard = UNHEARD // 64
+    heard = s.shed == 0 and s.asleep == 0 and s.unheard == 0
+    ramp.advance(trust, np.float32(1) if heard else np.float32(0), s.ramp_segments)
+    s.unheard = max(0, s.unheard - 1)
+    if s.shed and s.asleep == 0 and trust[ramp.NOW] == np.float32(0) and trust[ramp.NEXT] == np.float32(0):
+        s.asleep = 1
+        s.since = s.position
+
+
+@kernel
+def _sleep(s, chain, wet):
+    """Stand in for the chain: dry for wet; a cross-fade of chains that nobody hears goes on."""
+    dry = view(s, "dry_now")
+    for c in range(wet.shape[0]):
+        for i in range(wet.shape[1]):
+            wet[c, i] = dry[c, i]
+    if chain.faded < chain.fade_frames:
+        chain.faded += wet.shape[1]
+
+
+@kernel
 def _start_segment(s):
     """Do what happens only at multiples of 64 samples: a new chain, the end of a fault, new targets."""
     newest = load_acquire(s.swap + 8 * NEXT)
@@ -95,7 +126,7 @@ def _start_segment(s):
         call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)
         s.tripped = 0
         ramp.settle(trust, np.float32(0))
-    ramp.advance(trust, np.float32(1), s.ramp_segments)
+    _rest(s, trust)
     _new_targets(s, False)
 
 
@@ -182,21 +213,9 @@ def _limit(s, y):
     for c in range(y.shape[0]):
         held, least = limiter[c], sums[LIMITER_GAIN, c]
         for i in range(y.shape[1]):
-            v = y[c, i] * ramp.value(gains[c], offset + i)
-            size = abs(v)
-            allowed = CEILING / size if size > CEILING else np.float32(1)
-            if held < np.float32(1):
-                held += (np.float32(1) - held) * s.limiter_release
-                if held > np.float32(0.9999):
-                    held = np.float32(1)
-            if allowed < held:
-                if held == np.float32(1):
-                    counters[LIMITED] += 1
-                held = allowed
-            if held < np.float32(1):
-                v = v * held
-                v = min(max(v, -CEILING), CEILING)
-            y[c, i] = v
+            before = held
+            y[c, i], held = limit(y[c, i] * ramp.value(gains[c], offset + i), held, s.limiter_release)
+            counters[LIMITED] += before == np.float32(1) and held < before
             least = min(least, held)
         limiter[c], sums[LIMITER_GAIN, c] = held, least
 
@@ -249,7 +268,10 @@ def engine(state, x, out, frames):
     chain = carray(record_at(s.chain_now, _CHAIN), (1,))[0]
     _keep_dry(s, block)
     _dry(s, chain, frames)
-    call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
+    if s.asleep:
+        _sleep(s, chain, wet)
+    else:
+        call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
     # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
     first_bad = _first_bad(s, wet)
     _mix(s, wet, first_bad, y)

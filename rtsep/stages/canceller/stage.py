@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
 from rtsep.catalogue import STAGES
+from rtsep.catalogue.canceller import SHARES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.canceller import estimates, settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
-from rtsep_kernels.canceller import apply, handover, job, kalman
+from rtsep_kernels.canceller import apply, handover, job, kalman, sparing
 from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE
 from rtsep_kernels.plane import due
+from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
+
+_SETTLED = 8 * BLOCK   # samples; jobs are two blocks behind, their smoothed powers a few more
 
 _JOB = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
@@ -110,6 +114,9 @@ class Canceller(Stage):
         if self._master is None:
             self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
         forward, backward = fftw.execute_addresses()
+        self._sparing = sparing.SPARING.make(channels=k)
+        self._left_out, self._summed_since = 0, -1   # eighths of the pairs; sample since which all others are summed
+        self._least_first = np.empty(0, np.int64)
         record = CANCELLER.make(
             channels=k, partitions=parts, ramp_segments=fmt.segments(RAMP_SECONDS), inline=1, shares=known,
             **settings.numbers(LEARNING, CANCELLER, fmt.rate),
@@ -117,6 +124,7 @@ class Canceller(Stage):
             follows=self._master is not None, forward=forward, backward=backward,
             plan128=fftw.plan(NEAR_SIZE, True), inverse128=fftw.plan(NEAR_SIZE, False),
             plan1024=fftw.plan(SIZE, True), inverse1024=fftw.plan(SIZE, False),
+            sparing=self._sparing,
         )
         if self._master is None:
             self._build_job(record, k, parts)
@@ -250,6 +258,65 @@ class Canceller(Stage):
         self._thread = None
         self.record["exchange"][due.STOP] = 0
         self.record["inline"] = 1
+
+    def shed(self, savings: Collection[int]) -> None:
+        """See `Stage.shed`: the refinement; pairs, those first that take the least away."""
+        if self._master is not None:
+            return
+        if self._job["refine"]:
+            self._refinement["budget"] = 0 if 0 in savings else self._refine
+        shares = max((n for n in savings if n < SHARES), default=0)
+        if shares != self._left_out:
+            self._leave_out(shares)
+        self._hold_again()
+
+    def _leave_out(self, shares: int) -> None:
+        if not self._left_out:
+            self._least_first = self._ranked()   # kept until all are back: so pairs only leave, or only come in
+        self._left_out = shares
+        count = len(self._least_first) * shares // SHARES
+        if self._job["choice"]:
+            self._choice["budget"] = self._pairs - count   # who leaves is let go, and nobody comes in instead
+        out = np.zeros(self.fmt.channels**2, np.int64)
+        out[self._least_first[:count]] = 1
+        out = out.reshape(self.fmt.channels, -1) & self._applied["active"]
+        self._paths["held"][out == 1] = 0
+        self._ask(out)
+
+    def _ask(self, out: NDArray[np.int64]) -> None:
+        self._sparing["wanted"] = out
+        asked = self._sparing["asked"]
+        store(asked.ctypes.data, int(asked[0]) + 1)
+        self._summed_since = -1
+
+    def _hold_again(self) -> None:
+        """Let pairs learn again that have been summed for a while: what is left of them is what their paths leave."""
+        spared, w = self._sparing, self._paths
+        if spared["seen"] != spared["asked"][0] or spared["steps"] or not len(self._least_first):
+            return
+        if (spared["wanted"] & (self._applied["active"] == 0)).any():
+            self._ask(spared["wanted"] & self._applied["active"])   # who was let go may be chosen again, and is summed
+            return
+        if self._summed_since < 0:
+            self._summed_since = self.record["position"]
+        if self.record["position"] - self._summed_since < _SETTLED:
+            return
+        back = np.zeros(self.fmt.channels**2, bool)
+        back[self._least_first] = True
+        back = back.reshape(self.fmt.channels, -1) & (spared["wanted"] == 0)
+        w["held"][back & (self._applied["active"] == 1) & (w["leaving"] == 0)] = 1
+        if not self._left_out:
+            self._least_first = np.empty(0, np.int64)
+
+    def _ranked(self) -> NDArray[np.int64]:
+        """Return the places of the pairs that are held, those first that take the least away of their mics."""
+        w, tracked = self._paths, self._paths["tracked"]
+        energy = sum(np.einsum("pijb,pijb->ij", w[name][:tracked], w[name][:tracked]) for name in ("w_re", "w_im"))
+        before, after = self.record["power"].mean(axis=0)
+        worth = energy * after / (before[:, None] + np.float32(1e-9))
+        held = np.flatnonzero(self._applied["active"])
+        ranked: NDArray[np.int64] = held[np.argsort(worth.reshape(-1)[held], kind="stable")]
+        return ranked
 
     def status(self) -> dict[str, int]:
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
