@@ -324,7 +324,7 @@ def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) 
     assert sorted(path.name for path in (tmp_path / "tape").iterdir()) == ["in.wav", "out.wav", "recording.jsonl"]
     lines = recorded(tmp_path / "tape")
     gap = next(line for line in lines if line["kind"] == "gap")
-    assert gap["last"] - gap["first"] > 0.5 * RATE   # a device counts as lost when it was silent for so long
+    assert gap["last"] - gap["first"] > 0.05 * RATE   # the server was away
     assert gap["first"] == lines[-1]["exact_frames"]
     for name in ("in.wav", "out.wav"):
         frames = soundfile.info(tmp_path / "tape" / name).frames

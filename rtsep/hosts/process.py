@@ -114,6 +114,37 @@ class AudioProcess:
                 self._words = (self._words + text)[-_LAST_WORDS:]
 
 
+class Crashes:
+    """Counts audio processes that died so soon that they never were right.
+
+    Attributes
+    ----------
+    quick : int
+        How many in a row.
+    """
+
+    LONGEST_PAUSE = 2.0      # seconds before another takes over
+    _FIRST_PAUSE = 0.2       # before the third; each further one waits twice as long
+    _QUICK = 10.0            # seconds
+    _MANY = 3                # after which what was learnt is not believed any more, or, before any sound, nothing is
+
+    def __init__(self) -> None:
+        self.quick = 0
+
+    def note(self, sounded: float) -> None:
+        """Count one more, which has sounded for so many seconds."""
+        self.quick = 1 if sounded > self._QUICK else self.quick + 1
+
+    @property
+    def many(self) -> bool:
+        """Whether it is time to try something else."""
+        return self.quick >= self._MANY
+
+    def pause(self) -> float:
+        """Return how long to wait, seconds: the first is replaced at once."""
+        return min(self.LONGEST_PAUSE, self._FIRST_PAUSE * 2 ** (self.quick - 2)) if self.quick > 1 else 0.0
+
+
 def print_to(printing: Connection) -> None:
     """Let all that this process prints, C libraries included, go to its parent, and never wait for a reader."""
     for descriptor in (1, 2):

@@ -17,10 +17,10 @@ from rtsep import figures, presets
 from rtsep.control.surface import Surface
 from rtsep.control.watch import Watch
 from rtsep.errors import DeviceError, InputError, RtsepError, WorkerError
-from rtsep.hosts import life
+from rtsep.hosts import life, words
 from rtsep.hosts.front import Front
 from rtsep.hosts.gauges import Standstill
-from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess
+from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess, Crashes
 from rtsep.hosts.recording import NoRecording, Recording, facts
 from rtsep.hosts.request import Request, RunOptions, check, stand_in
 from rtsep.hosts.runfolder import RunFolder, sweep
@@ -30,10 +30,7 @@ from rtsep.hosts.standby import Standby
 _TICK = 0.05              # seconds between two looks at the meters
 _START_PATIENCE = 20.0    # seconds that opening a device may take before it counts as hung
 _AGAIN_PATIENCE = 5.0     # the same for one that stood by: it says several times a second that it waits
-_QUICK = 10.0             # seconds; a process that dies sooner was never right
-_QUICK_CRASHES = 3        # after so many what was learnt is not believed any more, or, before any sound, nothing is
 _END_PATIENCE = 6.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0   # seconds before another takes over from one that was never right
 _FORCED = 130             # exit code after a second Ctrl-C, as shells know it
 
 
@@ -95,7 +92,8 @@ class Supervisor:
         self._info: dict[str, Any] = {}
         self._cables: tuple[Any, ...] | None = None
         self._figures: dict[str, float] = {}
-        self._lives = self._crashes = 0
+        self._lives = 0
+        self._crashes = Crashes()
         self._signals = Signals(options.end_on_hangup)
         self._began = time.monotonic()
         self._sound_began: float | None = None
@@ -123,17 +121,11 @@ class Supervisor:
 
     def summary(self) -> dict[str, Any]:
         """Return what there is to say of the run; nothing if it never sounded."""
-        info = self._info
-        if not info:
+        if not self._info:
             return {}
         return {
-            **figures.nested(self._figures),
-            "latency_samples": info["latency_samples"],
-            "device_latency_s": figures.known_latency(info["device_latency_s"]),
-            "sample_rate": info["sample_rate"], "channels": info["channels"], "microphones": list(self._names),
-            "preset": self._there.desk.preset.name, "host_api": info["host_api"],
-            "input_device": info["input_device"], "output_device": info["output_device"],
-            "restarts": self._lives - 1, "first_sound_s": self._first_sound, "startup_s": info["startup_s"],
+            **figures.nested(self._figures), **words.of_the_stream(self._info), "microphones": list(self._names),
+            "preset": self._there.desk.preset.name, "restarts": self._lives - 1, "first_sound_s": self._first_sound,
         }
 
     # The processes
@@ -324,10 +316,9 @@ class Supervisor:
         self._next_start = time.monotonic()
 
     def _failed(self, kind: str, arguments: tuple[str, ...]) -> None:
-        wrong_from_the_first = kind == "WrongRate" and self._lives == 1
-        if self._sound_began is not None and not wrong_from_the_first:
+        if self._sound_began is not None and not (kind == "WrongRate" and self._lives == 1):
             self._lost(": ".join(arguments))
-            self._next_start = time.monotonic() + _LONGEST_PAUSE
+            self._next_start = time.monotonic() + Crashes.LONGEST_PAUSE
             return
         self._kill()
         if kind == "InputError":
@@ -340,25 +331,23 @@ class Supervisor:
         code, said = self._process.exit_code, self._process.last_words()
         if self._front is not None:
             self._front.reloads.give_up()
-        running = self._phase == RUNNING
-        if self._sound_began is None or running:   # else PortAudio has fallen over a server that died
-            right = running and now - self._process.began > _QUICK
-            self._crashes = 1 if right else self._crashes + 1
+        # Before the first sound it never was right; waiting for a device, PortAudio falls over servers that die.
+        if self._sound_began is None or self._phase == RUNNING:
+            self._crashes.note(now - self._process.began if self._phase == RUNNING else 0.0)
         self._kill()
         why = f"exit code {code}" + (f": {said}" if said else "")
         if self._sound_began is None:
             if code == 1:   # a Python error: it would come again
                 raise WorkerError(f"the audio process failed before it made a sound ({why})")
-            if self._crashes >= _QUICK_CRASHES:
-                raise WorkerError(f"the audio process died {self._crashes} times ({why})")
+            if self._crashes.many:
+                raise WorkerError(f"the audio process died {self._crashes.quick} times ({why})")
         self._say(f"the audio process died ({why}); another one takes over")
         self._recording.mark("audio process died", exit_code=code)
-        if self._crashes >= _QUICK_CRASHES and self._keep.exists():
+        if self._crashes.many and self._keep.exists():
             self._say("what was learnt is left out: it may be why")
             self._keep.unlink(missing_ok=True)
             self._standby.close()
-        pause = _FIRST_PAUSE * 2 ** (self._crashes - 2) if self._crashes > 1 else 0.0
-        self._next_start = now + min(_LONGEST_PAUSE, pause)
+        self._next_start = now + self._crashes.pause()
 
     def _check_patience(self, now: float) -> None:
         if self._process is None:

@@ -1,11 +1,11 @@
-"""Words: what is said of a run that starts."""
+"""Words: what is said of a run's stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rtsep.figures import milliseconds
+from rtsep.figures import known_latency, milliseconds
 
 
 def what_runs(info: Mapping[str, Any]) -> str:
@@ -20,3 +20,9 @@ def what_runs(info: Mapping[str, Any]) -> str:
         f"+ device {milliseconds(info['device_latency_s'])}"
     )
 
+
+
+def of_the_stream(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's summary says of its stream."""
+    told = ("latency_samples", "sample_rate", "channels", "host_api", "input_device", "output_device", "startup_s")
+    return {**{name: info[name] for name in told}, "device_latency_s": known_latency(info["device_latency_s"])}
