@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+from rtsep.names import checked
 
 if TYPE_CHECKING:
     from rtsep.learnt import Known
@@ -116,36 +117,29 @@ def load(path: str | os.PathLike[str]) -> Calibration:
         raise InputError(place, "a microphone has a path to itself", "paths[i, i] = 0")
     if confidence.min() < 0 or confidence.max() > 1:
         raise InputError(place, f"confidence {confidence.min():g} to {confidence.max():g}", "0 to 1")
-    return Calibration(int(rate), tuple(map(str, names)), paths, noise_db, confidence)
+    return Calibration(int(rate), checked(names.tolist(), place), paths, noise_db, confidence)
 
 
-def check(calibration: Known, channels: int, rate: int) -> None:
-    """Refuse a calibration, or what was learnt, that belongs to another set-up.
+def check(calibration: Known, rate: int, place: str = "calibration") -> None:
+    """Refuse a calibration, or what was learnt, of another sampling rate; of the names see `rtsep.names.match`.
 
     Parameters
     ----------
     calibration : Known
         The calibration.
-    channels : int
-        Microphones of the run.
     rate : int
         Sampling rate of the run, Hz.
+    place : str
+        What errors call it.
 
     Raises
     ------
     InputError
-        The number of microphones or the rate differs.
+        The rate differs.
     """
-    if len(calibration.names) != channels:
-        raise InputError(
-            "calibration",
-            f"made for {len(calibration.names)} microphones, but there are {channels}",
-            "run the soundcheck again with these microphones",
-        )
     if calibration.rate != rate:
         raise InputError(
-            "calibration",
-            f"made at {calibration.rate} Hz, but the run is at {rate} Hz",
+            place, f"made at {calibration.rate} Hz, but the run is at {rate} Hz",
             "use that rate or run the soundcheck again",
         )
 

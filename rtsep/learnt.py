@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rtsep import calibration
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+from rtsep.names import checked
 
 if TYPE_CHECKING:
     from rtsep.stage import Stage
@@ -68,30 +69,6 @@ def gather(stages: Iterable[Stage], rate: int, names: Sequence[str]) -> Learnt:
     return Learnt(rate, tuple(names), sound)
 
 
-def for_mics(
-    learnt: Mapping[str, NDArray[Any]], names: Sequence[str], mics: Sequence[str]
-) -> Mapping[str, NDArray[Any]]:
-    """Bring what is known of microphones into the order in which they are plugged in now.
-
-    Parameters
-    ----------
-    learnt : mapping of str to array
-        Of one stage.
-    names, mics : sequence of str
-        Microphones then and now, equally many.
-
-    Returns
-    -------
-    mapping of str to array
-        As it was, if the names are in the same order, or are others: then a microphone is known by its place. Else
-        only the arrays whose first two axes are microphones, and these in order.
-    """
-    if list(names) == list(mics) or set(names) != set(mics):
-        return learnt
-    k, order = len(mics), [list(names).index(mic) for mic in mics]
-    return {name: array[np.ix_(order, order)] for name, array in learnt.items() if array.shape[:2] == (k, k)}
-
-
 def save(learnt: Learnt, path: str | os.PathLike[str]) -> None:
     """Write what was learnt as one file, whole or not at all.
 
@@ -121,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> Known:
                 return calibration.load(path)
             read = {key: archive[key] for key in archive.files}
         schema, rate = int(read.pop(_MARK)), int(read.pop("rate"))
-        names = tuple(map(str, read.pop("names")))
+        names = checked([str(name) for name in read.pop("names")], str(path))
     except InputError:
         raise
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):

@@ -108,6 +108,6 @@ def _stream(
         "realtime_factor": wall / seconds,
         "block_us": percentiles(stream.microseconds()),
         "bad_inputs": stream.bad_inputs,
-        "notes": presets.notes(stream.preset, channels),
+        "notes": stream.notes,
         **stream.status(),
     }

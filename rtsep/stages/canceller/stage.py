@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ class Canceller(Stage):
         self._pairs: int = values["pairs"]
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
+        self._new: NDArray[np.bool_] | None = None   # mics of which the first paths say nothing
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
 
@@ -95,10 +96,17 @@ class Canceller(Stage):
         paths[own, own] = 0
         return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32)}
 
-    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+    def start_from(self, learnt: Mapping[str, NDArray[Any]], places: Sequence[int] | None = None) -> None:
         """See `Stage.start_from`: `paths` and `confidence` as the class takes them."""
-        if "paths" in learnt:
-            self._first_paths, self._confidence = stable(learnt["paths"]), learnt.get("confidence")
+        if "paths" not in learnt:
+            return
+        paths, confidence = learnt["paths"], learnt.get("confidence")
+        if places is not None:
+            paths = estimates.in_place(paths, places)
+            confidence = None if confidence is None else estimates.in_place(confidence, places)
+        new = np.array(places if places is not None else [0]) < 0
+        self._new = new if new.any() else None
+        self._first_paths, self._confidence = stable(paths), confidence
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
@@ -106,7 +114,7 @@ class Canceller(Stage):
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         k, parts = fmt.channels, self._taps // BLOCK
-        known = float(self._first_paths is not None)
+        known = self._known_mics(fmt.channels)
         if self._master is None:
             self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
         forward, backward = fftw.execute_addresses()
@@ -122,16 +130,25 @@ class Canceller(Stage):
             self._build_job(record, k, parts)
         return apply.canceller, record, 0
 
+    def _known_mics(self, k: int) -> NDArray[np.float32]:
+        """Return 1 for each mic that the first paths know of, float32[k]."""
+        told = np.full(k, self._first_paths is not None, np.float32)
+        return told if self._new is None else told * ~self._new
+
     def _build_job(self, record: State, k: int, parts: int) -> None:
         """Make what learns."""
         rate, first = self.fmt.rate, self._first_paths
         others = ~np.eye(k, dtype=bool)
-        known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
+        told = others if self._new is None else others & ~self._new & ~self._new[:, None]
+        known = self._confidence is not None and bool(np.sum(self._confidence[told]) > 0.5 * np.sum(told))
         memory, drift = LEARNING.per_block(known, rate)
+        memories, drifts = np.full((k, 1), memory), np.full(k, drift)
+        if self._new is not None:
+            memories[self._new], drifts[self._new] = LEARNING.per_block(False, rate)
         tracked = min(parts, LEARNING.tracked_of(math.sqrt(self.held(k))))   # of the mics that have so many pairs
         self._paths = PATHS.make(
-            channels=k, partitions=parts, tracked=tracked, prior=LEARNING.priors(rate)[:parts], memory=memory,
-            first_memory=memory, drift=drift,
+            channels=k, partitions=parts, tracked=tracked, prior=LEARNING.priors(rate)[:parts], memory=memories,
+            first_memory=memory, drift=drifts,
         )
         self._kalman = kalman.KALMAN.make(channels=k, paths=self._paths.address, **LEARNING.kalman(rate))
         self._handover = handover.HANDOVER.make(
@@ -141,7 +158,7 @@ class Canceller(Stage):
         anchored = np.zeros(k, bool)
         if first is not None and self._confidence is not None:
             anchored = np.mean(self._trusted(), axis=1, where=others) > 0.5
-        self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, first is not None, anchored)
+        self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, self._known_mics(k), anchored)
         self._job = job.JOB.make(
             canceller=record.address, paths=self._paths, kalman=self._kalman, handover=self._handover,
             instant=self._instant, guard=self._guard,
