@@ -283,6 +283,7 @@ class Life:
             "latency_samples": self._engine.latency,
             "device_latency_s": seconds,
             "startup_s": self._startup.seconds,
+            "notes": self._engine.notes,
             "priority_fix": realtime.ensure(api, realtime.threads() - threads_before),
         }))
 

@@ -286,6 +286,8 @@ class Supervisor:
             f"+ device {_milliseconds(info['device_latency_s'])}"
         )
         if self._sound_began is None:
+            for note in info["notes"]:
+                self._say(note)
             self._say_notes()
             if info["priority_fix"]:
                 self._say(info["priority_fix"])
