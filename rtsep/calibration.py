@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.assurance import of_soundcheck
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
 from rtsep.names import checked
@@ -51,6 +52,10 @@ class Calibration:
         """Return what every stage may start from that takes paths (`rtsep.learnt.Known`)."""
         del stage
         return {"paths": self.paths, "confidence": self.confidence}
+
+    def told(self) -> str:
+        """Return how sure it is, as a part of a line (`rtsep.learnt.Known`)."""
+        return of_soundcheck(self.confidence, self.names)
 
 
 def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:

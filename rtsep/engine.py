@@ -53,7 +53,7 @@ class Engine(Stage):
     Attributes
     ----------
     notes : list of str
-        What of it is of no use here, valid after `prepare`.
+        What of what is known is of no use here, valid after `prepare`.
     """
 
     params = OUTPUT_PARAMS
@@ -103,6 +103,11 @@ class Engine(Stage):
         ]
         _check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
+
+    @property
+    def known_notes(self) -> list[str]:
+        """How sure it is what it starts from, and `notes`; nothing if it starts from nothing."""
+        return [] if self._first_known is None else [f"{self._known_as}: {self._first_known.told()}", *self.notes]
 
     def _find_mics(self, known: Known) -> None:
         """Find the microphones that something is known of, and note what does not match."""

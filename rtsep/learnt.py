@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import calibration
+from rtsep import assurance, calibration
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
 from rtsep.names import checked
@@ -38,6 +38,9 @@ class Known(Protocol):
     def of(self, stage: str) -> Mapping[str, NDArray[Any]] | None:
         """Return what a stage of that name starts from, as `Stage.learnt` gives it; None: nothing is known."""
 
+    def told(self) -> str:
+        """Return how sure it is, as a part of a line."""
+
 
 @dataclass(frozen=True)
 class Learnt:
@@ -61,10 +64,20 @@ class Learnt:
         """See `Known.of`."""
         return self.stages.get(stage)
 
+    def told(self) -> str:
+        """See `Known.told`."""
+        said = [(stage, assurance.of_learnt(learnt, self.names)) for stage, learnt in self.stages.items()]
+        if len(said) == 1:
+            return said[0][1] or f"what {said[0][0]} has learnt"
+        return "; ".join(f"{stage}: {text}" if text else f"{stage} has learnt" for stage, text in said) or "nothing"
+
 
 def gather(stages: Iterable[Stage], rate: int, names: Sequence[str]) -> Learnt:
-    """Return what prepared stages have learnt so far; nothing of a stage that has learnt what is not finite."""
-    found = {stage.name: learnt for stage in stages if (learnt := stage.learnt()) is not None}
+    """Return what prepared stages have learnt so far; nothing of a stage that has learnt what is not finite.
+
+    What a stage is doubtful of by now it gives as it was sure of it: see `Stage.learnt`.
+    """
+    found = {stage.name: learnt for stage in stages if (learnt := stage.learnt(best=True)) is not None}
     sound = {name: learnt for name, learnt in found.items() if all(np.isfinite(a).all() for a in learnt.values())}
     return Learnt(rate, tuple(names), sound)
 

@@ -94,7 +94,7 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What should be said before it sounds: what of the preset or the calibration cannot be done, one line each."""
-        return [*self.engine.notes, *presets.notes(self.preset, self.engine.fmt.channels)]
+        return [*self.engine.known_notes, *presets.notes(self.preset, self.engine.fmt.channels)]
 
     def start(self) -> Runner:
         """Touch every memory page and code path once, begin as new, and return what drives the engine."""

@@ -158,8 +158,13 @@ class Stage:
         self._runner = self._runner or Runner(self)
         self._runner.record["position"] = int(snapshot[_AT][0])
 
-    def learnt(self) -> dict[str, NDArray[Any]] | None:
-        """Return a copy of what it has learnt, for another life or a stage that replaces it; None: there is nothing."""
+    def learnt(self, best: bool = False) -> dict[str, NDArray[Any]] | None:
+        """Return a copy of what it has learnt, for another life or a stage that replaces it; None: there is nothing.
+
+        With `best`, rather than what it works with now, what it was last sure of, and how sure that is, if it can say
+        (`rtsep.assurance`); to be asked for every few seconds, from one thread.
+        """
+        del best   # who cannot say is as sure now as ever
         if not self.knowledge:
             return None
         terms = {_TERMS: np.array(self.terms, np.float64)} if self.terms else {}

@@ -105,7 +105,7 @@ class Stream:
 
     @property
     def notes(self) -> list[str]:
-        """What of the preset or the calibration cannot be done with these microphones, one line each."""
+        """How sure the calibration is, and what of it or the preset cannot be done with these microphones; lines."""
         return self._session.notes
 
     def process(self, x: ArrayLike) -> Block:
@@ -261,7 +261,7 @@ def clean(
     out = np.empty_like(source.samples)
     done = 0
     with Stream(preset, source.rate, source.names, calibration, settings) as stream:
-        for note in stream.notes:
+        for note in stream._session.engine.notes:
             warnings.warn(note, stacklevel=2)
         for piece in play(stream, source, _CLEAN_BLOCK):
             out[:, done : done + piece.shape[1]] = piece

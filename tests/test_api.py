@@ -86,11 +86,11 @@ def test_what_a_calibration_does_not_know_is_said(
     words = ["render", str(folder), "-o", str(tmp_path / "out"), "--preset", "live", "--calibration", str(place)]
     assert main(words) == 0
     note = "calibration hall.cal: no 'Sax'; 'mic2' is not in the show"
-    assert capsys.readouterr().err == f"rtsep: {note}\n"
+    assert capsys.readouterr().err.splitlines()[1:] == [f"rtsep: {note}"]
     with pytest.warns(UserWarning, match=note):
         cleaned = rtsep.clean(x, RATE, "live", place, names=("Sax", "mic3", "mic1"))
     with rtsep.Stream("live", RATE, ("mic1", "mic3", "Sax"), known) as stream:
-        assert stream.notes == [note.replace(" hall.cal", "")]
+        assert stream.notes[1:] == [note.replace(" hall.cal", "")]
         np.testing.assert_allclose(stream.process(x[[2, 1, 0]]), cleaned[[2, 1, 0]], atol=1e-6)
     rtsep.calibration.save(dataclasses.replace(known, names=("a", "b", "c")), place)
     assert main(words) == 2

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
+from rtsep.assurance import EXPECTED_DB, SECONDS
 from rtsep.catalogue import STAGES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
-from rtsep.stages.canceller import estimates, settings
+from rtsep.stages.canceller import estimates, opinion, settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
 from rtsep_kernels.canceller import apply, handover, job, kalman
@@ -71,6 +72,9 @@ class Canceller(Stage):
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
         self._new: NDArray[np.bool_] | None = None   # mics of which the first paths say nothing
+        self._opinion: opinion.Opinion | None = None
+        self._first_opinion: opinion.Opinion | None = None
+        self._seconds_before = 0.0   # of sound that the first paths were learnt from
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
 
@@ -88,25 +92,37 @@ class Canceller(Stage):
         taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * BLOCK).astype(np.float32)
 
-    def learnt(self) -> dict[str, NDArray[Any]] | None:
+    def learnt(self, best: bool = False) -> dict[str, NDArray[Any]] | None:
         """See `Stage.learnt`: the paths, as guesses that may be changed quickly."""
         if self._master is not None:
             return None
         paths, own = self.paths, np.arange(self.fmt.channels)
         paths[own, own] = 0
-        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32)}
+        told: dict[str, NDArray[Any]] = {}
+        if best:
+            expected = opinion.expected_db(self._paths, self._guard, self._instant["instant"] != 0)
+            now = opinion.Opinion(expected, paths)
+            self._opinion = now if self._opinion is None else self._opinion.then(now)
+            seconds = self._seconds_before + self._guard["blocks"] * BLOCK / self.fmt.rate
+            paths = self._opinion.paths.copy()
+            told = {EXPECTED_DB: self._opinion.expected_db.copy(), SECONDS: np.array([seconds])}
+        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32), **told}
 
     def start_from(self, learnt: Mapping[str, NDArray[Any]], places: Sequence[int] | None = None) -> None:
         """See `Stage.start_from`: `paths` and `confidence` as the class takes them."""
         if "paths" not in learnt:
             return
-        paths, confidence = learnt["paths"], learnt.get("confidence")
+        told = {name: learnt[name] for name in ("paths", "confidence", EXPECTED_DB) if name in learnt}
         if places is not None:
-            paths = estimates.in_place(paths, places)
-            confidence = None if confidence is None else estimates.in_place(confidence, places)
+            told = {name: estimates.in_place(array, places) for name, array in told.items()}
         new = np.array(places if places is not None else [0]) < 0
         self._new = new if new.any() else None
-        self._first_paths, self._confidence = stable(paths), confidence
+        self._first_paths, self._confidence = stable(told["paths"]), told.get("confidence")
+        if EXPECTED_DB in told and SECONDS in learnt:
+            paths = np.zeros((*told["paths"].shape[:2], self._taps), np.float32)
+            paths[..., : told["paths"].shape[-1]] = told["paths"][..., : self._taps]
+            self._first_opinion = opinion.Opinion(told[EXPECTED_DB], paths)
+            self._seconds_before = float(learnt[SECONDS][0])
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
@@ -181,6 +197,7 @@ class Canceller(Stage):
         for c, mic in enumerate(self.board.mics):
             given = self.board.get(f"{self.name}.amount.{mic}") * share[c]
             self.record["amounts"][c] = (given, given, given, 0, 0)
+        self._opinion = self._first_opinion
         if self._master is None:
             self._lay_first_paths()
 
