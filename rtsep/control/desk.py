@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rtsep import presets
@@ -38,12 +38,18 @@ class Desk:
         `path=value` each, on top of whatever preset is loaded: what the user said at the start.
     block : int, optional
         Frames per block of the sound card, whatever a preset says; default: the preset's.
+    save : callable, optional
+        Writes what was learnt to the user's file, soon.
     """
 
-    def __init__(self, playing: Playing, settings: Sequence[str] = (), block: int | None = None) -> None:
+    def __init__(
+        self, playing: Playing, settings: Sequence[str] = (), block: int | None = None,
+        save: Callable[[], None] | None = None,
+    ) -> None:
         self._playing = playing
         self._settings = tuple(settings)
         self._block = block
+        self._save = save
 
     @property
     def preset(self) -> Preset:
@@ -87,6 +93,18 @@ class Desk:
         """Stop all that learns, or let it go on."""
         for path in presets.learning(self.preset):
             self.set(path, 0.0 if on else 1.0)
+
+    def save(self) -> None:
+        """Write what was learnt so far to the file that the user has named; the host says what came of it.
+
+        Raises
+        ------
+        InputError
+            If this host has none.
+        """
+        if self._save is None:
+            raise InputError("save", "there is no file to save to", "start with --save FILE")
+        self._save()
 
     def reload(self, preset: Preset | str, anew: bool = False) -> str:
         """Go over to another preset, or to what its file says now; the sound goes on.

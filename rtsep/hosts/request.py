@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices
@@ -40,6 +41,8 @@ class RunOptions:
         What `rtsep learn` wrote.
     record : str, optional
         Folder for in.wav and out.wav.
+    save : str, optional
+        Where to write what was learnt, at the end and when asked for.
     seconds : float, optional
         How long; default: until stopped.
     settings : tuple of str
@@ -54,6 +57,7 @@ class RunOptions:
     map_csv: str | None = None
     calibration: str | None = None
     record: str | None = None
+    save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
 
@@ -77,6 +81,8 @@ class Request:
     calibration : str or None
     keep : str or None
         File for what is learnt, every 5 s.
+    save : str or None
+        The user's file for that, at the end and when asked for.
     tape : tuple of str or None
         Files for input and output of every sample.
     wait : bool
@@ -92,6 +98,7 @@ class Request:
     map_file: str
     calibration: str | None
     keep: str | None
+    save: str | None
     tape: tuple[str, str] | None
     wait: bool
 
@@ -113,6 +120,8 @@ def check(options: RunOptions) -> Request:
         raise InputError("--seconds", f"{options.seconds:g}", "more than 0")
     if options.calibration is not None and not os.path.isfile(options.calibration):
         raise InputError(options.calibration, "no such file", "a file written by a soundcheck")
+    if options.save is not None:
+        check_writable(options.save)
     return Request(
         preset=preset,
         input_device=options.input_device,
@@ -123,6 +132,7 @@ def check(options: RunOptions) -> Request:
         map_file=options.map_csv or "",
         calibration=options.calibration,
         keep=None,
+        save=options.save,
         tape=None if options.record is None else _tape_files(options.record),
         wait=False,
     )

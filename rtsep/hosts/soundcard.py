@@ -25,7 +25,7 @@ from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import Mic, choose_pair, devices, full_name, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch, burst
-from rtsep.hosts.records import Keeper, Tape
+from rtsep.hosts.records import Keeper, Tape, store
 from rtsep.hosts.request import Request
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
@@ -78,9 +78,9 @@ class Life:
     Parameters
     ----------
     pipe : Connection
-        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `lost`, `done`, `error`;
-        received: `go` with the names of the shared memory and all presets that the board was laid out for, `reload`
-        with a checked preset, and `stop`.
+        To the supervisor. Sent: `loaded`, `channels`, `started`, `reloaded`, `refused`, `saved`, `unsaved`, `lost`,
+        `done`, `error`; received: `go` with the names of the shared memory and all presets that the board was laid out
+        for, `reload` with a checked preset, `save`, and `stop`.
     request : Request
     """
 
@@ -88,6 +88,7 @@ class Life:
         self.pipe = pipe
         self.request = request
         self._changes: Changes | None = None
+        self._keeper: Keeper | None = None
 
     def run(self) -> None:
         """Live this life."""
@@ -122,6 +123,8 @@ class Life:
         self._meters.put("running", 0)
         if stopped:
             self._engine.close()
+        if outcome == "stopped" and self.request.save is not None:
+            self.pipe.send(store(self._engine, self.request.save, self._names))
         self._gauges.update(time.monotonic())
         figures = self._gauges.read()
         self.pipe.send(("done", figures) if outcome == "stopped" else ("lost", outcome, figures))
@@ -211,7 +214,7 @@ class Life:
 
     def _live(self, stream: Any) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
-        keeper = Keeper(self._engine, self.request.keep, self._names)
+        keeper = self._keeper = Keeper(self._engine, self.request.keep, self._names)
         self._changes = Changes(self._engine, self._check_change)
         gc.collect()
         gc.freeze()
@@ -232,6 +235,8 @@ class Life:
             if (answer := self._changes.update()) is not None:
                 self._meters.put("latency", self._engine.latency)
                 self.pipe.send((*answer, self._engine.latency))
+            if (saved := keeper.answer()) is not None:
+                self.pipe.send(saved)
             now = time.monotonic()
             seen = self._runner.record["calls"]
             self._gauges.update(now)
@@ -283,7 +288,7 @@ class Life:
             "latency_samples": self._engine.latency,
             "device_latency_s": seconds,
             "startup_s": self._startup.seconds,
-            "notes": self._engine.notes,
+            "notes": self._engine.known_notes,
             "priority_fix": realtime.ensure(api, realtime.threads() - threads_before),
         }))
 
@@ -334,6 +339,8 @@ class Life:
             return True
         if kind == "reload" and self._changes is not None:
             self._changes.ask(*content)
+        if kind == "save" and self._keeper is not None and self.request.save is not None:
+            self._keeper.save(self.request.save)
         return bool(kind == "stop")
 
 

@@ -27,6 +27,7 @@ from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
 from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import Request, RunOptions, check, once_more
+from rtsep.hosts.saves import Saves
 from rtsep.hosts.signals import Signals
 from rtsep.meters import Meters
 from rtsep.session import lay_out
@@ -73,6 +74,7 @@ def run(options: RunOptions, open_surface: Callable[[], Surface], tell: Callable
         try:
             return supervisor.run(open_surface)
         finally:
+            supervisor.saves.finish()
             if summary := supervisor.summary():
                 tell(summary)
 
@@ -117,6 +119,7 @@ class Supervisor:
         self._next_start = 0.0
         self._told_compiling = False
         self._quiet: QuietMics | None = None
+        self.saves = Saves(options.save, self._keep, self._send, self._say)
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
@@ -232,6 +235,8 @@ class Supervisor:
             self._reloaded(*content)
         elif kind == "refused":
             self._reloads.refused(content[0])
+        elif kind in ("saved", "unsaved"):
+            self.saves.answered(kind, content[0], self._phase == "stopping")
         elif kind == "lost":
             self._figures = figures.add(self._figures, content[1])
             self._device_lost(content[0])
@@ -248,7 +253,7 @@ class Supervisor:
             name = "rtsep-" + secrets.token_hex(6)
             board = lay_out(self._request.preset, names, name + "-b")
             self._playing = Distant(self._request.preset, board, self._send)
-            self._desk = Desk(self._playing, self._options.settings, self._options.block)
+            self._desk = Desk(self._playing, self._options.settings, self._options.block, self.saves.ask)
             self._reloads = Reloads(self._playing, self._desk, self._options.preset, self._file, self._say)
             self._meters = Meters(len(names), name + "-m")
             self._names, self._rate, self._quiet = names, rate, QuietMics(names)

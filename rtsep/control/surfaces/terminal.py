@@ -128,6 +128,8 @@ def press(key: str, desk: Desk) -> bool:
         desk.toggle("output.mute_all")
     elif key == "f":
         desk.freeze(not desk.frozen)
+    elif key == "s":
+        desk.save()
     return key == "q"
 
 
