@@ -13,6 +13,22 @@ from typing import BinaryIO
 from rtsep.errors import InputError
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that `replacing` could not write to, before work is done for it.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        good = os.access(target.parent, os.W_OK) and target.parent.is_dir() and not target.is_dir()
+    except (OSError, ValueError):   # a null character
+        good = False
+    if not good:
+        raise InputError(str(path), "cannot be written", "allowed is a file in a writable folder")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends well.

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.assurance import of_soundcheck
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+from rtsep.names import checked
 
 if TYPE_CHECKING:
     from rtsep.learnt import Known
@@ -50,6 +52,10 @@ class Calibration:
         """Return what every stage may start from that takes paths (`rtsep.learnt.Known`)."""
         del stage
         return {"paths": self.paths, "confidence": self.confidence}
+
+    def told(self) -> str:
+        """Return how sure it is, as a part of a line (`rtsep.learnt.Known`)."""
+        return of_soundcheck(self.confidence, self.names)
 
 
 def save(calibration: Calibration, path: str | os.PathLike[str]) -> None:
@@ -116,36 +122,29 @@ def load(path: str | os.PathLike[str]) -> Calibration:
         raise InputError(place, "a microphone has a path to itself", "paths[i, i] = 0")
     if confidence.min() < 0 or confidence.max() > 1:
         raise InputError(place, f"confidence {confidence.min():g} to {confidence.max():g}", "0 to 1")
-    return Calibration(int(rate), tuple(map(str, names)), paths, noise_db, confidence)
+    return Calibration(int(rate), checked(names.tolist(), place), paths, noise_db, confidence)
 
 
-def check(calibration: Known, channels: int, rate: int) -> None:
-    """Refuse a calibration, or what was learnt, that belongs to another set-up.
+def check(calibration: Known, rate: int, place: str = "calibration") -> None:
+    """Refuse a calibration, or what was learnt, of another sampling rate; of the names see `rtsep.names.match`.
 
     Parameters
     ----------
     calibration : Known
         The calibration.
-    channels : int
-        Microphones of the run.
     rate : int
         Sampling rate of the run, Hz.
+    place : str
+        What errors call it.
 
     Raises
     ------
     InputError
-        The number of microphones or the rate differs.
+        The rate differs.
     """
-    if len(calibration.names) != channels:
-        raise InputError(
-            "calibration",
-            f"made for {len(calibration.names)} microphones, but there are {channels}",
-            "run the soundcheck again with these microphones",
-        )
     if calibration.rate != rate:
         raise InputError(
-            "calibration",
-            f"made at {calibration.rate} Hz, but the run is at {rate} Hz",
+            place, f"made at {calibration.rate} Hz, but the run is at {rate} Hz",
             "use that rate or run the soundcheck again",
         )
 

@@ -15,8 +15,9 @@ from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
-from rtsep.learnt import Known, for_mics
+from rtsep.learnt import Known
 from rtsep.meters import Meters
+from rtsep.names import match, numbered
 from rtsep.params import Board
 from rtsep.presets import Preset, StageConfig, diff, layout, learning, make_board
 from rtsep.runner import LIMITER_RELEASE_SECONDS
@@ -47,15 +48,26 @@ class Engine(Stage):
         What stages start from: a calibration, or what another run has learnt.
     meters : Meters, optional
         Where to show levels; private ones by default.
+    known_as : str
+        What errors and notes call what is known.
+
+    Attributes
+    ----------
+    notes : list of str
+        What of what is known is of no use here, valid after `prepare`.
     """
 
     params = OUTPUT_PARAMS
 
-    def __init__(self, preset: Preset, known: Known | None = None, meters: Meters | None = None) -> None:
+    def __init__(
+        self, preset: Preset, known: Known | None = None, meters: Meters | None = None, known_as: str = "calibration"
+    ) -> None:
         super().__init__("output")
         self.preset = preset
         self.meters = meters
-        self._first_known = known
+        self._first_known, self._known_as = known, known_as
+        self._places: Sequence[int] | None = None   # of the mics among those that it was learnt from
+        self.notes: list[str] = []
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
         self._next: Chain | None = None   # fades over to what already runs beside the old chain
@@ -75,29 +87,45 @@ class Engine(Stage):
         Raises
         ------
         InputError
-            If what is known is of another format, or the chain's latency exceeds the preset's class.
+            If what is known is of another rate or of no microphone that there is, or the chain's latency exceeds the
+            preset's class.
         """
-        if self._first_known is not None:
-            check(self._first_known, fmt.channels, fmt.rate)
+        self.fmt = fmt
         if board is None:
-            board = _values(self.preset, [f"mic{c + 1}" for c in range(fmt.channels)])
+            board = _values(self.preset, numbered(fmt.channels))
         self.board = board
+        if self._first_known is not None:
+            self._find_mics(self._first_known)
         self._configs = _fitted(self.preset, fmt)
         self.chain = Chain([self._make(config, None) for config in self._configs])
         self.chain.prepare(fmt, board)
         self._ladder = ladder(self._configs, self.chain)
+        self.notes += [
+            f"{self._known_as}: it does not fit {stage.name}, which starts blind" for stage in self.chain.stages
+            if not stage.recalled and self._first_known
+            and set(stage.knowledge) & set(self._first_known.of(stage.name) or ())
+        ]
         _check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
 
+    @property
+    def known_notes(self) -> list[str]:
+        """How sure it is what it starts from, and `notes`; nothing if it starts from nothing."""
+        return [] if self._first_known is None else [f"{self._known_as}: {self._first_known.told()}", *self.notes]
+
+    def _find_mics(self, known: Known) -> None:
+        """Find the microphones that something is known of, and note what does not match."""
+        check(known, self.fmt.rate, self._known_as)
+        found = match(known.names, self.board.mics, self._known_as)
+        self._places = None if found.places == tuple(range(len(known.names))) else found.places
+        self.notes = [f"{self._known_as}: {found.note}"] if found.note else []
+
     def _make(self, config: StageConfig, before: Stage | None) -> Stage:
         made = STAGES[config.stage].make(config.name, config.options)
-        learnt: Mapping[str, NDArray[Any]] | None = None if before is None else before.learnt()
-        if learnt is None and self._first_known is not None:
-            learnt = self._first_known.of(config.name)
-            if learnt is not None:
-                learnt = for_mics(learnt, self._first_known.names, self.board.mics)
-        if learnt is not None:
+        if before is not None and (learnt := before.learnt()) is not None:
             made.start_from(learnt)
+        elif self._first_known is not None and (known := self._first_known.of(config.name)) is not None:
+            made.start_from(known, self._places)
         return made
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:

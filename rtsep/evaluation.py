@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from rtsep import audiofile, metrics
 from rtsep.engine import Engine
 from rtsep.errors import InputError
+from rtsep.names import from_files
 from rtsep.scenes import Scene
 from rtsep.sound import mic_names, signals, whole_rate
 from rtsep.stage import Block
@@ -316,7 +317,7 @@ def _whole(path: str) -> _Recording:
     sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)
     for row, part in zip(sound, parts, strict=True):
         row[:, : part.shape[1]] = part
-    return _Recording(audiofile.mic_names(files), rates[0], sound)
+    return _Recording(from_files([file.stem for file in files]), rates[0], sound)
 
 
 def _files(path: str) -> Sequence[Path]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import calibration
+from rtsep import assurance, calibration
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+from rtsep.names import checked
 
 if TYPE_CHECKING:
     from rtsep.stage import Stage
@@ -36,6 +37,9 @@ class Known(Protocol):
 
     def of(self, stage: str) -> Mapping[str, NDArray[Any]] | None:
         """Return what a stage of that name starts from, as `Stage.learnt` gives it; None: nothing is known."""
+
+    def told(self) -> str:
+        """Return how sure it is, as a part of a line."""
 
 
 @dataclass(frozen=True)
@@ -60,36 +64,22 @@ class Learnt:
         """See `Known.of`."""
         return self.stages.get(stage)
 
+    def told(self) -> str:
+        """See `Known.told`."""
+        said = [(stage, assurance.of_learnt(learnt, self.names)) for stage, learnt in self.stages.items()]
+        if len(said) == 1:
+            return said[0][1] or f"what {said[0][0]} has learnt"
+        return "; ".join(f"{stage}: {text}" if text else f"{stage} has learnt" for stage, text in said) or "nothing"
+
 
 def gather(stages: Iterable[Stage], rate: int, names: Sequence[str]) -> Learnt:
-    """Return what prepared stages have learnt so far; nothing of a stage that has learnt what is not finite."""
-    found = {stage.name: learnt for stage in stages if (learnt := stage.learnt()) is not None}
+    """Return what prepared stages have learnt so far; nothing of a stage that has learnt what is not finite.
+
+    What a stage is doubtful of by now it gives as it was sure of it: see `Stage.learnt`.
+    """
+    found = {stage.name: learnt for stage in stages if (learnt := stage.learnt(best=True)) is not None}
     sound = {name: learnt for name, learnt in found.items() if all(np.isfinite(a).all() for a in learnt.values())}
     return Learnt(rate, tuple(names), sound)
-
-
-def for_mics(
-    learnt: Mapping[str, NDArray[Any]], names: Sequence[str], mics: Sequence[str]
-) -> Mapping[str, NDArray[Any]]:
-    """Bring what is known of microphones into the order in which they are plugged in now.
-
-    Parameters
-    ----------
-    learnt : mapping of str to array
-        Of one stage.
-    names, mics : sequence of str
-        Microphones then and now, equally many.
-
-    Returns
-    -------
-    mapping of str to array
-        As it was, if the names are in the same order, or are others: then a microphone is known by its place. Else
-        only the arrays whose first two axes are microphones, and these in order.
-    """
-    if list(names) == list(mics) or set(names) != set(mics):
-        return learnt
-    k, order = len(mics), [list(names).index(mic) for mic in mics]
-    return {name: array[np.ix_(order, order)] for name, array in learnt.items() if array.shape[:2] == (k, k)}
 
 
 def save(learnt: Learnt, path: str | os.PathLike[str]) -> None:
@@ -121,7 +111,7 @@ def load(path: str | os.PathLike[str]) -> Known:
                 return calibration.load(path)
             read = {key: archive[key] for key in archive.files}
         schema, rate = int(read.pop(_MARK)), int(read.pop("rate"))
-        names = tuple(map(str, read.pop("names")))
+        names = checked([str(name) for name in read.pop("names")], str(path))
     except InputError:
         raise
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):

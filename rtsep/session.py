@@ -6,6 +6,7 @@ Light to import: what is compiled is fetched when a session is opened, so that s
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -72,15 +73,16 @@ class Session:
         Raises
         ------
         InputError
-            For a setting that is unknown or out of range, a calibration of another rate or number of microphones, or a
-            chain that is later than its class allows.
+            For a setting that is unknown or out of range, a calibration of another rate or of no microphone that there
+            is, or a chain that is later than its class allows.
         """
         from rtsep.engine import Engine
         from rtsep.stage import Format
 
         preset = with_settings(presets.load(preset) if isinstance(preset, str) else preset, settings)
         known = learnt.load(calibration) if isinstance(calibration, str) else calibration
-        engine = Engine(preset, known, meters)
+        known_as = f"calibration {os.path.basename(calibration)}" if isinstance(calibration, str) else "calibration"
+        engine = Engine(preset, known, meters, known_as)
         engine.prepare(Format(rate, len(names)), lay_out(preset, names) if board is None else board)
         return cls(engine)
 
@@ -88,6 +90,11 @@ class Session:
     def preset(self) -> Preset:
         """What sounds now."""
         return self.engine.preset
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be said before it sounds: what of the preset or the calibration cannot be done, one line each."""
+        return [*self.engine.known_notes, *presets.notes(self.preset, self.engine.fmt.channels)]
 
     def start(self) -> Runner:
         """Touch every memory page and code path once, begin as new, and return what drives the engine."""

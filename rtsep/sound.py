@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtsep.errors import InputError
+from rtsep.names import checked, numbered
 
 Block = NDArray[np.float32]
 
@@ -145,17 +146,15 @@ def mic_names(channels: int, names: Sequence[str] | None = None) -> tuple[str, .
     Raises
     ------
     InputError
-        If there are not as many as channels, or not all different.
+        If there are not as many as channels, or one cannot be one (`rtsep.names.checked`).
     """
     if names is None:
-        return tuple(f"mic{c + 1}" for c in range(channels))
+        return numbered(channels)
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InputError("names", f"{names!r} is no list of names", "allowed is one text per microphone")
     if len(names) != channels:
         raise InputError("names", f"{len(names)} names for {channels} channels", "allowed is one per microphone")
-    if len(set(names)) != channels:
-        raise InputError("names", f"{', '.join(names)} are not all different", "allowed is one of its own for each")
-    return tuple(map(str, names))
+    return checked([str(name) for name in names], "names")
 
 
 def _floats(x: ArrayLike, place: str) -> NDArray[np.floating]:

@@ -67,11 +67,15 @@ class Stage:
         Addresses of the compiled function and of its state record, valid after `prepare`.
     record : State
         Owner of that record and of all that hangs off it, valid after `prepare`.
+    recalled : bool
+        Whether it began with what it was given by `start_from`.
     """
 
     params: Sequence[Param] = ()
-    knowledge: Sequence[str] = ()
-    """Arrays that hold what it has learnt, by name."""
+    knowledge: Mapping[str, tuple[int, ...]] = {}
+    """Arrays that hold what it has learnt, by name, and which of their axes are microphones."""
+    pairwise = False
+    """Whether what it knows of some microphones holds without the others."""
     terms: Sequence[float] = ()
     """Options without which what it has learnt means something else."""
     record: State
@@ -82,7 +86,9 @@ class Stage:
         self.function = 0
         self.state = 0
         self._runner: Runner | None = None
+        self.recalled = False
         self._learnt: Mapping[str, NDArray[Any]] = {}
+        self._places: Sequence[int] | None = None
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Allocate everything; nothing is allocated afterwards.
@@ -154,22 +160,31 @@ class Stage:
         self._runner = self._runner or Runner(self)
         self._runner.record["position"] = int(snapshot[_AT][0])
 
-    def learnt(self) -> dict[str, NDArray[Any]] | None:
-        """Return a copy of what it has learnt, for another life or a stage that replaces it; None: it learns nothing.
+    def learnt(self, best: bool = False) -> dict[str, NDArray[Any]] | None:
+        """Return a copy of what it has learnt, for another life or a stage that replaces it; None: there is nothing.
 
-        An array whose first two axes are as long as there are microphones is by microphone.
+        With `best`, rather than what it works with now, what it was last sure of, and how sure that is, if it can say
+        (`rtsep.assurance`); to be asked for every few seconds, from one thread.
         """
+        del best   # who cannot say is as sure now as ever
         if not self.knowledge:
             return None
         terms = {_TERMS: np.array(self.terms, np.float64)} if self.terms else {}
         return {**{name: self._known(name).copy() for name in self.knowledge}, **terms}
 
-    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+    def start_from(self, learnt: Mapping[str, NDArray[Any]], places: Sequence[int] | None = None) -> None:
         """Begin with what a stage has `learnt`, at the next `prepare` or `reset` and every one after it.
 
         What it does not know is left alone; so is all of it if anything is missing or does not fit.
+
+        Parameters
+        ----------
+        learnt : mapping of str to array
+        places : sequence of int, optional
+            For each of its microphones the place among those that were learnt from; -1: it was not there, and starts
+            blind. By default they are the same, in the same order.
         """
-        self._learnt = learnt
+        self._learnt, self._places = learnt, places
 
     def _known(self, name: str) -> NDArray[Any]:
         array: NDArray[Any] = self.record[name]
@@ -177,11 +192,29 @@ class Stage:
 
     def _recall(self) -> None:
         """Put what it starts from into its arrays; everything else has been started."""
-        found = {name: self._learnt[name] for name in self.knowledge if name in self._learnt}
-        fits = len(found) == len(self.knowledge) and np.array_equal(self._learnt.get(_TERMS, ()), self.terms)
-        if fits and all(array.shape == self._known(name).shape for name, array in found.items()):
+        found = {name: self._in_place(name, self._learnt[name]) for name in self.knowledge if name in self._learnt}
+        told = len(found) == len(self.knowledge) and np.array_equal(self._learnt.get(_TERMS, ()), self.terms)
+        fits = all(array is not None and array.shape == self._known(name).shape for name, array in found.items())
+        self.recalled = bool(found) and told and fits
+        if self.recalled:
             for name, array in found.items():
                 self._known(name)[...] = array
+
+    def _in_place(self, name: str, array: NDArray[Any]) -> NDArray[Any] | None:
+        """Return an array of `knowledge` with the microphones of now; None if that cannot be made of it."""
+        own, axes, places = self._known(name), self.knowledge[name], self._places
+        if places is None or not axes:
+            return array
+        alike = array.ndim == own.ndim and all(
+            array.shape[axis] == own.shape[axis] for axis in range(own.ndim) if axis not in axes
+        )
+        whole = alike and array.shape == own.shape and min(places) >= 0
+        if not alike or max(places) >= min(array.shape[axis] for axis in axes) or not (whole or self.pairwise):
+            return None
+        known = [mic for mic, place in enumerate(places) if place >= 0]
+        placed = own.copy()
+        placed[_open(own, axes, known)] = array[_open(array, axes, [places[mic] for mic in known])]
+        return placed
 
     def shadow(self) -> Stage:
         """Return a prepared stage that applies this one's decisions to another signal, in step with it.
@@ -365,3 +398,8 @@ def _shared(new: Sequence[Stage], old: Sequence[Stage]) -> int:
             break
         count += 1
     return count
+
+
+def _open(array: NDArray[Any], axes: Sequence[int], mics: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """Return what indexes some microphones on some axes, and all there is on the others."""
+    return np.ix_(*[mics if axis in axes else range(length) for axis, length in enumerate(array.shape)])

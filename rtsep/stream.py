@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import numbers
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,6 +102,11 @@ class Stream:
     def latency(self) -> int:
         """Frames by which what comes out is later than what goes in."""
         return self._session.engine.latency
+
+    @property
+    def notes(self) -> list[str]:
+        """How sure the calibration is, and what of it or the preset cannot be done with these microphones; lines."""
+        return self._session.notes
 
     def process(self, x: ArrayLike) -> Block:
         """Clean a block.
@@ -255,6 +261,8 @@ def clean(
     out = np.empty_like(source.samples)
     done = 0
     with Stream(preset, source.rate, source.names, calibration, settings) as stream:
+        for note in stream._session.engine.notes:
+            warnings.warn(note, stacklevel=2)
         for piece in play(stream, source, _CLEAN_BLOCK):
             out[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -72,6 +73,28 @@ def test_clean_is_render(
         texts = [f"{path}={value}" for path, value in settings.items()]
         again = rtsep.clean(x, RATE, preset, tmp_path / "c.cal", texts, NAMES)
         np.testing.assert_array_equal(again, rendered)
+
+
+def test_what_a_calibration_does_not_know_is_said(
+    known: rtsep.Calibration, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, folder, place = concert(2000), tmp_path / "in", tmp_path / "hall.cal"
+    folder.mkdir()
+    for n, name in enumerate(("Sax", "mic3", "mic1")):
+        write(folder / f"{n + 1} {name}.wav", x[n : n + 1])
+    rtsep.calibration.save(known, place)
+    words = ["render", str(folder), "-o", str(tmp_path / "out"), "--preset", "live", "--calibration", str(place)]
+    assert main(words) == 0
+    note = "calibration hall.cal: no 'Sax'; 'mic2' is not in the show"
+    assert capsys.readouterr().err.splitlines()[1:] == [f"rtsep: {note}"]
+    with pytest.warns(UserWarning, match=note):
+        cleaned = rtsep.clean(x, RATE, "live", place, names=("Sax", "mic3", "mic1"))
+    with rtsep.Stream("live", RATE, ("mic1", "mic3", "Sax"), known) as stream:
+        assert stream.notes[1:] == [note.replace(" hall.cal", "")]
+        np.testing.assert_allclose(stream.process(x[[2, 1, 0]]), cleaned[[2, 1, 0]], atol=1e-6)
+    rtsep.calibration.save(dataclasses.replace(known, names=("a", "b", "c")), place)
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith("rtsep: calibration hall.cal: none of its 3 microphones is in the show")
 
 
 def test_a_recording_that_is_longer_than_what_is_read_at_once(tmp_path: pathlib.Path) -> None:
@@ -213,7 +236,7 @@ def test_rates_and_names_that_cannot_be_are_refused() -> None:
         with pytest.raises(rtsep.InputError, match=r"rate: .* is no sample rate"):
             rtsep.clean(x, rate, "live")
     for names, message in (
-        (("a",), "1 names for 2 channels"), (("a", "a"), "not all different"), ("ab", "no list of names"),
+        (("a",), "1 names for 2 channels"), (("a", "a"), "'a' is there twice"), ("ab", "no list of names"),
         ((1, 2), "no list of names"),
     ):
         with pytest.raises(rtsep.InputError, match=message):

@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # What a stage is, what may be said of it, and what all others read and write.
     ("rtsep.errors", "rtsep.atomic", "rtsep.clock", "rtsep.realtime", "rtsep.fftw", "rtsep.shared", "rtsep.params",
      "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.audiofile",
-     "rtsep.calibration", "rtsep.sound"),
+     "rtsep.assurance", "rtsep.calibration", "rtsep.names", "rtsep.sound"),
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.engine", "rtsep.session",

@@ -4,11 +4,11 @@ Nothing here holds more than a block, so a recording may be hours long. What is 
 name beside its place until `commit`, so that a render that fails leaves what was there before, and nothing else.
 """
 
-from rtsep.audiofile.formats import FORMATS, READABLE, file_name, mic_names, natural
+from rtsep.audiofile.formats import FORMATS, READABLE, file_name, natural
 from rtsep.audiofile.reading import Input, open_input, recordings
 from rtsep.audiofile.writing import Output, open_output, refuse_same
 
 __all__ = [
-    "FORMATS", "READABLE", "Input", "Output", "file_name", "mic_names", "natural", "open_input", "open_output",
-    "recordings", "refuse_same",
+    "FORMATS", "READABLE", "Input", "Output", "file_name", "natural", "open_input", "open_output", "recordings",
+    "refuse_same",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,25 +49,6 @@ def check_format(place: str, channels: int, subtype: str | None) -> tuple[str, s
         problem = f"FLAC cannot hold {channels} channels"
         raise InputError(place, problem, f"allowed are up to {FLAC_CHANNELS}; .wav or a folder holds more")
     return kind, subtype
-
-
-def mic_names(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the microphones' names: `01-kick.wav` is `kick`, and a second one `kick-2`.
-
-    A name of digits alone becomes `mic3`, because parameter paths also take a microphone's number.
-    """
-    names: list[str] = []
-    for number, file in enumerate(files, 1):
-        stem = re.sub(r"^[0-9]+[\s._-]+(?=.)", "", file.stem).strip()
-        stem = re.sub(r"[\s.=]+", "-", stem)  # dots and = separate in parameter paths
-        name = "".join(c if c.isprintable() else "_" for c in stem) or f"mic{number}"
-        if name.isdecimal():
-            name = f"mic{int(name)}"
-        unique, copy = name, 2
-        while unique in names:
-            unique, copy = f"{name}-{copy}", copy + 1
-        names.append(unique)
-    return tuple(names)
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:

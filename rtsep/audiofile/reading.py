@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, mic_names, natural, without_path
+from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural, without_path
 from rtsep.errors import InputError
+from rtsep.names import from_files, numbered
 
 _LONGEST = 1 << 48   # frames: what claims more does not know
 
@@ -85,7 +86,7 @@ class Input:
         self.rate: int = self._files[0].samplerate
         self.channels: int = sum(file.channels for file in self._files)
         self.frames: int = max(file.frames for file in self._files)
-        self.names = mic_names(files) if folder else tuple(f"mic{i + 1}" for i in range(self.channels))
+        self.names = from_files([file.stem for file in files]) if folder else numbered(self.channels)
 
     def read(self, frames: int) -> Block:
         """Return the next frames: fewer than asked for at the end, none behind it.

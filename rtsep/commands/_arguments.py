@@ -20,7 +20,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
     """Add `--calibration`."""
-    parser.add_argument("--calibration", metavar="C", help="what `rtsep learn` wrote")
+    parser.add_argument("--calibration", metavar="C", help="what `rtsep learn` or --save wrote")
+
+
+def add_save(parser: argparse.ArgumentParser) -> None:
+    """Add `--save`."""
+    parser.add_argument("--save", metavar="C", help="write what was learnt; a later run takes it as its --calibration")
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset
@@ -59,6 +60,8 @@ def _score_scene(args: argparse.Namespace) -> Scored:
         raise InputError("--scene", "it is given together with --reference or --estimate", "give one or the other")
     scene = read_scene(args.scene)
     with Session.open(args.preset, scene.rate, scene.names, args.calibration) as session:
+        for note in session.notes:
+            print(f"rtsep: {note}", file=sys.stderr)
         heard = evaluation.listen(session.engine, scene)
     rows = evaluation.score(scene, heard, args.skip, args.bss)
     columns = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")

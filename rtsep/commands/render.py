@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_report, add_settings
+from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_report, add_save, add_settings
 from rtsep.commands._printing import print_json, write_json
 
 
@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames per call; changes no sample")
     add_report(parser)
     add_calibration(parser)
+    add_save(parser)
     parser.add_argument("--no-compensate", action="store_true", help="leave the chain's latency in the result")
     parser.add_argument("--subtype", metavar="T", help="FLOAT (default), PCM_16, PCM_24, PCM_32, DOUBLE")
     add_json(parser, "the report")
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = RenderOptions(
         source=args.input, target=args.output, preset=args.preset, block=args.blocksize, settings=tuple(args.set),
-        calibration=args.calibration, compensate=not args.no_compensate, subtype=args.subtype,
+        calibration=args.calibration, compensate=not args.no_compensate, subtype=args.subtype, save=args.save,
     )
     with progress("rendering") as advance:
         report = render(options, advance)
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         f"({'taken out' if report['compensated_samples'] else 'left in' if args.no_compensate else 'none'}), "
         f"{1 / max(report['realtime_factor'], 1e-9):.1f} times real time"
     )
+    if args.save:
+        print(f"{args.save}: {report['saved']}")
     return 0
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_settings, positive
+from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_save, add_settings, positive
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
     add_settings(parser)
     add_calibration(parser)
+    add_save(parser)
     parser.add_argument(
         "--record", metavar="DIR",
         help="store what comes in and goes out as DIR/in.wav, DIR/out.wav, and what happens in DIR/recording.jsonl",
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     options = RunOptions(
         preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
         block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
-        settings=tuple(args.set), end_on_hangup=args.end_on_hangup,
+        settings=tuple(args.set), save=args.save, end_on_hangup=args.end_on_hangup,
     )
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtsep import audiofile
 from rtsep.errors import InputError
+from rtsep.names import from_files
 
 DATASETS = ("musdb", "dsd100", "saraga", "folder")
 """What is read.
@@ -120,7 +121,7 @@ def _any_folder(root: Path) -> Iterator[Track]:
         raise InputError(str(root), "is a folder without recordings", audiofile.READABLE)
     for song in songs:
         files = _recordings(song)
-        names = audiofile.mic_names(files)
+        names = from_files([file.stem for file in files])
         yield Track("folder", "", song.name, tuple((name, (file,)) for name, file in zip(names, files, strict=True)))
 
 

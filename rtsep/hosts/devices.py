@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtsep.errors import DeviceError, InputError
+from rtsep.names import checked
 
 _CLIENT_NAME = b"rtsep"
 _LIBRARY = "libportaudio.so.2"
@@ -255,10 +256,9 @@ def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -
     if len(row) != 3:
         raise InputError(place, f"{len(row)} columns", "three: mic,in,out")
     name, source, target = row
-    if not name or name.isdecimal() or "." in name or "=" in name:
+    if name.isdecimal() or "." in name or "=" in name:
         raise InputError(place, f"mic is {name!r}", "a name that is no number and has no . or =")
-    if name in [mic.name for mic in before]:
-        raise InputError(place, f"mic {name!r} is there twice", "names must differ")
+    *_, name = checked([*(mic.name for mic in before), name], place)
     for what, text in (("in", source), ("out", target)):
         allowed = "a channel of the device, from 1" + ("" if what == "in" else ", or nothing")
         if not (text.isascii() and text.isdecimal() and int(text) >= 1) and (what == "in" or text):

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtsep import audiofile, presets
+from rtsep import audiofile, learnt, presets
+from rtsep.atomic import check_writable
+from rtsep.errors import InputError
 from rtsep.metrics import percentiles
 from rtsep.session import block_size
 from rtsep.stream import Stream, play
+
+LEARNT_EVERY = 5.0   # seconds of sound after which it is asked what is known by now: as often as the sound card's host
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class RenderOptions:
         Take the chain's latency out of the result.
     subtype : str, optional
         Sample format of the result: 32-bit float by default.
+    save : str, optional
+        Where to write what was learnt: another run's `calibration`.
     """
 
     source: str
@@ -43,6 +49,7 @@ class RenderOptions:
     calibration: str | None = None
     compensate: bool = True
     subtype: str | None = None
+    save: str | None = None
 
 
 def render(options: RenderOptions, advance: Callable[[float], None] | None = None) -> dict[str, Any]:
@@ -68,6 +75,8 @@ def render(options: RenderOptions, advance: Callable[[float], None] | None = Non
     preset = presets.load(options.preset)
     block = block_size(preset, options.block)
     audiofile.refuse_same(options.source, options.target)
+    if options.save is not None:
+        check_writable(options.save)
     with (
         audiofile.open_input(options.source) as source,
         Stream(preset, source.rate, source.names, options.calibration, options.settings) as stream,
@@ -84,15 +93,21 @@ def _stream(
 ) -> dict[str, Any]:
     channels, frames = source.channels, source.frames
     subtype = options.subtype or ("PCM_24" if options.target.lower().endswith(".flac") else "FLOAT")
+    if options.save is not None and not stream.learnt().stages:
+        raise InputError("--save", f"preset {stream.preset.name} learns nothing", "leave it out")
     begun, cpu = time.perf_counter(), time.process_time()
     with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target:
-        written = 0
+        written = asked = 0
         for piece in play(stream, source, block, options.compensate):
             target.write(piece)
             written += piece.shape[1]
+            if options.save is not None and written - asked >= LEARNT_EVERY * source.rate:
+                asked = written
+                stream.learnt()
             if advance is not None:
                 advance(written / frames)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
+    saved = {} if options.save is None else {"saved": _save(stream, options.save)}
     seconds = frames / source.rate
     return {
         "input": str(options.source),
@@ -108,6 +123,14 @@ def _stream(
         "realtime_factor": wall / seconds,
         "block_us": percentiles(stream.microseconds()),
         "bad_inputs": stream.bad_inputs,
-        "notes": presets.notes(stream.preset, channels),
+        "notes": stream.notes,
         **stream.status(),
+        **saved,
     }
+
+
+def _save(stream: Stream, path: str) -> str:
+    """Write what was learnt, and return how sure that is."""
+    known = stream.learnt()
+    learnt.save(known, path)
+    return known.told()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
 from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import RunOptions
+from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
 from rtsep.session import lay_out
@@ -36,11 +38,14 @@ class Front:
     surface : Surface
     send : callable
         Passes a message to the audio process.
+    kept : Path
+        Where that keeps what it has learnt.
 
     Attributes
     ----------
     playing : Distant
     reloads : Reloads
+    saves : Saves
     desk : Desk
     meters : Meters
         Shared; `close` removes them, as it does the board.
@@ -48,20 +53,30 @@ class Front:
 
     def __init__(
         self, preset: Preset, names: tuple[str, ...], memory: str, options: RunOptions, watch: Watch | None,
-        surface: Surface, send: Callable[..., None],
+        surface: Surface, send: Callable[..., None], kept: pathlib.Path,
     ) -> None:
         self._surface = surface
         self.playing = Distant(preset, lay_out(preset, names, f"{memory}-b"), send)
         self.meters = Meters(len(names), f"{memory}-m")
-        self.desk = Desk(self.playing, options.settings, options.block)
+        self.saves = Saves(options.save, kept, send, surface.say)
+        self.desk = Desk(
+            self.playing, options.settings, options.block, self.saves.ask if options.save is not None else None
+        )
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
         self._waits = ""   # for what, as it was said last
 
     def close(self) -> None:
-        """Remove the shared memory."""
+        """Remove the shared memory, and see that what was learnt is saved if that is wanted.
+
+        Raises
+        ------
+        InputError
+            If it cannot be.
+        """
         self.meters.close()
         self.playing.board.close()
+        self.saves.finish()
 
     def started(self, info: Mapping[str, Any], notes: Sequence[str]) -> None:
         """Say what runs, the first time."""

@@ -22,7 +22,7 @@ from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import load_portaudio, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.process import print_to
-from rtsep.hosts.records import Keeper
+from rtsep.hosts.records import Keeper, store
 from rtsep.hosts.signals import leave_terminal
 from rtsep.hosts.soundcard import Card
 from rtsep.hosts.tape import Tape, TapePlace
@@ -103,8 +103,9 @@ class Life:
     ----------
     pipe : Connection
         To the supervisor. Sent: `compiling`; `loaded`, then, by the first alone, `channels`; `ready`; by the others
-        `waits`; `started`, `cables`, `say`, `reloaded`, `refused`, `lost`, `done`, `error`. Received: `go` with a
-        `Stand`; `renew` and `play`, by those that stand by; `reload` with a checked preset, and `stop`.
+        `waits`; `started`, `cables`, `say`, `reloaded`, `refused`, `saved`, `unsaved`, `lost`, `done`, `error`.
+        Received: `go` with a `Stand`; `renew` and `play`, by those that stand by; `reload` with a checked preset,
+        `save`, and `stop`.
     request : Request
     """
 
@@ -112,6 +113,7 @@ class Life:
         self.pipe = pipe
         self.request = request
         self._changes: Changes | None = None
+        self._keeper: Keeper | None = None
         self._card = Card(request)
 
     def run(self) -> None:
@@ -234,6 +236,8 @@ class Life:
         self._meters.put("running", 0)
         if stopped:
             self._engine.close()
+        if outcome == "stopped" and self.request.save is not None:
+            self.pipe.send(store(self._engine, self.request.save, self._stand.names))
         self._gauges.update(time.monotonic())
         figures = self._gauges.read()
         self.pipe.send(("done", figures) if outcome == "stopped" else ("lost", outcome, figures))
@@ -241,7 +245,7 @@ class Life:
     def _live(self) -> str:
         """Watch the stream; returns `stopped`, or how the device was lost."""
         card, record = self._card, self._runner.record
-        keeper = Keeper(self._engine, self.request.keep, self._stand.names)
+        keeper = self._keeper = Keeper(self._engine, self.request.keep, self._stand.names)
         self._changes = Changes(self._engine, self._check_change)
         begun = moved = time.monotonic()
         still, calls = 0, 0
@@ -257,6 +261,8 @@ class Life:
             if (answer := self._changes.update()) is not None:
                 self._meters.put("latency", self._engine.latency)
                 self.pipe.send((*answer, self._engine.latency))
+            if (saved := keeper.answer()) is not None:
+                self.pipe.send(saved)
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
@@ -302,7 +308,7 @@ class Life:
             "block": self._gauges.block(),
             "latency_samples": self._engine.latency,
             "startup_s": self._startup.seconds,
-        }, self._card.notes()))
+        }, [*self._engine.known_notes, *self._card.notes()]))
         try:
             self._card.check_burst(self._runner, self.request.preset)
         except InputError:
@@ -329,6 +335,8 @@ class Life:
             return True
         if kind == "reload" and self._changes is not None:
             self._changes.ask(*content)
+        if kind == "save" and self._keeper is not None and self.request.save is not None:
+            self._keeper.save(self.request.save)
         return bool(kind == "stop")
 
 

@@ -25,9 +25,20 @@ class Keeper:
         self._path, self._names, self._engine = path, tuple(names), engine
         self._due = threading.Event()
         self._end = False
+        self._asked: str | None = None
+        self._answer: tuple[str, str] | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        if path is not None:
-            self._thread.start()
+        self._thread.start()
+
+    def save(self, path: str) -> None:
+        """Write what is known now to a user's file, soon."""
+        self._asked = path
+        self._due.set()
+
+    def answer(self) -> tuple[str, str] | None:
+        """Return, once, what came of that: see `store`."""
+        answer, self._answer = self._answer, None
+        return answer
 
     def wake(self) -> None:
         """Save soon."""
@@ -52,7 +63,31 @@ class Keeper:
             self._due.clear()
             if self._end:
                 return
+            asked, self._asked = self._asked, None
+            if asked is not None:
+                self._answer = store(self._engine, asked, self._names)
+                continue
             known = gather(self._engine.chain.stages, self._engine.fmt.rate, self._names)
-            if known.stages:
+            if known.stages and self._path is not None:
                 with contextlib.suppress(InputError):   # a full disk costs the copy, not the concert
-                    save(known, str(self._path))
+                    save(known, self._path)
+
+
+def store(engine: Engine, path: str, names: Sequence[str]) -> tuple[str, str]:
+    """Write what was learnt to a user's file.
+
+    Returns
+    -------
+    tuple of str
+        `saved` and how sure it is, or `unsaved` and why; a line each.
+    """
+    from rtsep.learnt import gather, save
+
+    known = gather(engine.chain.stages, engine.fmt.rate, names)
+    if not known.stages:
+        return "unsaved", f"{path}: nothing has been learnt that could be saved"
+    try:
+        save(known, path)
+    except InputError as error:
+        return "unsaved", str(error)
+    return "saved", f"saved {path}: {known.told()}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices
@@ -39,6 +40,8 @@ class RunOptions:
         What `rtsep learn` wrote.
     record : str, optional
         Folder for in.wav, out.wav and recording.jsonl.
+    save : str, optional
+        Where to write what was learnt, at the end and when asked for.
     seconds : float, optional
         How long; default: until stopped.
     settings : tuple of str
@@ -55,6 +58,7 @@ class RunOptions:
     map_csv: str | None = None
     calibration: str | None = None
     record: str | None = None
+    save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
     end_on_hangup: bool = False
@@ -79,6 +83,8 @@ class Request:
     calibration : str or None
     keep : str or None
         File for what is learnt, every 5 s.
+    save : str or None
+        The user's file for that, at the end and when asked for.
     record : str or None
         Folder for the recording; there is none in it yet.
     spare : bool
@@ -94,6 +100,7 @@ class Request:
     map_file: str
     calibration: str | None
     keep: str | None
+    save: str | None
     record: str | None
     spare: bool
 
@@ -117,6 +124,8 @@ def check(options: RunOptions) -> Request:
         raise InputError(options.calibration, "no such file", "a file written by a soundcheck")
     if options.record is not None:
         check_free(options.record)
+    if options.save is not None:
+        check_writable(options.save)
     return Request(
         preset=preset,
         input_device=options.input_device,
@@ -127,6 +136,7 @@ def check(options: RunOptions) -> Request:
         map_file=options.map_csv or "",
         calibration=options.calibration,
         keep=None,
+        save=options.save,
         record=options.record,
         spare=False,
     )

@@ -248,6 +248,8 @@ class Supervisor:
             self._say(content[0])
         elif kind == "refused":
             self._there.reloads.refused(content[0])
+        elif kind in ("saved", "unsaved"):
+            self._there.saves.answered(kind, content[0], self._phase == STOPPING)
         elif kind == "lost":
             self._count(content[1])
             self._lost(content[0])
@@ -269,7 +271,8 @@ class Supervisor:
         """Make the shared memory now that the microphones are known, and tell where it is."""
         assert self._process is not None
         self._front = Front(
-            self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send
+            self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send,
+            self._keep,
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:
@@ -360,17 +363,12 @@ class Supervisor:
                 self._kill()
                 raise DeviceError(f"the device does not answer: {why}")
             self._lost(why)
-        elif self._phase == RUNNING and self._stands_still(now):
-            stopped = self._process.stopped
-            self._lost(
-                "the audio process was stopped" if stopped else f"the sound stood still for {Standstill.SECONDS} s"
-            )
+        elif self._phase == RUNNING and self._standstill.update(now, self._there.meters.counter("frames")):
+            still = f"the sound stood still for {Standstill.SECONDS} s"
+            self._lost("the audio process was stopped" if self._process.stopped else still)
         elif self._phase == STOPPING and lasts > _END_PATIENCE:
             self._kill()
             raise DeviceError("the device did not stop; the audio process was ended by force")
-
-    def _stands_still(self, now: float) -> bool:
-        return self._standstill.update(now, self._there.meters.counter("frames"))
 
     def _end(self) -> bool:
         """Ask for an orderly end; True if there is nothing to be ended."""

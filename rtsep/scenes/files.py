@@ -13,6 +13,7 @@ import numpy as np
 
 from rtsep.atomic import new_folder
 from rtsep.errors import InputError
+from rtsep.names import checked
 from rtsep.scenes.scene import Audio, Scene
 
 
@@ -76,11 +77,13 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
     place = folder / "scene.json"
     try:
         facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-        names = tuple(str(name) for name in facts["names"])
+        names = checked([str(name) for name in facts["names"]], str(place))
         rate, kind, seed = int(facts["rate"]), str(facts["kind"]), int(facts["seed"])
         sir_db = np.array(facts["sir_db"], np.float64)   # null becomes nan
         known = not np.isnan(sir_db).all()
         mixing = np.array(facts["mixing"], np.float32) if "mixing" in facts else None
+    except InputError:
+        raise
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise InputError(str(place), problem, "a folder of `rtsep scene`") from error

@@ -182,7 +182,7 @@ class AltminLive(Unmixing):
     stage = "altmin"
     entry = kernels.altmin
     table = kernels.ALTMIN
-    knowledge = ("goal", "gram")
+    knowledge: Mapping[str, tuple[int, ...]] = {"goal": (0, 1), "gram": (0, 1)}
 
     def configure(
         self, mix: int, learn: bool, low: float, high: float, tolerance: float, iterations: int, memory_s: float,
@@ -195,6 +195,17 @@ class AltminLive(Unmixing):
             "learn": learn, "low": low, "high": high, "tolerance": tolerance, "iterations": iterations,
             "max_condition": max_condition,
         }
+
+    def _in_place(self, name: str, array: NDArray[Any]) -> NDArray[Any] | None:
+        if self._places is None:
+            return array
+        order: NDArray[np.int64] = self.record["order"]
+        if self._places[order[-1]] != order[-1] or array.shape != (len(order), len(order)):
+            return None   # another channel is the mix
+        if name == "gram":   # is in that order, here and there
+            at = np.argsort(order)[np.array(self._places)[order]]
+            return None if min(self._places) < 0 else array[np.ix_(at, at)]
+        return super()._in_place(name, array)
 
     def values(self, fmt: Format) -> Mapping[str, NDArray[Any] | int | float]:
         """See `Unmixing.values`."""

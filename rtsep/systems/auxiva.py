@@ -147,11 +147,25 @@ class AuxivaLive(Masking):
     stage = "auxiva"
     entry = kernels.auxiva
     table = kernels.AUXIVA
-    knowledge = ("covariances", "unmixing", "scale", "count")
+    knowledge: Mapping[str, tuple[int, ...]] = {"covariances": (0,), "unmixing": (0, 1), "scale": (0,), "count": ()}
 
     def configure(self, memory_s: float) -> None:
         """See `Masking.configure`."""
         self._memory_s = memory_s
+
+    def _in_place(self, name: str, array: NDArray[Any]) -> NDArray[Any] | None:
+        placed = super()._in_place(name, array)
+        if self._places is None or placed is None or name != "covariances":
+            return placed
+        # Of each source pairs i >= j of mics, the conjugate of the others.
+        k = len(self._places)
+        pair = np.zeros((k, k), np.int64)
+        pair[np.tril_indices(k)] = pair.T[np.tril_indices(k)] = np.arange(k * (k + 1) // 2)
+        mics = np.array(self._places)
+        i, j = np.tril_indices(k)
+        turned: NDArray[Any] = placed[:, pair[mics[i], mics[j]]]
+        turned[:, mics[i] < mics[j], 1] *= -1
+        return turned
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
         """See `Masking.values`."""

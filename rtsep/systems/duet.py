@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
 from rtsep.stages.masking import Masking, Sizes
-from rtsep.systems.pairs import even_angles, forgetting, planes, quiet
+from rtsep.systems.pairs import even_angles, forgetting, in_place, planes, quiet
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectrum
 from rtsep_kernels import duet as kernels
@@ -129,12 +129,15 @@ class DuetLive(Masking):
     stage = "duet"
     entry = kernels.duet
     table = kernels.DUET
-    knowledge = ("histogram", "peaks")
+    knowledge: Mapping[str, tuple[int, ...]] = {"histogram": (), "peaks": ()}   # by pair of microphones
 
     def configure(self, sources: int, max_delay: float, exponent: float, memory_s: float) -> None:
         """See `Masking.configure`."""
         self.terms = (max_delay,)   # the histogram's axis
         self._sources, self._max_delay, self._exponent, self._memory = sources, max_delay, exponent, memory_s
+
+    def _in_place(self, name: str, array: NDArray[Any]) -> NDArray[Any] | None:
+        return in_place(array, self._known(name), self._places)
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
         """See `Masking.values`."""

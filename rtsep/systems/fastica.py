@@ -130,7 +130,7 @@ class FasticaLive(Unmixing):
     stage = "fastica"
     entry = kernels.fastica
     table = kernels.FASTICA
-    knowledge = ("goal",)
+    knowledge: Mapping[str, tuple[int, ...]] = {"goal": (0, 1)}
 
     def configure(self, window_s: float, kept: int, steps: int, max_condition: float) -> None:
         """See `Unmixing.configure`."""

@@ -125,7 +125,7 @@ class KamirLive(PowerModel, Masking):
     ) -> None:
         """See `Masking.configure`."""
         if form == "logistic":
-            self.knowledge = ()   # leaks are given, not learnt
+            self.knowledge = {}   # leaks are given, not learnt
         self._tracking = _tracking(steps, memory_s, first_leak, least_leak, normalise, form)
 
 

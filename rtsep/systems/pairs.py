@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,3 +37,30 @@ def planes(spectra: NDArray[np.complexfloating[Any, Any]]) -> tuple[Audio, Audio
         np.ascontiguousarray(left.real), np.ascontiguousarray(left.imag),
         np.ascontiguousarray(right.real), np.ascontiguousarray(right.imag),
     )
+
+
+def in_place(array: NDArray[Any], own: NDArray[Any], places: Sequence[int] | None) -> NDArray[Any] | None:
+    """Return what was learnt, [pairs, …], with the pairs of now; what is new, or is no pair any more, is as in `own`.
+
+    Parameters
+    ----------
+    array, own : array [pairs, …]
+    places : sequence of int or None
+        Of `Stage.start_from`.
+
+    Returns
+    -------
+    array or None
+        None: no pair is known, or it does not fit.
+    """
+    if places is None:
+        return array
+    if array.shape[1:] != own.shape[1:]:
+        return None
+    placed, known = own.copy(), 0
+    for pair in range(len(own)):
+        left, right = places[2 * pair : 2 * pair + 2]
+        if left >= 0 and left % 2 == 0 and right == left + 1:   # exchanged, they would hear the pans mirrored
+            placed[pair] = array[left // 2]
+            known += 1
+    return placed if known else None

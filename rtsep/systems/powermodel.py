@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,7 +212,8 @@ class PowerModel:
 
     entry = powerlive.powers
     table = powerlive.POWERS
-    knowledge: Sequence[str] = ("leak", "above", "below")
+    knowledge: Mapping[str, tuple[int, ...]] = {"leak": (1, 2), "above": (1, 2), "below": (1, 2)}
+    pairwise = True
     _tracking: Tracking
     _synthesis: int
 

@@ -19,7 +19,7 @@ from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.duet import Duet
-from rtsep.systems.pairs import even_angles, forgetting, planes, quiet
+from rtsep.systems.pairs import even_angles, forgetting, in_place, planes, quiet
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
 from rtsep_kernels import duet
@@ -237,11 +237,15 @@ class ProjetLive(Masking):
     stage = "projet"
     entry = kernels.projet
     table = kernels.PROJET
-    knowledge = ("places", "drawn", "weighed", "heard")
+    # By pair of microphones.
+    knowledge: Mapping[str, tuple[int, ...]] = {"places": (), "drawn": (), "weighed": (), "heard": ()}
 
     def configure(self, sources: int, updates: int, memory_s: float) -> None:
         """See `Masking.configure`."""
         self._sources, self._updates, self._memory = sources, updates, memory_s
+
+    def _in_place(self, name: str, array: NDArray[Any]) -> NDArray[Any] | None:
+        return in_place(array, self._known(name), self._places)
 
     def values(self, sizes: Sizes) -> Mapping[str, NDArray[Any] | int | float]:
         """See `Masking.values`."""

@@ -5,6 +5,7 @@ Each gets its tuning from `settings`, in blocks and bins of the rate; the record
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,15 @@ from rtsep_kernels.maths.vectors import LANES
 from rtsep_kernels.plane.record import State
 
 _LOWEST_LINE = 2   # bins below hold an offset, which the window spreads over them
+
+
+def in_place(learnt: NDArray[np.float32], places: Sequence[int]) -> NDArray[np.float32]:
+    """Return what was learnt of pairs, [k, k, …], with the mics of now; 0 where one is new (see `Stage.start_from`)."""
+    now = [mic for mic, place in enumerate(places) if place >= 0]
+    then = [places[mic] for mic in now]
+    placed = np.zeros((len(places), len(places), *learnt.shape[2:]), learnt.dtype)
+    placed[np.ix_(now, now)] = learnt[np.ix_(then, then)]
+    return placed
 
 
 def make_instant(k: int, rate: int, first_paths: NDArray[np.float32] | None) -> State:
@@ -63,7 +73,8 @@ def first_mixture(k: int, rate: int, first_paths: NDArray[np.float32] | None) ->
 
 
 def make_guard(
-    k: int, rate: int, shares: NDArray[np.float32], instant: State, known: bool, anchored: NDArray[np.bool_]
+    k: int, rate: int, shares: NDArray[np.float32], instant: State, known: NDArray[np.float32],
+    anchored: NDArray[np.bool_],
 ) -> State:
     """Make GUARD and, behind it, EVIDENCE.
 
@@ -74,8 +85,8 @@ def make_guard(
         Where it decides how much of the subtraction each mic gets.
     instant : State
         Which learns from it who is a twin.
-    known : bool
-        The first paths are a soundcheck's, or another canceller's.
+    known : float32[k]
+        1 for each mic of which there are first paths, a soundcheck's or another canceller's.
     anchored : bool[k]
         Mics to which a soundcheck's paths are believed.
     """
@@ -91,19 +102,19 @@ def make_guard(
     made = guard.GUARD.make(
         channels=k, lines=len(lines), line=np.pad(lines, (0, rest)), band=np.pad(bands, (0, rest)),
         lag_re=np.pad(turned.real, ((0, 0), (0, rest))), lag_im=np.pad(turned.imag, ((0, 0), (0, rest))),
-        share=shares, evidence=_make_evidence(k, rate, known), known=known, anchored=anchored,
+        share=shares, evidence=_make_evidence(k, rate, known), known=known.any(), anchored=anchored,
         mode_before=instant["instant"], **settings.numbers(tuned, guard.GUARD, rate),
     )
     instant.put("pure_twin", made["pure_twin"])
     return made
 
 
-def _make_evidence(k: int, rate: int, known: bool) -> State:
+def _make_evidence(k: int, rate: int, known: NDArray[np.float32]) -> State:
     tuned = settings.EVIDENCE
     blocks = tuned.blocks(rate)
     size = HOPS * blocks * BLOCK
     lowest, highest = (round(hertz * size / rate) for hertz in tuned.band)
-    believed = tuned.trusted if known else 0.0
+    believed = tuned.trusted * known.astype(float)
     return EVIDENCE.make(
         channels=k, blocks=blocks, size=size, first=lowest,
         lines=min(highest - lowest, EVIDENCE_LINES, size // 2 + 1 - lowest), window=np.hanning(size + 1)[:-1],

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.assurance import CONFIDENT
 from rtsep_kernels.canceller.handover import HANDOVER
 from rtsep_kernels.canceller.kalman import KALMAN
 from rtsep_kernels.canceller.record import BLOCK, GROUPS, HISTORY
@@ -114,7 +115,7 @@ class Learning:
     again_seconds: float = 10.67
     good_seconds: float = 2.73
     loudness_kept: float = 0.9995
-    confident: float = 0.25
+    confident: float = CONFIDENT
     known_doubt: float = 5e-4
 
     def per_block(self, known: bool, rate: int) -> tuple[float, float]:

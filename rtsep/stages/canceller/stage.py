@@ -5,18 +5,19 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import fftw, realtime
+from rtsep.assurance import EXPECTED_DB, SECONDS
 from rtsep.catalogue import STAGES
 from rtsep.catalogue.canceller import SHARES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
-from rtsep.stages.canceller import estimates, settings
+from rtsep.stages.canceller import estimates, opinion, settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
 from rtsep_kernels.canceller import apply, handover, job, kalman, sparing
@@ -74,6 +75,10 @@ class Canceller(Stage):
         self._pairs: int = values["pairs"]
         self._first_paths = None if start is None else stable(start)
         self._confidence = confidence
+        self._new: NDArray[np.bool_] | None = None   # mics of which the first paths say nothing
+        self._opinion: opinion.Opinion | None = None
+        self._first_opinion: opinion.Opinion | None = None
+        self._seconds_before = 0.0   # of sound that the first paths were learnt from
         self._master: Canceller | None = None
         self._thread: threading.Thread | None = None
 
@@ -91,18 +96,37 @@ class Canceller(Stage):
         taps = np.fft.irfft(spectra[..., :BINS], SIZE)[..., : BLOCK]
         return taps.transpose(1, 2, 0, 3).reshape(k, k, parts * BLOCK).astype(np.float32)
 
-    def learnt(self) -> dict[str, NDArray[Any]] | None:
+    def learnt(self, best: bool = False) -> dict[str, NDArray[Any]] | None:
         """See `Stage.learnt`: the paths, as guesses that may be changed quickly."""
         if self._master is not None:
             return None
         paths, own = self.paths, np.arange(self.fmt.channels)
         paths[own, own] = 0
-        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32)}
+        told: dict[str, NDArray[Any]] = {}
+        if best:
+            expected = opinion.expected_db(self._paths, self._guard, self._instant["instant"] != 0)
+            now = opinion.Opinion(expected, paths)
+            self._opinion = now if self._opinion is None else self._opinion.then(now)
+            seconds = self._seconds_before + self._guard["blocks"] * BLOCK / self.fmt.rate
+            paths = self._opinion.paths.copy()
+            told = {EXPECTED_DB: self._opinion.expected_db.copy(), SECONDS: np.array([seconds])}
+        return {"paths": paths, "confidence": np.zeros(paths.shape[:2], np.float32), **told}
 
-    def start_from(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+    def start_from(self, learnt: Mapping[str, NDArray[Any]], places: Sequence[int] | None = None) -> None:
         """See `Stage.start_from`: `paths` and `confidence` as the class takes them."""
-        if "paths" in learnt:
-            self._first_paths, self._confidence = stable(learnt["paths"]), learnt.get("confidence")
+        if "paths" not in learnt:
+            return
+        told = {name: learnt[name] for name in ("paths", "confidence", EXPECTED_DB) if name in learnt}
+        if places is not None:
+            told = {name: estimates.in_place(array, places) for name, array in told.items()}
+        new = np.array(places if places is not None else [0]) < 0
+        self._new = new if new.any() else None
+        self._first_paths, self._confidence = stable(told["paths"]), told.get("confidence")
+        if EXPECTED_DB in told and SECONDS in learnt:
+            paths = np.zeros((*told["paths"].shape[:2], self._taps), np.float32)
+            paths[..., : told["paths"].shape[-1]] = told["paths"][..., : self._taps]
+            self._first_opinion = opinion.Opinion(told[EXPECTED_DB], paths)
+            self._seconds_before = float(learnt[SECONDS][0])
 
     def held(self, k: int) -> int:
         """Return how many pairs of `k` mics are held at most: all of them, as long as `pairs` allows."""
@@ -110,7 +134,7 @@ class Canceller(Stage):
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         k, parts = fmt.channels, self._taps // BLOCK
-        known = float(self._first_paths is not None)
+        known = self._known_mics(fmt.channels)
         if self._master is None:
             self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
         forward, backward = fftw.execute_addresses()
@@ -130,16 +154,25 @@ class Canceller(Stage):
             self._build_job(record, k, parts)
         return apply.canceller, record, 0
 
+    def _known_mics(self, k: int) -> NDArray[np.float32]:
+        """Return 1 for each mic that the first paths know of, float32[k]."""
+        told = np.full(k, self._first_paths is not None, np.float32)
+        return told if self._new is None else told * ~self._new
+
     def _build_job(self, record: State, k: int, parts: int) -> None:
         """Make what learns."""
         rate, first = self.fmt.rate, self._first_paths
         others = ~np.eye(k, dtype=bool)
-        known = self._confidence is not None and float(np.mean(self._confidence[others])) > 0.5
+        told = others if self._new is None else others & ~self._new & ~self._new[:, None]
+        known = self._confidence is not None and bool(np.sum(self._confidence[told]) > 0.5 * np.sum(told))
         memory, drift = LEARNING.per_block(known, rate)
+        memories, drifts = np.full((k, 1), memory), np.full(k, drift)
+        if self._new is not None:
+            memories[self._new], drifts[self._new] = LEARNING.per_block(False, rate)
         tracked = min(parts, LEARNING.tracked_of(math.sqrt(self.held(k))))   # of the mics that have so many pairs
         self._paths = PATHS.make(
-            channels=k, partitions=parts, tracked=tracked, prior=LEARNING.priors(rate)[:parts], memory=memory,
-            first_memory=memory, drift=drift,
+            channels=k, partitions=parts, tracked=tracked, prior=LEARNING.priors(rate)[:parts], memory=memories,
+            first_memory=memory, drift=drifts,
         )
         self._kalman = kalman.KALMAN.make(channels=k, paths=self._paths.address, **LEARNING.kalman(rate))
         self._handover = handover.HANDOVER.make(
@@ -149,7 +182,7 @@ class Canceller(Stage):
         anchored = np.zeros(k, bool)
         if first is not None and self._confidence is not None:
             anchored = np.mean(self._trusted(), axis=1, where=others) > 0.5
-        self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, first is not None, anchored)
+        self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, self._known_mics(k), anchored)
         self._job = job.JOB.make(
             canceller=record.address, paths=self._paths, kalman=self._kalman, handover=self._handover,
             instant=self._instant, guard=self._guard,
@@ -172,6 +205,7 @@ class Canceller(Stage):
         for c, mic in enumerate(self.board.mics):
             given = self.board.get(f"{self.name}.amount.{mic}") * share[c]
             self.record["amounts"][c] = (given, given, given, 0, 0)
+        self._opinion = self._first_opinion
         if self._master is None:
             self._lay_first_paths()
 
