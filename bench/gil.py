@@ -68,9 +68,10 @@ def worker(seconds: float, rounds: int) -> list[dict[str, Any]]:
     import sounddevice as sd
 
     from rtsep import presets
+    from rtsep.chain import Chain
     from rtsep.engine import Engine
     from rtsep.runner import Runner
-    from rtsep.stage import Chain, Format
+    from rtsep.stage import Format
     from rtsep.stages.mix import Input
     from rtsep_kernels.plane import grid
 

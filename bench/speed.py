@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from rtsep.chain import Chain
 from rtsep.runner import Runner
-from rtsep.stage import Block, Chain, Format, Stage
+from rtsep.stage import Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
+from rtsep.chain import Chain
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
 from rtsep.learnt import Known
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
 from rtsep.params import Board
-from rtsep.presets import Preset, StageConfig, diff, layout, learning, make_board
+from rtsep.presets import Preset, StageConfig, diff, lay_out, layout, learning
 from rtsep.runner import LIMITER_RELEASE_SECONDS
 from rtsep.shedding import Rung, give_up, ladder
-from rtsep.stage import RAMP_SECONDS, Chain, Format, Stage
+from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
@@ -92,7 +93,7 @@ class Engine(Stage):
         """
         self.fmt = fmt
         if board is None:
-            board = _values(self.preset, numbered(fmt.channels))
+            board = lay_out(self.preset, numbered(fmt.channels))
         self.board = board
         if self._first_known is not None:
             self._find_mics(self._first_known)
@@ -251,7 +252,7 @@ class Engine(Stage):
 
     def _turned(self, preset: Preset) -> dict[str, float]:
         """Return what must be set, by path, to go over to a preset."""
-        old, new = _values(self.preset, self.board.mics), _values(preset, self.board.mics)
+        old, new = lay_out(self.preset, self.board.mics), lay_out(preset, self.board.mics)
         kinds = {config.name: config.stage for config in self.preset.chain}
         fresh = {config.name for config in preset.chain if kinds.get(config.name) != config.stage}
         values = {}
@@ -378,20 +379,6 @@ def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
     """Return how many at the front are equal."""
     pairs = zip(new, old, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _values(preset: Preset, mics: Sequence[str]) -> Board:
-    """Return a private board with a preset's values.
-
-    Raises
-    ------
-    InputError
-        If one is for a microphone that there is not.
-    """
-    board = make_board(preset, mics)
-    for path, value in preset.params.items():
-        board.set(path, value)
-    return board
 
 
 def _counts(stage: Stage) -> dict[str, int]:

@@ -170,3 +170,21 @@ def _builtin_folder() -> Path:
     here = Path(__file__).resolve().parent
     wheel = here / "builtin_presets"
     return wheel if wheel.is_dir() else here.parent / "presets"
+
+
+def lay_out(preset: Preset, names: Sequence[str], name: str | None = None) -> Board:
+    """Return a board with a preset's values on it, in shared memory where that has a name.
+
+    Raises
+    ------
+    InputError
+        If a value is for a microphone that there is not.
+    """
+    board = make_board(preset, names, name)
+    try:
+        for path, value in preset.params.items():
+            board.set(path, value)
+    except InputError:
+        board.close()
+        raise
+    return board

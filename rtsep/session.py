@@ -83,7 +83,7 @@ class Session:
         known = learnt.load(calibration) if isinstance(calibration, str) else calibration
         known_as = f"calibration {os.path.basename(calibration)}" if isinstance(calibration, str) else "calibration"
         engine = Engine(preset, known, meters, known_as)
-        engine.prepare(Format(rate, len(names)), lay_out(preset, names) if board is None else board)
+        engine.prepare(Format(rate, len(names)), presets.lay_out(preset, names) if board is None else board)
         return cls(engine)
 
     @property
@@ -147,24 +147,6 @@ def with_settings(preset: Preset, settings: Iterable[str]) -> Preset:
         values[path] = param.check(path, value)
     before = {path: value for path, value in preset.params.items() if path not in values}
     return dataclasses.replace(preset, params={**before, **values})
-
-
-def lay_out(preset: Preset, names: Sequence[str], name: str | None = None) -> Board:
-    """Return a board with a preset's values on it, in shared memory where that has a name.
-
-    Raises
-    ------
-    InputError
-        If a value is for a microphone that there is not.
-    """
-    board = presets.make_board(preset, names, name)
-    try:
-        for path, value in preset.params.items():
-            board.set(path, value)
-    except InputError:
-        board.close()
-        raise
-    return board
 
 
 def block_size(preset: Preset, asked: int | None) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rtsep.catalogue import STAGES
 from rtsep.catalogue.spec import SHED_ORDER
+from rtsep.chain import Chain
 from rtsep.presets import StageConfig
-from rtsep.stage import Chain, Stage
+from rtsep.stage import Stage
 
 
 @dataclass(frozen=True)

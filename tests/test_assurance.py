@@ -168,8 +168,6 @@ def test_a_run_saves_when_asked_and_at_the_end(tmp_path: pathlib.Path) -> None:
     kept.write_bytes(b"older")
     saves.finish()
     assert (tmp_path / "end.cal").read_bytes() == b"what the audio process kept"
-    Saves(None, kept, lambda *message: sent.append(message), said.append).ask()
-    assert (len(sent), said[-1]) == (1, "nothing is saved: start with --save FILE")
 
 
 def test_the_sound_card_host_saves_at_its_end(tmp_path: pathlib.Path) -> None:

@@ -18,7 +18,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rtsep_kernels",),
     # What a stage is, what may be said of it, and what all others read and write.
     ("rtsep.errors", "rtsep.atomic", "rtsep.clock", "rtsep.realtime", "rtsep.fftw", "rtsep.shared", "rtsep.params",
-     "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.audiofile",
+     "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage",
+     "rtsep.chain", "rtsep.audiofile",
      "rtsep.assurance", "rtsep.calibration", "rtsep.names", "rtsep.sound"),
     ("rtsep.stages",),
     ("rtsep.systems",),

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from pace import process_live
 
+from rtsep.chain import Chain
 from rtsep.engine import Engine
 from rtsep.presets import loads
 from rtsep.runner import process
-from rtsep.stage import Block, Chain, Format, Stage
+from rtsep.stage import Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.settings import LEARNING
 from rtsep.stages.mix import Input
@@ -424,7 +425,8 @@ import hashlib, sys
 sys.path.insert(0, {tests!r})
 import numpy as np
 from rtsep.runner import process
-from rtsep.stage import Chain, Format
+from rtsep.chain import Chain
+from rtsep.stage import Format
 from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral
 def made():

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from workers import GAIN, Remembering
 
+from rtsep.chain import Chain
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.presets import loads
 from rtsep.runner import Runner, process
-from rtsep.stage import Block, Chain, Format
+from rtsep.stage import Block, Format
 from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote
 from rtsep_kernels.plane import due

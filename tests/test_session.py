@@ -10,8 +10,9 @@ import pytest
 from rtsep import calibration, presets
 from rtsep.engine import Engine
 from rtsep.errors import InputError
+from rtsep.presets import lay_out
 from rtsep.runner import process
-from rtsep.session import Session, block_size, lay_out, with_settings
+from rtsep.session import Session, block_size, with_settings
 from rtsep.stage import Block, Format
 
 RATE, NAMES = 48000, ("vox", "kick")

@@ -11,12 +11,13 @@ from rtsep.bench import clicks
 from rtsep.catalogue import STAGES
 from rtsep.catalogue.canceller import SHARES
 from rtsep.catalogue.spec import SHED_ORDER
+from rtsep.chain import Chain
 from rtsep.engine import Engine
 from rtsep.hosts.overload import Overload
 from rtsep.presets import loads
 from rtsep.runner import process
 from rtsep.session import Session
-from rtsep.stage import RAMP_SECONDS, Block, Chain, Format, Stage
+from rtsep.stage import RAMP_SECONDS, Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input
 from rtsep.stages.spectral import Spectral

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from live_systems import LIVE
 
+from rtsep.chain import Chain
 from rtsep.engine import Engine
 from rtsep.presets import loads
 from rtsep.runner import process
-from rtsep.stage import Block, Chain, Format, Stage
+from rtsep.stage import Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input
 from rtsep.stages.remote import Remote

@@ -18,7 +18,6 @@ from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
-from rtsep.session import lay_out
 
 
 class Front:
@@ -56,7 +55,7 @@ class Front:
         surface: Surface, send: Callable[..., None], kept: pathlib.Path,
     ) -> None:
         self._surface = surface
-        self.playing = Distant(preset, lay_out(preset, names, f"{memory}-b"), send)
+        self.playing = Distant(preset, presets.lay_out(preset, names, f"{memory}-b"), send)
         self.meters = Meters(len(names), f"{memory}-m")
         self.saves = Saves(options.save, kept, send, surface.say)
         self.desk = Desk(
