@@ -392,6 +392,8 @@ class Supervisor:
         device = self._request.input_device or "the default device"
         doing = {LOADING: "loading the engine", OPENING: f"opening {device}", STOPPING: "stopping"}
         since = self._began if self._sound_began is None else self._silent_since
+        if self._process is not None and self._phase == STOPPING:
+            since = self._process.began
         return doing.get(self._phase, f"waiting for {device}"), now - since
 
     def _say(self, text: str) -> None:
