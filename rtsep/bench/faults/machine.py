@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from rtsep.bench.jackd import JackServer
 
 _MEMORY = "/dev/shm/"
+_WORKS = 0.2   # of a core: a program that looks around many times a second takes less
 _BUSY = "import os\nwhile os.getppid() == {parent}:\n    sum(range(10000))"   # ends with whoever started it
 
 
@@ -68,6 +69,22 @@ def waits_in(pid: int, name: str) -> bool:
             if any(begin <= first < end for begin, end in places):
                 return True
     return False
+
+
+def working(pid: int, seconds: float = 1.0) -> bool:
+    """Whether the first thread of a process's descendants works now, as one does that loads a program."""
+    before = {child: _first_thread(child) for child in descendants(pid)}
+    time.sleep(seconds)
+    return any(_first_thread(child) - before.get(child, 0.0) > _WORKS * seconds for child in descendants(pid))
+
+
+def _first_thread(pid: int) -> float:
+    """Return how many seconds the first thread of a process has worked."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")   # fields 14 and 15 of proc(5)
 
 
 @contextlib.contextmanager

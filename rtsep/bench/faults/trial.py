@@ -43,7 +43,7 @@ class Setting:
         Whether the server has real-time threads.
     preset : str
     settle : float
-        Seconds of sound before the fault.
+        Seconds of sound before the fault, at least: it waits until nothing is being loaded any more.
     patience : float
         Seconds after a fault in which sound must be back.
     """
@@ -242,6 +242,7 @@ class Trial:
             machine.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
         self.cables = machine.cables(self.server, self.client)
         time.sleep(max(0.0, self.setting.settle - self.fault.steady))
+        machine.until(lambda: not machine.working(self.program.pid), _START_PATIENCE)   # whoever stands by is ready
         self.program.look()
 
     def _steady_or_over(self) -> bool:
