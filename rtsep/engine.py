@@ -16,6 +16,7 @@ from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
 from rtsep.learnt import Known
+from rtsep.limits import check_memory
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
 from rtsep.params import Board
@@ -54,6 +55,8 @@ class Engine(Stage):
     ----------
     notes : list of str
         What of what is known is of no use here, valid after `prepare`.
+    memory : int
+        Bytes of the chain's stages, valid after `prepare`.
     """
 
     params = OUTPUT_PARAMS
@@ -95,6 +98,11 @@ class Engine(Stage):
             self._find_mics(self._first_known)
         self._configs = _fitted(self.preset, fmt)
         self.chain = Chain([self._make(config, None) for config in self._configs])
+        try:
+            self.memory = self._allocate(self.preset, self.chain.stages)
+        except BaseException:
+            self.chain.close()
+            raise
         self.chain.prepare(fmt, board)
         self.notes += [
             f"{self._known_as}: it does not fit {stage.name}, which starts blind" for stage in self.chain.stages
@@ -103,6 +111,14 @@ class Engine(Stage):
         ]
         _check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
+
+    def _allocate(self, preset: Preset, stages: Sequence[Stage]) -> int:
+        """Let new stages take memory, and return how many bytes; what is too much is refused before it is touched."""
+        rate, mics, total = self.fmt.rate, self.fmt.channels, 0
+        for stage in stages:
+            total += stage.allocate(self.fmt, self.board)
+            check_memory(f"preset {preset.name} with {mics} microphones at {rate} Hz", total)
+        return total
 
     @property
     def known_notes(self) -> list[str]:
@@ -216,6 +232,7 @@ class Engine(Stage):
         chain = Chain(stages, self.chain, _SWAP_SECONDS)
         beside = Chain(stages, self.chain, _FOR_EVER)
         try:
+            self._allocate(preset, made)
             chain.prepare(self.fmt, self.board)
             beside.prepare(self.fmt, self.board)
             _check_class(preset, chain, self.fmt)
@@ -328,6 +345,16 @@ def warm(stage: Stage) -> None:
     silence = np.zeros((stage.fmt.channels, _WARM_FRAMES), np.float32)
     stage.process(silence, np.empty_like(silence))
     stage.reset()
+
+
+def needed(preset: Preset, fmt: Format) -> int:
+    """Return the bytes that a preset's stages would take; they are not taken."""
+    board, total = _values(preset, numbered(fmt.channels)), 0
+    for config in _fitted(preset, fmt):
+        stage = STAGES[config.stage].make(config.name, config.options)
+        total += stage.allocate(fmt, board)
+        stage.close()
+    return total
 
 
 def _fitted(preset: Preset, fmt: Format) -> list[StageConfig]:
