@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +15,9 @@ from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.chain import Chain
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
+from rtsep.fitting import check_class, fitted
 from rtsep.learnt import Known
+from rtsep.limits import check_memory
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
 from rtsep.params import Board
@@ -56,6 +57,8 @@ class Engine(Stage):
     ----------
     notes : list of str
         What of what is known is of no use here, valid after `prepare`.
+    memory : int
+        Bytes of the chain's stages, valid after `prepare`.
     """
 
     params = OUTPUT_PARAMS
@@ -97,8 +100,13 @@ class Engine(Stage):
         self.board = board
         if self._first_known is not None:
             self._find_mics(self._first_known)
-        self._configs = _fitted(self.preset, fmt)
+        self._configs = fitted(self.preset, fmt)
         self.chain = Chain([self._make(config, None) for config in self._configs])
+        try:
+            self.memory = self._allocate(self.preset, self.chain.stages)
+        except BaseException:
+            self.chain.close()
+            raise
         self.chain.prepare(fmt, board)
         self._ladder = ladder(self._configs, self.chain)
         self.notes += [
@@ -106,8 +114,16 @@ class Engine(Stage):
             if not stage.recalled and self._first_known
             and set(stage.knowledge) & set(self._first_known.of(stage.name) or ())
         ]
-        _check_class(self.preset, self.chain, fmt)
+        check_class(self.preset, self.chain, fmt)
         return super().prepare(fmt, board)
+
+    def _allocate(self, preset: Preset, stages: Sequence[Stage]) -> int:
+        """Let new stages take memory, and return how many bytes; what is too much is refused before it is touched."""
+        rate, mics, total = self.fmt.rate, self.fmt.channels, 0
+        for stage in stages:
+            total += stage.allocate(self.fmt, self.board)
+            check_memory(f"preset {preset.name} with {mics} microphones at {rate} Hz", total)
+        return total
 
     @property
     def known_notes(self) -> list[str]:
@@ -221,7 +237,7 @@ class Engine(Stage):
     def _rebuild(self, preset: Preset, values: Mapping[str, float]) -> None:
         """Build and warm what the new chain does not share with the old one, and swap them."""
         self.board.extend(layout(preset))
-        configs, running = _fitted(preset, self.fmt), self.chain.stages
+        configs, running = fitted(preset, self.fmt), self.chain.stages
         # Only what stays at the front or at the end runs on: a stage between cannot be in both halves of a cross-fade.
         head = _alike(configs, self._configs)
         tail = _alike(configs[head:][::-1], self._configs[head:][::-1])
@@ -231,9 +247,10 @@ class Engine(Stage):
         chain = Chain(stages, self.chain, _SWAP_SECONDS)
         beside = Chain(stages, self.chain, _FOR_EVER)
         try:
+            self._allocate(preset, made)
             chain.prepare(self.fmt, self.board)
             beside.prepare(self.fmt, self.board)
-            _check_class(preset, chain, self.fmt)
+            check_class(preset, chain, self.fmt)
             self._turn(values)
             for stage in made:
                 warm(stage)
@@ -367,14 +384,6 @@ def warm(stage: Stage) -> None:
     stage.reset()
 
 
-def _fitted(preset: Preset, fmt: Format) -> list[StageConfig]:
-    """Return a preset's stages with the options that fit its class at this rate."""
-    return [
-        dataclasses.replace(c, options=STAGES[c.stage].fit(c.options, fmt.rate, preset.latency_class))
-        for c in preset.chain
-    ]
-
-
 def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
     """Return how many at the front are equal."""
     pairs = zip(new, old, strict=False)
@@ -384,12 +393,3 @@ def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
 def _counts(stage: Stage) -> dict[str, int]:
     """Return what a stage has counted that goes on counting over its end."""
     return {name: count for name, count in stage.status().items() if name in _COUNTED}
-
-
-def _check_class(preset: Preset, chain: Chain, fmt: Format) -> None:
-    limit = CLASS_LIMITS[preset.latency_class] * fmt.rate
-    if chain.latency > limit:
-        raise InputError(
-            f"preset {preset.name}", f"its chain adds {chain.latency} samples at {fmt.rate} Hz",
-            f"class {preset.latency_class} allows {int(limit)}",
-        )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import assurance, calibration
+from rtsep import assurance, calibration, npz
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
 from rtsep.names import checked
@@ -105,21 +103,34 @@ def load(path: str | os.PathLike[str]) -> Known:
     InputError
         The file is missing, damaged, of another schema, or neither.
     """
+    place = str(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            if _MARK not in archive.files:
-                return calibration.load(path)
-            read = {key: archive[key] for key in archive.files}
+        read = npz.read(path)
+        if _MARK not in read:
+            return calibration.load(path)
         schema, rate = int(read.pop(_MARK)), int(read.pop("rate"))
-        names = checked([str(name) for name in read.pop("names")], str(path))
+        names = checked([str(name) for name in read.pop("names")], place)
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, KeyError, TypeError):
         return calibration.load(path)   # which says what is wrong
     if schema != SCHEMA:
-        raise InputError(str(path), f"schema {schema} of what was learnt", f"this version reads schema {SCHEMA}")
+        raise InputError(place, f"schema {schema} of what was learnt", f"this version reads schema {SCHEMA}")
     stages: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in read.items():
         stage, _, name = key.partition(".")
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise InputError(place, f"{key} holds what is no finite number", "a file written by --save")
         stages.setdefault(stage, {})[name] = array
+    for group in stages.values():
+        _check_group(place, group, len(names))
     return Learnt(rate, names, stages)
+
+
+def _check_group(place: str, group: Mapping[str, NDArray[Any]], k: int) -> None:
+    """Check what one stage has learnt as far as its meaning is known here; the rest the stage itself compares."""
+    if "paths" in group:
+        calibration.checked_paths(place, {"confidence": np.zeros((k, k), np.float32), **group}, k)
+    for name, shape in ((assurance.EXPECTED_DB, (k, k)), (assurance.SECONDS, (1,))):
+        if name in group and group[name].shape != shape:
+            raise InputError(place, f"{name} has the shape {list(group[name].shape)}", f"allowed is {list(shape)}")

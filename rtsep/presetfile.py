@@ -13,6 +13,10 @@ from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
+from rtsep.tomltext import skeleton, statements, too_deep
+
+MOST_STAGES = 32
+"""In a chain: four times what any preset has; each costs time at every block, whatever it does."""
 
 SCHEMA = 1
 """The number that a preset's `schema` must be."""
@@ -152,6 +156,8 @@ class _Reader:
         entries = self.document["chain"]
         if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
             raise self._error(("chain",), "is not a list of stages", how)
+        if len(entries) > MOST_STAGES:
+            raise self._error(("chain", MOST_STAGES), "one stage too many", f"allowed are up to {MOST_STAGES}")
         configs: list[StageConfig] = []
         for number, entry in enumerate(entries):
             config = self._stage(("chain", number), entry)
@@ -247,6 +253,9 @@ class _Reader:
         return InputError(f"{self.place}:{self._line(where)}", f"{_shown(subject)}: {_short(problem)}", allowed)
 
     def _parse(self) -> dict[str, Any]:
+        self._bones = skeleton(self.text)
+        if (deep := too_deep(self._bones)) is not None:
+            raise InputError(f"{self.place}:{deep[0]}", deep[1], "see a preset that `rtsep presets NAME` shows")
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -263,38 +272,21 @@ class _Reader:
     def _line(self, where: Key) -> int:
         """Return the line, from 1, on which the key at `where` (or the nearest one around it) begins.
 
-        tomllib tells no lines, but the beginning of a valid document is itself valid if it ends with a
-        statement. So the statement is the one that makes the key appear in what the beginning parses to.
+        tomllib tells no lines, but the beginning of a valid document is itself valid if it ends with a statement. So
+        the statement is the one that makes the key appear in what the beginning parses to.
         """
         where = where[: _depth(self.document, where)]
-        lines = self.text.split("\n")
-
-        def beginning(count: int) -> dict[str, Any] | None:
-            try:
-                return tomllib.loads("\n".join(lines[:count]) + "\n")
-            except tomllib.TOMLDecodeError:
-                return None
-
-        # Invariant: the key is not in the first `low` lines, and in the first `high` lines it is.
-        low, high = 0, len(lines)
+        lines, begins = self.text.split("\n"), statements(self._bones)
+        # Invariant: the key is not in the first `low` statements, and in the first `high` ones it is.
+        low, high = 0, len(begins) - 1
         while high - low > 1:
-            middle = whole = (low + high) // 2
-            document = beginning(whole)
-            while document is None and whole < high:
-                whole += 1
-                document = beginning(whole)
-            if whole == high:
-                # From middle to high is one statement, so only what lies before it is still in question.
-                high = middle
-                while beginning(high) is None:
-                    high -= 1
-                if _depth(beginning(high) or {}, where) < len(where):
-                    return high + 1
-            elif _depth(document or {}, where) < len(where):
-                low = whole
-            else:
-                high = whole
-        return low + 1
+            middle = (low + high) // 2
+            try:
+                document = tomllib.loads("\n".join(lines[: begins[middle]]) + "\n")
+            except tomllib.TOMLDecodeError:   # the text was not told apart as the parser does
+                return 1
+            low, high = (middle, high) if _depth(document, where) < len(where) else (low, middle)
+        return begins[low] + 1
 
 
 def _depth(document: Any, where: Key) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from rtsep import learnt, presets
 from rtsep.errors import InputError
+from rtsep.limits import check_mics, check_rate
 from rtsep.params import Board
 from rtsep.presets import Preset
 
@@ -79,6 +80,8 @@ class Session:
         from rtsep.engine import Engine
         from rtsep.stage import Format
 
+        check_mics("microphones", len(names))
+        check_rate("rate", rate)
         preset = with_settings(presets.load(preset) if isinstance(preset, str) else preset, settings)
         known = learnt.load(calibration) if isinstance(calibration, str) else calibration
         known_as = f"calibration {os.path.basename(calibration)}" if isinstance(calibration, str) else "calibration"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtsep.errors import InputError
+from rtsep.limits import check_mics, check_rate
 from rtsep.names import checked, numbered
 
 Block = NDArray[np.float32]
@@ -137,6 +138,7 @@ def whole_rate(rate: float) -> int:
     """Return a sample rate, or raise InputError: it is a whole number of Hz."""
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or rate < 1 or not float(rate).is_integer():
         raise InputError("rate", f"{rate!r} is no sample rate", "allowed is a whole number of Hz")
+    check_rate("rate", int(rate))
     return int(rate)
 
 
@@ -148,6 +150,7 @@ def mic_names(channels: int, names: Sequence[str] | None = None) -> tuple[str, .
     InputError
         If there are not as many as channels, or one cannot be one (`rtsep.names.checked`).
     """
+    check_mics("channels", channels)
     if names is None:
         return numbered(channels)
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.errors import InputError
+from rtsep.limits import held
 from rtsep.params import Board, Param
 from rtsep.runner import Runner
 from rtsep_kernels.plane import grid
@@ -83,8 +85,28 @@ class Stage:
         self.state = 0
         self._runner: Runner | None = None
         self.recalled = False
+        self._allocated = False   # for the next `prepare`
         self._learnt: Mapping[str, NDArray[Any]] = {}
         self._places: Sequence[int] | None = None
+
+    def allocate(self, fmt: Format, board: Board | None = None) -> int:
+        """Take memory that nobody touches before `prepare`, so that it costs next to nothing as yet.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
+        self.fmt = fmt
+        if board is None:
+            board = Board([f"mic{c + 1}" for c in range(fmt.channels)], [(self.name, self.params)])
+        self.board = board
+        try:
+            self._compiled, self.record, self.latency = self._build(fmt)
+        except MemoryError:
+            raise InputError(self.name, f"there is not enough memory for {fmt.channels} microphones") from None
+        self._allocated = True
+        return held(self.record)
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
         """Allocate everything; nothing is allocated afterwards.
@@ -100,14 +122,12 @@ class Stage:
         Format
             What comes out.
         """
-        self.fmt = fmt
-        if board is None:
-            board = Board([f"mic{c + 1}" for c in range(fmt.channels)], [(self.name, self.params)])
-        self.board = board
-        self._compiled, self.record, self.latency = self._build(fmt)
+        if not self._allocated:
+            self.allocate(fmt, board)
+        self._allocated = False
         for param in self.params:
             if param.name in self.record.table.fields:   # else an estimator holds the address
-                self.record.put(param.name, board.address(f"{self.name}.{param.name}"))
+                self.record.put(param.name, self.board.address(f"{self.name}.{param.name}"))
         self.function = self._compiled.address
         self.state = self.record.address
         self._runner = None

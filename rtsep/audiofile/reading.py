@@ -12,6 +12,7 @@ import numpy as np
 
 from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural, without_path
 from rtsep.errors import InputError
+from rtsep.limits import MOST_MICS, check_memory, check_mics, check_rate
 from rtsep.names import from_files, numbered
 
 _LONGEST = 1 << 48   # frames: what claims more does not know
@@ -76,6 +77,8 @@ class Input:
         self._files: list[Any] = []
         self._position = 0
         try:
+            if folder:   # before as many files are open as the system allows
+                check_mics(str(files[0].parent), len(files))
             for file in files:
                 self._files.append(_open_sound(file))
             if folder:
@@ -86,6 +89,11 @@ class Input:
         self.rate: int = self._files[0].samplerate
         self.channels: int = sum(file.channels for file in self._files)
         self.frames: int = max(file.frames for file in self._files)
+        try:
+            check_rate(str(files[0]), self.rate)
+        except BaseException:
+            self.close()
+            raise
         self.names = from_files([file.stem for file in files]) if folder else numbered(self.channels)
 
     def read(self, frames: int) -> Block:
@@ -97,6 +105,7 @@ class Input:
             C-contiguous, the caller's own.
         """
         count = max(0, min(frames, self.frames - self._position))
+        check_memory(str(self._paths[0]), 4 * self.channels * count)
         block = np.zeros((self.channels, count), np.float32)
         first = 0
         for path, file in zip(self._paths, self._files, strict=True):
@@ -178,6 +187,10 @@ def _open_sound(path: Path) -> Any:
         reason = without_path(str(error)) if isinstance(error, RuntimeError) else "it has no header"
         raise InputError(place, f"is not audio: {reason}", READABLE) from None
     problem = ""
+    if file.channels > MOST_MICS:
+        problem = f"has {file.channels} channels"
+        file.close()
+        raise InputError(place, problem, f"allowed are up to {MOST_MICS}")
     if file.channels < 1:
         problem = "has no channels"
     elif file.frames < 1:

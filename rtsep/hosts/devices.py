@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtsep.errors import DeviceError, InputError
+from rtsep.limits import check_file, check_mics
 from rtsep.names import checked
 
 _CLIENT_NAME = b"rtsep"
@@ -125,6 +126,7 @@ def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
         With file and line.
     """
     try:
+        check_file(path)
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -141,6 +143,7 @@ def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
         mics.append(_map_row(f"{path}:{line}", line, row, mics))
     if not mics:
         raise InputError(f"{path}:{rows[0][0]}", "there is no microphone", "one line for each: mic,in,out")
+    check_mics(str(path), len(mics))
     return tuple(mics)
 
 

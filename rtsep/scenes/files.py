@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from rtsep.atomic import new_folder
+from rtsep.audiofile import open_input
 from rtsep.errors import InputError
+from rtsep.limits import check_file, check_memory, check_mics
 from rtsep.names import checked
 from rtsep.scenes.scene import Audio, Scene
 
@@ -76,6 +78,7 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
     folder = Path(folder)
     place = folder / "scene.json"
     try:
+        check_file(place)
         facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         names = checked([str(name) for name in facts["names"]], str(place))
         rate, kind, seed = int(facts["rate"]), str(facts["kind"]), int(facts["seed"])
@@ -87,8 +90,9 @@ def read_scene(folder: str | os.PathLike[str]) -> Scene:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise InputError(str(place), problem, "a folder of `rtsep scene`") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(str(place), f"is not a scene's description: {error!r}") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(str(place), f"is not a scene's description: {str(error)[:80]!r}") from error
+    check_mics(str(place), len(names))
 
     mics = _read_part(folder / "mics", names, rate)
     images = sources = mics[:0]
@@ -120,28 +124,25 @@ def _file_names(names: tuple[str, ...]) -> list[str]:
 
 
 def _read_part(folder: Path, names: tuple[str, ...], rate: int) -> Audio:
-    import soundfile
-
     rows: list[Audio] = []
     for name in _file_names(names):
         place = str(folder / name)
-        try:
-            audio, own_rate = soundfile.read(place, dtype="float32", always_2d=True)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise InputError(place, f"cannot be read: {error}") from error
-        if own_rate != rate:
-            raise InputError(place, f"{own_rate} Hz", f"{rate} Hz, as in scene.json")
-        if audio.shape[1] != 1:
-            raise InputError(place, f"{audio.shape[1]} channels", "1 channel")
-        if rows and len(audio) != len(rows[0]):
-            raise InputError(place, f"{len(audio)} frames", f"{len(rows[0])} frames, as the files before it")
-        rows.append(audio[:, 0])
+        with open_input(place) as source:
+            if source.rate != rate:
+                raise InputError(place, f"{source.rate} Hz", f"{rate} Hz, as in scene.json")
+            if source.channels != 1:
+                raise InputError(place, f"{source.channels} channels", "1 channel")
+            if rows and source.frames != len(rows[0]):
+                raise InputError(place, f"{source.frames} frames", f"{len(rows[0])} frames, as the files before it")
+            check_memory(str(folder), 4 * len(names) * source.frames)
+            rows.append(source.read(source.frames)[0])
     return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
 
 def _read_solos(place: Path, names: tuple[str, ...]) -> tuple[tuple[str, float, float], ...]:
     if not place.exists():
         return ()
+    check_file(place)
     solos = []
     with place.open(newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.reader(file), 1):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rtsep.errors import InputError
+from rtsep.limits import check_file
 
 _HEADER = ("mic", "start_s", "end_s")
 
@@ -56,6 +57,7 @@ def read_solos(csv_path: str | os.PathLike[str], names: Sequence[str], rate: int
     """
     header = list(_HEADER)
     try:
+        check_file(csv_path)
         with open(csv_path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import npz
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
 
@@ -81,11 +81,12 @@ def load(
     """
     allowed = f"allowed is an .npz that {kind} has saved"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = npz.read(path)
     except FileNotFoundError:
         raise InputError(path, "there is no such file", allowed) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError):
+    except InputError:
+        raise
+    except (OSError, ValueError):
         raise InputError(path, "holds no templates", allowed) from None
     missing = {"kind", "rate", "window", "hop", "parts", *shapes} - set(found)
     if missing or str(found["kind"]) != kind:
