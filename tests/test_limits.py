@@ -217,7 +217,8 @@ def test_what_a_preset_takes_is_known_before(
     script = """if True:
         import pathlib
         from rtsep import presets
-        from rtsep.fitting import needed, warm
+        from rtsep.engine import warm
+        from rtsep.fitting import needed
         from rtsep.session import Session
         from rtsep.stage import Format
         def taken():

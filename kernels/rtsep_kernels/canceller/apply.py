@@ -22,7 +22,7 @@ others are zero in both versions, so that it changes no bit in which block a pai
 import numpy as np
 from numba import carray
 
-from rtsep_kernels.canceller import sparing
+from rtsep_kernels.canceller import dead, sparing
 from rtsep_kernels.canceller.record import (
     AS_INSTANT,
     AS_LEARNT,
@@ -54,6 +54,7 @@ def _clear_history(s):
     fill(flat(s, "pending"), zero)
     fill(flat(s, "history"), zero)
     fill(flat(s, "heard"), zero)
+    fill(flat(s, "filled"), zero)
     fill(flat(s, "near_re"), zero)
     fill(flat(s, "near_im"), zero)
     fill(flat(s, "far_re"), zero)
@@ -93,6 +94,8 @@ def _start_block(s, block):
     for c in range(k):
         power[block % HISTORY, 0, c] = np.float32(0)
         power[block % HISTORY, 1, c] = np.float32(0)
+        view(s, "concealed")[block % HISTORY, c] = 0
+    view(s, "missing")[block % HISTORY] = 0
     if s.follows:
         return
     _apply_due(s, block)
@@ -205,7 +208,7 @@ def _fall_back(s, given, y, n):
 
 
 @kernel
-def _recursion(s, given, remainder, limits, cleaned, offset, frames):
+def _recursion(s, given, remainder, limits, cleaned, offset, frames, deaths):
     """Sample by sample: subtract what is pending, solve tap 0, add the next 63 taps to what is pending."""
     k = s.channels
     f = inner(s, "filters")
@@ -229,6 +232,8 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames):
                 r -= weight * apart[j, offset + n]
             for i in range(k):
                 y[i] = fma(inverse[j, i], r, y[i])
+        if deaths:
+            dead.conceal(s, inverse, y, n)
         loudest = np.float32(0)
         for i in range(k):
             loudest = max(loudest, abs(y[i]))
@@ -262,9 +267,13 @@ def canceller(state, x, out, frames):
     _known_part(s, given, remainder, limits, offset, frames)
     if inner(s, "sparing").steps:
         _known_apart(s, remainder, offset, frames)
-    _recursion(s, given, remainder, limits, cleaned, offset, frames)
+    deaths = 0 if s.follows else dead.find(s, given, frames)
+    _recursion(s, given, remainder, limits, cleaned, offset, frames, deaths)
+    if deaths:
+        dead.note(s, frames)
     history = view(s, "history")
-    heard = view(s, "heard")
+    heard, filled = view(s, "heard"), view(s, "filled")
+    fills = view(s, "fills")
     place = s.position & HISTORY_MASK
     amounts = view(s, "amounts")
     power = view(s, "power")[(s.position // BLOCK) % HISTORY]
@@ -276,6 +285,7 @@ def canceller(state, x, out, frames):
             y = cleaned[i, n]
             history[i, place + n] = y
             heard[i, place + n] = v
+            filled[i, place + n] = v + fills[i, n] if deaths else v
             before += v * v
             after += y * y
             share = ramp.value(amounts[i], offset + n)

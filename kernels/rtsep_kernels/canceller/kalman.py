@@ -12,7 +12,7 @@ Only the first `tracked` partitions of the pairs that are held, and that the gua
 
 import numpy as np
 
-from rtsep_kernels.canceller import choice
+from rtsep_kernels.canceller import choice, dead
 from rtsep_kernels.canceller.instant import mode as instant
 from rtsep_kernels.canceller.paths import doubt, move_to_tap, shrink
 from rtsep_kernels.canceller.record import BINS, BLOCK, GROUPS, HISTORY, PATHS, ROW, SIZE
@@ -201,10 +201,14 @@ def learn(a, c, t, g, h, chooses, m):
     """
     w = inner(a, "paths")
     in_mode = view(t, "instant")
+    if dead.missed(c, m, w.tracked):
+        return
     for i in range(w.channels):
         _tame(a, w, c, m, i)
         if in_mode[i]:
             _be_instant(w, t, i)
         else:
             _let_go(w, g, i)
+            if dead.was(c, m, i):
+                continue
             _learn_mic(a, w, c, g, h, chooses, m, i)

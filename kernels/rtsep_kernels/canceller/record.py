@@ -67,6 +67,11 @@ CANCELLER = record(
     pending=array(f4, "channels", NEAR_SIZE, start=0),           # to be subtracted in this segment and the next one
     history=array(f4, "channels", HISTORY * BLOCK, start=0),     # y
     heard=array(f4, "channels", HISTORY * BLOCK, start=0),       # x
+    filled=array(f4, "channels", HISTORY * BLOCK, start=0),      # x, and where a mic is dead what it would hear
+    zeros=array(i8, "channels", start=0), lived=array(i8, "channels", start=0),   # see `dead`
+    dead=scratch(i8, "channels", SEGMENT), fills=scratch(f4, "channels", SEGMENT),
+    concealed=array(i8, HISTORY, "channels", start=0),           # dead samples, per block
+    missing=array(i8, HISTORY, start=0),                         # those of mics that have not been dead for long
     near_re=array(f4, NEAR, "channels", NEAR_ROW, start=0),      # spectra of y, segment by segment
     near_im=array(f4, NEAR, "channels", NEAR_ROW, start=0),
     far_re=array(f4, HISTORY, "channels", ROW, start=0),         # and block by block

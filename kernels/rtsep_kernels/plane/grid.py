@@ -25,12 +25,15 @@ from rtsep_kernels.plane.ring import RING_HEADER, ring_write
 GRID = 64
 TIMINGS = 1 << 16
 WIDEST = 1024   # device channels
+# +18 dBFS. Converters give 1 at most, and what works in floats before us has that much headroom; what is beyond is a
+# fault, and one such sample would ring in all paths for a third of a second.
+LOUDEST = np.float32(8)
 
 RUNNER = record(
     function=address(), state=address(),              # of the stage
     channels=number(), position=number(start=0),
     inside=scratch(f4, "channels", GRID), outside=scratch(f4, "channels", GRID),
-    bad_inputs=array(i8, "channels"),                 # samples that were NaN or infinite
+    bad_inputs=array(i8, "channels"),                 # samples that were not finite, or too loud
     timings=array(i8, TIMINGS), calls=number(),       # ticks of the last calls; how many calls
     inputs=given(i4, "channels"), outputs=given(i4, "channels"),   # device channel of each mic; -1: none
     device_inputs=number(), device_outputs=number(),
@@ -56,8 +59,8 @@ def _run_segment(s, frames):
 
 @kernel
 def _finite(value, bad, channel):
-    """Return the value, or 0 and count it where it is NaN or infinite."""
-    if np.isfinite(value):
+    """Return the value, or 0 and count it where it is NaN, infinite, or louder than any sound."""
+    if abs(value) <= LOUDEST:   # false for NaN
         return value
     bad[channel] += 1
     return np.float32(0)

@@ -65,6 +65,7 @@ REFINE = record(
     # What is heard, at the low rate.
     x=array(f4, "channels", RING * CHUNK, start=0), y=array(f4, "channels", RING * CHUNK, start=0),
     have=number(start=0), base=number(start=0),       # samples taken; first one that may be used
+    unwatched=array(i8, RING, start=0),               # 1: a mic was dead in this chunk
     since=array(i8, "channels", start=0),             # first sample that mic i still believes in
     # Where a round stands.
     phase=number(start=0), index=number(start=0), mic=number(start=0), other=number(start=0), step=number(start=0),

@@ -32,7 +32,7 @@ def forget(s):
 def take(s, c, m):
     """Take block m of the mics, as they came and as they were cleaned, at the low rate."""
     k = s.channels
-    heard = view(c, "heard")
+    heard = view(c, "filled")
     cleaned = view(c, "history")
     x = view(s, "x")
     y = view(s, "y")
@@ -43,6 +43,9 @@ def take(s, c, m):
     for i in range(k):
         _decimate(heard[i], first, s.factor, taps, x[i], place, count)
         _decimate(cleaned[i], first, s.factor, taps, y[i], place, count)
+    chunk = (s.have // CHUNK) & (RING - 1)
+    unwatched = view(s, "unwatched")
+    unwatched[chunk] = (s.have % CHUNK != 0 and unwatched[chunk]) or view(c, "missing")[m % HISTORY] > 0
     s.have += count
 
 

@@ -72,6 +72,10 @@ def watch(s):
     """Do one piece: transform the chunk, make a part of one mic's bleed, explain the mic, or judge; return its cost."""
     k = s.channels
     chunk = _next_chunk(s)
+    unwatched = view(s, "unwatched")
+    if s.watching == 0 and (unwatched[chunk & (RING - 1)] or unwatched[(chunk - 1) & (RING - 1)]):
+        s.watched = chunk + 1   # whose mic was dead is missing in the others' explanation: that is no move
+        return 1
     if s.watching == 0:
         _transform(s, chunk)
         s.watching = 1

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from rtsep_kernels.canceller.refine import transform
-from rtsep_kernels.canceller.refine.record import CHUNK, FRAME, FRAME_BINS, HOP
+from rtsep_kernels.canceller.refine.record import CHUNK, FRAME, FRAME_BINS, HOP, RING
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
@@ -44,9 +44,11 @@ def weigh(s, frames):
     every /= np.float32(FRAME_BINS)
     for b in range(FRAME_BINS):
         mean[b] = _FLOOR * mean[b] + _FLOOR_ALL * every + _SILENCE
-    since = view(s, "since")[s.mic]
+    since, unwatched = view(s, "since")[s.mic], view(s, "unwatched")
     for f in range(frames):
-        believed = s.first * CHUNK + f * HOP >= since
+        chunk = (s.first * CHUNK + f * HOP) // CHUNK
+        missed = unwatched[chunk & (RING - 1)] or unwatched[(chunk - 1) & (RING - 1)]   # see `canceller.dead`
+        believed = s.first * CHUNK + f * HOP >= since and not missed
         # The window's energy: white noise of power 1 has so much in every bin.
         scale = s.trust * np.float32(FRAME / 2) if believed else np.float32(0)
         for b in range(FRAME_BINS):

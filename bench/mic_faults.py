@@ -1,0 +1,39 @@
+"""What a microphone that breaks costs itself and the others, on simulated stages that were not tuned on.
+
+dB and seconds after the fault has ended, mean / worst over the seeds, against the same run without the fault.
+
+    python bench/mic_faults.py [WORD …] [--preset live] [--seeds 1 2 3 4 5] [--blind]
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+
+import numpy as np
+
+from rtsep.bench.micfaults import Loss, losses, scene_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("--preset", default="live")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--blind", action="store_true", help="without the soundcheck")
+    args = parser.parse_args()
+    found: dict[str, list[Loss]] = collections.defaultdict(list)
+    for seed in args.seeds:
+        for loss in losses(scene_of(seed), args.preset, args.blind, args.words):
+            found[loss.fault].append(loss)
+    print(f"{'fault':26}{'hit mic dB':>14}{'for s':>12}{'others dB':>14}{'for s':>12}{'below dry':>14}")
+    for fault, each in found.items():
+        row = f"{fault:26}"
+        for name in ("hit", "hit_seconds", "others", "others_seconds", "below_dry"):
+            values = np.array([getattr(loss, name) for loss in each])
+            row += f"{values.mean():.1f} / {values.max():.1f}".rjust(12 if name.endswith("seconds") else 14)
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Dead microphones: muted, gated, unplugged, or broken, so that their samples are exactly 0.
+
+Such a mic says nothing of bleed: to subtract from it would play what it does not hear, and to learn from its silence
+would unlearn every path to it. While it is dead it is taken to hear just what the paths predict: its cleaned sound is
+0, no path to it is learnt (`kalman`), and the refinement, which looks at the last seconds as a whole, gets the
+prediction in place of the zeros. When it lives again everything goes on where it was.
+
+Meanwhile its player is not taken out of the other mics: what they pass on as their own is his, too, and would teach
+them all wrong paths. So nobody learns until that has left the paths' memory, or the mic has been dead for long.
+"""
+
+import numpy as np
+
+from rtsep_kernels.canceller.record import BLOCK, HISTORY
+from rtsep_kernels.plane.jit import kernel
+from rtsep_kernels.plane.record import view
+
+# Zeros in a row: 1.3 ms at 48 kHz. Converters that are on give some noise, and waves of 16 bits cross 0 in one sample.
+LEAST = 64
+# Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
+LONGEST = 1 << 19
+
+
+@kernel
+def find(s, given, frames):
+    """Say of each sample whether its mic is dead; returns how many are. A mic that has never lived is not."""
+    dead = view(s, "dead")
+    zeros, lived = view(s, "zeros"), view(s, "lived")
+    count = 0
+    for i in range(s.channels):
+        run = zeros[i]
+        for n in range(frames):
+            if given[i, n] != np.float32(0):
+                run = 0
+                lived[i] = 1
+            else:
+                run += lived[i]
+            dead[i, n] = 1 if run > LEAST else 0
+            count += dead[i, n]
+        zeros[i] = run
+    return count
+
+
+@kernel
+def conceal(s, inverse, y, n):
+    """Make the cleaned sample of each dead mic 0, and keep what its mic would have heard more for that."""
+    k = s.channels
+    dead, fills = view(s, "dead"), view(s, "fills")
+    for j in range(k):
+        fills[j, n] = np.float32(0)
+        if dead[j, n]:
+            fills[j, n] = -y[j] / inverse[j, j]
+            for i in range(k):
+                y[i] += inverse[j, i] * fills[j, n]
+    for j in range(k):
+        if dead[j, n]:
+            y[j] = np.float32(0)
+
+
+@kernel
+def note(s, frames):
+    """Count the dead samples of this block, by mic, and those of mics that may soon be back."""
+    dead, zeros = view(s, "dead"), view(s, "zeros")
+    block = (s.position // BLOCK) % HISTORY
+    concealed, missing = view(s, "concealed")[block], view(s, "missing")
+    for i in range(s.channels):
+        for n in range(frames):
+            concealed[i] += dead[i, n]
+            missing[block] += dead[i, n] if zeros[i] < LONGEST else 0
+
+
+@kernel
+def was(c, m, i):
+    """Tell whether mic i was dead in block m or in the one before: both are in a partition's spectrum."""
+    concealed = view(c, "concealed")
+    return concealed[m % HISTORY, i] > 0 or concealed[(m - 1) % HISTORY, i] > 0
+
+
+@kernel
+def missed(c, m, partitions):
+    """Tell whether somebody was missing in what `partitions` blocks up to m say of paths."""
+    missing = view(c, "missing")
+    count = 0
+    for block in range(max(0, m - partitions), m + 1):
+        count += missing[block % HISTORY]
+    return count > 0
