@@ -137,6 +137,6 @@ FAULTS = (
     Fault("mic with 1e30", one_huge_sample, _AUDIBLE),
     Fault("full-scale mic", full_scale, _AUDIBLE),
     Fault("silent mic", silent_mic, _AUDIBLE),
-    Fault("disk full", disk_full, Limits(silence=0.1, repeat=0.1, says=True), record_small),
+    Fault("disk full", disk_full, Limits(silence=0.1, repeat=0.1, code=4), record_small),
     Fault("two runs record into one folder", same_folder, Limits(), record),
 )

@@ -70,13 +70,15 @@ class Limits:
     after_return : float or None
         Seconds from when the device is right again until there is sound.
     goes_on : bool
-        The run is still there afterwards, and ends with exit code 0.
+        The run is still there afterwards, and ends with exit code `code`.
     peak : bool
         Nothing above -1 dBFS.
     clean : bool
         Nothing is left behind.
     says : bool
         Something is written about it.
+    code : int
+        At the end.
     """
 
     silence: float | None = 1.0
@@ -86,6 +88,7 @@ class Limits:
     peak: bool = True
     clean: bool = True
     says: bool = False
+    code: int = 0
 
 
 @dataclass(frozen=True)

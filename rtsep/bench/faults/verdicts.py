@@ -91,7 +91,7 @@ def beyond(outcome: Outcome, limits: Limits, slack: float = 1.0) -> list[str]:
             found.append(f"{name} {was:.2f} s")
     if limits.goes_on and not outcome.runs_on:
         found.append("no sound afterwards")
-    if limits.goes_on and outcome.code not in (0, None):
+    if limits.goes_on and outcome.code not in (limits.code, None):
         found.append(f"exit code {outcome.code}")
     if limits.after_return is not None and (outcome.after_return or 0.0) > slack * limits.after_return:
         found.append(f"return {outcome.after_return:.2f} s")
