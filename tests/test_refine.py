@@ -150,7 +150,7 @@ def test_sound_is_taken_at_a_low_rate(rate: int, factor: int) -> None:
     heard = rng.standard_normal((2, 2, 512 * blocks)).astype(np.float32)
     for m in range(blocks):
         place = slice((m % canceller_kernels.HISTORY) * 512, (m % canceller_kernels.HISTORY + 1) * 512)
-        stage.record["heard"][:, place] = heard[0, :, 512 * m : 512 * (m + 1)]
+        stage.record["filled"][:, place] = heard[0, :, 512 * m : 512 * (m + 1)]
         stage.record["history"][:, place] = heard[1, :, 512 * m : 512 * (m + 1)]
         refine.take(s, c, m)
     assert s["have"] == 512 * blocks // factor
