@@ -250,6 +250,16 @@ def test_pairs_that_are_left_out_are_as_if_they_had_no_path() -> None:
     assert np.abs(y - wanted)[:, :9600].max() > 1e-2
 
 
+def test_reset_holds_and_sums_all_pairs() -> None:
+    x, stage = concert(9600), canceller(paths())
+    play(x, stage, [(2400, giving(stage, 4))])
+    stage.reset()
+    np.testing.assert_array_equal(process(stage, x), process(canceller(paths()), x))
+    assert stage._paths["held"].sum() == K * (K - 1)
+    giving(stage, 4)()
+    assert stage._paths["held"].sum() == K * (K - 1) // 2
+
+
 def test_pairs_come_back_as_if_they_had_never_left() -> None:
     x, start = concert(36000), paths()
     whole, stage = process(canceller(start), x, 480), canceller(start)
@@ -342,6 +352,10 @@ def test_pairs_that_were_let_go_may_be_chosen_again() -> None:
     assert not place.any()
     assert not ((held == 1) & (active == 0)).any()
     assert ((held == 1) | (stage._paths["leaving"] > 0) | (active == 0)).all()
+    giving(stage, 4)()
+    assert stage._choice["budget"] < 8
+    stage.reset()
+    assert stage._choice["budget"] == 8
 
 
 def test_the_sizes_are_the_cancellers() -> None:
