@@ -178,14 +178,13 @@ def test_every_saving_is_of_a_known_class_and_the_last_is_to_be_passed_over() ->
 def test_dry_is_the_delayed_input_and_the_chain_sleeps() -> None:
     text = PRESET.replace('stage = "canceller"\ntaps = 1024\n', 'stage = "input"\nname = "second"\n')
     text = text[: text.index('[[chain]]\nstage = "remote"')]
-    x = noise(MICS, CUT + LONG + BACK + 4800)
+    x = noise(MICS, CUT + LONG + 2 * BACK + 4800)
     whole = process(engine(text), x, 480)
     made = engine(text)
-    last = range(len(made.ladder))
     positions = []
 
     def dry() -> None:
-        made.shed(last)
+        made.shed(range(len(made.ladder)))
 
     def wet() -> None:
         positions.append(made.chain.stages[0].record["position"])
@@ -196,10 +195,9 @@ def test_dry_is_the_delayed_input_and_the_chain_sleeps() -> None:
     np.testing.assert_array_equal(y[:, settled : CUT + LONG], x[:, settled - late : CUT + LONG - late])
     assert positions[0] < settled
     np.testing.assert_array_equal(y[:, :CUT], whole[:, :CUT])
-    # The chain comes back first; the spectrum in it, which was passed over, too, has slept no longer.
+    # The chain comes back first, and the spectrum in it, which was passed over, too, only then.
     back = CUT + LONG + 2 * BACK
-    assert back > x.shape[1] or np.array_equal(y[:, back:], whole[:, back:])
-    assert steepest(play(tones(MICS, x.shape[1]), engine(text), [(CUT, lambda: None)])) > 0
+    np.testing.assert_array_equal(y[:, back:], whole[:, back:])
 
 
 # The canceller's pairs
@@ -224,10 +222,8 @@ def canceller(start: Block) -> Canceller:
 
 
 def concert(frames: int) -> Block:
-    rng = np.random.default_rng(1)
-    sources = 0.1 * rng.standard_normal((K, frames))
-    bled = sources + 0.2 * np.roll(sources.sum(axis=0) - sources, 60, axis=1)
-    return bled.astype(np.float32)
+    sources = 0.1 * np.random.default_rng(1).standard_normal((K, frames))
+    return (sources + 0.2 * np.roll(sources.sum(axis=0) - sources, 60, axis=1)).astype(np.float32)
 
 
 def giving(stage: Canceller, shares: int) -> Callable[[], None]:
