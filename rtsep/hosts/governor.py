@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 HIGH = 0.85           # of the deadline: JACK's server and other clients need the rest
 LATELY = 0.3          # seconds that are looked at: 225 calls of 64 frames at 48 kHz, 28 of 512
-# So many calls above HIGH are trouble, and so large a part of them. Real trouble is regular: one call in eight begins
-# a partition. One or two calls are a machine that stood still, which giving up work does not mend.
+# So many calls above HIGH are trouble, and so large a part of them. Real trouble is regular, as the work is. One
+# or two calls are a machine that stood still, which giving up work does not mend.
 MANY, PART = 3, 0.02
 IDLE = 0.3            # of the deadline, the median: below it the machine stands still again and again, for others' sake
 LOOKS = 2             # in so many looks there must have been some: else the machine stood still once
 SOON = 0.1            # that part, as long as less than LATELY has been seen since the last step: a stall is soon that
-BUSIEST = 95          # percentile: those calls that begin a partition are among the last 12, a single stall is not
+BUSIEST = 95          # percentile: calls with more work than others come once or more in eight, a single stall does not
 BUSY = 0.6            # of the deadline, these calls: below it a lost block was not ours, and this will not mend it
 # Seconds after a step before calls count for what comes of it: a fade takes up to four partitions of 512 samples,
 # begins with the next one, costs more than what it takes away, and is seen by who looks twenty times a second.

@@ -139,8 +139,6 @@ class Canceller(Stage):
             self._applied = FILTERS.make(channels=k, partitions=parts, share=known)
         forward, backward = fftw.execute_addresses()
         self._sparing = sparing.SPARING.make(channels=k)
-        self._left_out, self._summed_since = 0, -1   # eighths of the pairs; sample since which all others are summed
-        self._least_first = np.empty(0, np.int64)
         record = CANCELLER.make(
             channels=k, partitions=parts, ramp_segments=fmt.segments(RAMP_SECONDS), inline=1, shares=known,
             **settings.numbers(LEARNING, CANCELLER, fmt.rate),
@@ -201,12 +199,17 @@ class Canceller(Stage):
         record.put("job_state", self._job)
 
     def _start(self) -> None:
+        self._sparing["wanted"] = 0
+        self._left_out, self._summed_since = 0, -1   # eighths of the pairs; sample since which all others are summed
+        self._least_first = np.empty(0, np.int64)
         share = (self._master or self)._applied["share"]
         for c, mic in enumerate(self.board.mics):
             given = self.board.get(f"{self.name}.amount.{mic}") * share[c]
             self.record["amounts"][c] = (given, given, given, 0, 0)
         self._opinion = self._first_opinion
         if self._master is None:
+            if self._job["choice"]:
+                self._choice["budget"] = self._pairs
             self._lay_first_paths()
 
     def _lay_first_paths(self) -> None:
