@@ -290,6 +290,36 @@ def test_what_found_no_room_is_silence_in_its_place(running: recording.Recording
     assert lines[-1]["exact_frames"] == kept
 
 
+def test_each_life_has_its_own_losses(running: recording.Recording, folder: pathlib.Path) -> None:
+    first = Writer(running.tape)
+    first.write(steps(0, 640))
+    until(stored(running, 640), running)
+    os.kill(recorder_of(running), signal.SIGSTOP)
+    time.sleep(0.1)
+    kept = 640
+    for block in range(600):
+        kept += 64 * first.write(steps(640 + 64 * block, 64))
+    end = 640 + 64 * 600
+    assert first.tape.lost == end - kept > 0
+    second = Writer(running.tape)
+    for block in range(10):
+        assert not second.write(steps(64 * block, 64))
+    os.kill(recorder_of(running), signal.SIGCONT)
+    until(stored(running, kept), running)
+    assert second.write(steps(640, 640))
+    assert running.finish() is None
+    sound, lines = read(folder)
+    found = [(line["kind"], line["first"], line["last"]) for line in lines if line["kind"] in ("lost", "gap", "life")]
+    begin = found[-1][1] if found[-1][0] == "life" else found[-2][1]
+    assert found == [
+        ("life", 0, 0), ("lost", kept, end), ("gap", end, begin), ("life", begin, begin), ("lost", begin, begin + 640),
+    ]
+    np.testing.assert_array_equal(sound[:kept], steps(0, kept))
+    assert not sound[kept : begin + 640].any()
+    np.testing.assert_array_equal(sound[begin + 640 :], steps(640, 640))
+    assert second.tape.lost == 640
+
+
 def test_a_full_disk_ends_both_files_at_one_sample(running: recording.Recording, folder: pathlib.Path) -> None:
     """No disk is full here: the recorder may not make larger files, which fails in the same call."""
     writer = Writer(running.tape)
