@@ -90,11 +90,11 @@ def _start_block(s, block):
     """Every 512 samples: spectra of what was heard, new filters, the next adaptation job."""
     k = s.channels
     far_spectra(s, block - 1)
-    power = view(s, "power")
+    power, concealed = view(s, "power")[block % HISTORY], view(s, "concealed")[block % HISTORY]
     for c in range(k):
-        power[block % HISTORY, 0, c] = np.float32(0)
-        power[block % HISTORY, 1, c] = np.float32(0)
-        view(s, "concealed")[block % HISTORY, c] = 0
+        power[0, c] = np.float32(0)
+        power[1, c] = np.float32(0)
+        concealed[c] = 0
     view(s, "missing")[block % HISTORY] = 0
     if s.follows:
         return
@@ -155,7 +155,8 @@ def _start_segment(s):
     _sum(s, segment, within)
     s.loudest *= s.loudness_kept
     _shift(view(s, "pending"))
-    _shift(view(inner(s, "sparing"), "pending"))
+    if inner(s, "sparing").steps:   # else nothing is in it
+        _shift(view(inner(s, "sparing"), "pending"))
     amounts = view(s, "amounts")
     amount = view(s, "amount")
     share = view(inner(s, "filters"), "share")

@@ -13,6 +13,7 @@ be held again only some blocks after it has come in.
 
 import numpy as np
 
+from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import load_acquire
 from rtsep_kernels.plane.record import array, f4, flat, i8, number, record, view
@@ -86,7 +87,9 @@ def weight(p, sample):
 @kernel
 def clear(p):
     """Forget every sample heard."""
-    for values in (flat(p, "pending"), flat(p, "near_tail"), flat(p, "far_tail"), flat(p, "far_sum_re"),
-                   flat(p, "far_sum_im")):
-        for n in range(values.shape[0]):
-            values[n] = np.float32(0)
+    zero = np.float32(0)
+    fill(flat(p, "pending"), zero)
+    fill(flat(p, "near_tail"), zero)
+    fill(flat(p, "far_tail"), zero)
+    fill(flat(p, "far_sum_re"), zero)
+    fill(flat(p, "far_sum_im"), zero)

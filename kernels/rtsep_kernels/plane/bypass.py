@@ -33,17 +33,31 @@ BYPASS = record(
 
 
 @kernel
-def _start_segment(s):
-    """Fall asleep, wake up, and move the share on."""
-    share = view(s, "share")
-    if s.asleep and s.wanted == 0 and (s.position - s.since) % PERIOD == 0:
-        call_stage(s.function, s.state, samples(s.ring), samples(s.ring), 0)
+def rest(s, wanted, share, function, state, unused):
+    """Fall asleep, wake up, and move a share on, every 64 samples: what sleeps is not called any more.
+
+    It comes back with its history cleared, and runs unheard until its windows are full of sound.
+
+    Parameters
+    ----------
+    s : BYPASS, or another record with `asleep`, `since`, `unheard`, `position` and `ramp_segments`
+    wanted : int64
+        1: it shall sleep.
+    share : float32[RAMP]
+        How much of it is heard.
+    function, state : int64
+        Addresses of what sleeps.
+    unused : address of float32
+        Samples, of which none are read or written.
+    """
+    if s.asleep and wanted == 0 and (s.position - s.since) % PERIOD == 0:
+        call_stage(function, state, unused, unused, 0)
         s.asleep = 0
         s.unheard = UNHEARD // 64
-    heard = s.wanted == 0 and s.asleep == 0 and s.unheard == 0
+    heard = wanted == 0 and s.asleep == 0 and s.unheard == 0
     ramp.advance(share, np.float32(1) if heard else np.float32(0), s.ramp_segments)
     s.unheard = max(0, s.unheard - 1)
-    if s.wanted and s.asleep == 0 and share[ramp.NOW] == np.float32(0) and share[ramp.NEXT] == np.float32(0):
+    if wanted and s.asleep == 0 and share[ramp.NOW] == np.float32(0) and share[ramp.NEXT] == np.float32(0):
         s.asleep = 1
         s.since = s.position
 
@@ -68,7 +82,7 @@ def bypass(state, x, out, frames):
         return 0
     offset = s.position % 64
     if offset == 0:
-        _start_segment(s)
+        rest(s, s.wanted, view(s, "share"), s.function, s.state, samples(s.ring))
     given, target = carray(x, (s.channels, frames)), carray(out, (s.channels, frames))
     ring, share = view(s, "ring"), view(s, "share")
     mask = s.frames - 1

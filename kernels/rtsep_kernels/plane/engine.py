@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray, types
 
 from rtsep_kernels.plane import ramp
-from rtsep_kernels.plane.bypass import PERIOD, UNHEARD
+from rtsep_kernels.plane.bypass import rest
 from rtsep_kernels.plane.chain import CHAIN
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
 from rtsep_kernels.plane.limiter import limit
@@ -36,7 +36,7 @@ ENGINE = record(
     dry_all=given(f4, 1), mute_all=given(f4, 1),                             # these, and those before: targets
     gain_ramps=array(f4, "channels", ramp.RAMP, start=0), wet_ramps=array(f4, "channels", ramp.RAMP, start=0),
     trust=array(f4, ramp.RAMP, start=0),                                     # 0 after a fault, then back to 1
-    shed=number(), asleep=number(start=0), since=number(start=0), unheard=number(start=0),   # see `_rest`
+    shed=number(), asleep=number(start=0), since=number(start=0), unheard=number(start=0),   # see `bypass.rest`
     last_out=array(f4, "channels", start=0), declick=array(f4, "channels", start=0),
     limiter=array(f4, "channels", start=1), limiter_release=number(f4), ramp_segments=number(),
     tripped=number(start=0), declick_left=number(start=0),
@@ -86,24 +86,6 @@ def settle_engine(state):
 
 
 @kernel
-def _rest(s, trust):
-    """Move trust on; where Python has set `shed`, go dry and let the chain sleep: it is not called any more.
-
-    It comes back with its history cleared, and runs unheard until its windows are full of sound.
-    """
-    if s.asleep and s.shed == 0 and (s.position - s.since) % PERIOD == 0:
-        call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)
-        s.asleep = 0
-        s.unheard = UNHEARD // 64
-    heard = s.shed == 0 and s.asleep == 0 and s.unheard == 0
-    ramp.advance(trust, np.float32(1) if heard else np.float32(0), s.ramp_segments)
-    s.unheard = max(0, s.unheard - 1)
-    if s.shed and s.asleep == 0 and trust[ramp.NOW] == np.float32(0) and trust[ramp.NEXT] == np.float32(0):
-        s.asleep = 1
-        s.since = s.position
-
-
-@kernel
 def _sleep(s, chain, wet):
     """Stand in for the chain: dry for wet; a cross-fade of chains that nobody hears goes on."""
     dry = view(s, "dry_now")
@@ -126,7 +108,7 @@ def _start_segment(s):
         call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)
         s.tripped = 0
         ramp.settle(trust, np.float32(0))
-    _rest(s, trust)
+    rest(s, s.shed, trust, s.chain_function, s.chain_now, samples(s.wet))   # where Python has set `shed`: dry
     _new_targets(s, False)
 
 
