@@ -311,6 +311,11 @@ def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) 
         time.sleep(life.SAVE_EVERY + 1)   # what was learnt is kept every 5 s
         first.kill()
         run.until("device lost: JACK Audio Connection Kit:system: the JACK server has ended")
+        wrong = JackServer(1024, RATE, 2, first.name)
+        assert wrong.ready()
+        run.until("JACK's period is 1024 frames")
+        time.sleep(1.5)   # it is tried again and again
+        wrong.kill()
         second = JackServer(64, RATE, 2, first.name)
         try:
             assert second.ready()
@@ -326,6 +331,7 @@ def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) 
     gap = next(line for line in lines if line["kind"] == "gap")
     assert gap["last"] - gap["first"] > 0.05 * RATE   # the server was away
     assert gap["first"] == lines[-1]["exact_frames"]
+    assert sum(line["kind"] == "life" for line in lines) == 2   # who could not open the device has not lived
     for name in ("in.wav", "out.wav"):
         frames = soundfile.info(tmp_path / "tape" / name).frames
         assert frames == round(summary["seconds"] * RATE) + gap["last"] - gap["first"]

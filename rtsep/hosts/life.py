@@ -211,11 +211,19 @@ class Life:
                 pause = min(2 * pause, _SEARCH_EVERY)
 
     def _open(self, cables: Collection[Cable] | None) -> bool:
-        """Show what is made, lead the device's channels to it, and start it."""
+        """Lead the device's channels to what is made, and start it."""
         self._engine, self._runner = self._made
+        self._card.connect(self._runner)
+        self._card.open(self._runner, self.request.preset, cables)
+        self._show()   # only now: a device that cannot be opened yet is tried again and again
+        self._card.start()
+        self._startup.mark("open")
+        return True
+
+    def _show(self) -> None:
+        """Begin to be seen, recorded and measured: this is the process that plays."""
         self._meters = Meters(len(self._stand.names), self._stand.meters, create=False)
         self._engine.show_on(self._meters)
-        self._card.connect(self._runner)
         record = self._runner.record
         soft = SOFT_RETURN_SECONDS if self.request.spare else SOFT_START_SECONDS
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
@@ -224,9 +232,6 @@ class Life:
             tape.begin(self._engine.latency)
         self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
         self._engine.go_live()
-        self._card.open(self._runner, self.request.preset, cables)
-        self._startup.mark("open")
-        return True
 
     # Playing
 

@@ -133,7 +133,7 @@ class Card:
         record["device_inputs"], record["device_outputs"] = self._wide_in, self._wide_out
 
     def open(self, runner: Runner, preset: Preset, cables: Collection[Cable] | None) -> None:
-        """Open and start it; `cables` are those of an earlier process of this run.
+        """Open it, but for `start`; `cables` are those of an earlier process of this run.
 
         Raises
         ------
@@ -146,15 +146,31 @@ class Card:
                 self.cables = Cables(cables)
         try:
             self._check_period(preset)
-            self._stream = self._start(runner)
+            self._stream = self._made(runner)
         except RtsepError:
-            if self.cables is not None:
-                self.cables.leave()
+            self._leave_cables()
             raise
+
+    def start(self) -> None:
+        """Let it call the runner.
+
+        Raises
+        ------
+        DeviceError
+        """
+        try:
+            self._stream.start()
+        except portaudio().PortAudioError as error:
+            self._leave_cables()
+            raise DeviceError(f"{self.name}: does not start ({error})") from error
         if self.cables is not None:
             self.cables.watch(client_name())
 
-    def _start(self, runner: Runner) -> Any:
+    def _leave_cables(self) -> None:
+        if self.cables is not None:
+            self.cables.leave()
+
+    def _made(self, runner: Runner) -> Any:
         from rtsep_kernels.plane.grid import run_interleaved
 
         sd = portaudio()
@@ -162,7 +178,7 @@ class Card:
         source, target = self._source, self._target
         self._threads = realtime.threads()
         try:
-            stream = sd._StreamBase(
+            return sd._StreamBase(
                 "duplex" if duplex else "input",
                 samplerate=self.rate,
                 blocksize=self._request.block,
@@ -182,11 +198,6 @@ class Card:
             raise DeviceError(
                 f"{self.name}: {self._wide_in} in and {self._wide_out} out at {self.rate} Hz: {why}{hint}"
             ) from error
-        try:
-            stream.start()
-        except sd.PortAudioError as error:
-            raise DeviceError(f"{self.name}: does not start ({error})") from error
-        return stream
 
     def _check_period(self, preset: Preset) -> None:
         most = most_block(preset)
