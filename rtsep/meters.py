@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from rtsep.figures import FIGURES
 from rtsep.shared import Shared
 
-# Rows of `levels`, one value per microphone, over the last 2048 frames. The compiled engine writes them.
+METER_FRAMES = 2048   # that levels are measured over, as `rtsep_kernels.plane.engine` has it, which is slow to import
+# Rows of `levels`, one value per microphone, over the last `METER_FRAMES`. The compiled engine writes them.
 LEVELS = ("in_peak", "out_peak", "in_power", "out_power", "dry_power", "wet_power", "limiter_gain")
 # Places of `counters`, which the compiled engine writes.
 COUNTERS = ("frames", "faults", "limited")

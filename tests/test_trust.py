@@ -16,17 +16,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import naive
 import numpy as np
 import pytest
 from jack_server import jack_server
 
+from rtsep.bench.faults import machine
 from rtsep.bench.jackd import RATE, JackServer
 from rtsep.hosts import runfolder
 from rtsep.hosts.cables import Cables
-from rtsep.hosts.gauges import METER_FRAMES, Standstill
+from rtsep.hosts.gauges import Standstill
 from rtsep.hosts.process import AudioProcess
 from rtsep.hosts.signals import Signals, left_alone
 from rtsep.hosts.standby import Standby
+from rtsep.meters import METER_FRAMES
 from rtsep.runner import LIMITER_RELEASE_SECONDS, Runner
 from rtsep.stage import Format
 from rtsep.stages.mix import Input
@@ -55,16 +58,6 @@ def _callback(channels: int, outputs: list[int]) -> tuple[Runner, Callable[..., 
     return runner, process
 
 
-def naive_limiter(mixed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Limit one channel, sample by sample in float64."""
-    release, held, out = 1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * RATE)), 1.0, []
-    for value in mixed.astype(float):
-        held = min(1.0, held + (1 - held) * release)
-        held = min(1.0 if held > 0.9999 else held, CEILING / max(abs(value), 1e-9))
-        out.append(value * held)
-    return np.array(out)
-
-
 def test_mics_that_share_an_output_are_limited_as_one() -> None:
     runner, process = _callback(4, [0, 0, 0, 1])
     rng = np.random.default_rng(3)
@@ -78,7 +71,8 @@ def test_mics_that_share_an_output_are_limited_as_one() -> None:
     mixed = x[:, 0] + x[:, 1] + x[:, 2]
     assert np.abs(mixed).max() > 2
     assert np.abs(y).max() <= CEILING
-    np.testing.assert_allclose(y[:, 0], naive_limiter(mixed), atol=1e-5)
+    release = 1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * RATE))
+    np.testing.assert_allclose(y[:, 0], naive.limiter(mixed.astype(float), release, float(CEILING)), atol=1e-5)
     np.testing.assert_array_equal(y[:, 1], x[:, 3])   # below the ceiling: not a bit is changed
     assert runner.record["bus_limited"] > 0
 
@@ -237,33 +231,33 @@ def test_one_stands_by_is_renewed_and_replaced_when_it_dies(tmp_path: pathlib.Pa
         return made[-1]
 
     standby = Standby(make, keep)
-    standby.update(0.0, "stand")   # type: ignore[arg-type]
+    standby.update(0.0, lambda: "stand")   # type: ignore[arg-type]
     assert not made                # the sound has not begun
     standby.want(0.0)
-    standby.update(0.1, "stand")   # type: ignore[arg-type]
+    standby.update(0.1, lambda: "stand")   # type: ignore[arg-type]
     assert not made                # it has just begun
     for now in (1.0, 1.1):
-        standby.update(now, "stand")   # type: ignore[arg-type]
+        standby.update(now, lambda: "stand")   # type: ignore[arg-type]
     assert made[0].heard == [("go", "stand")]
     assert not standby.ready
     made[0].said.append(("ready", 0.5))
-    standby.update(1.2, "stand")   # type: ignore[arg-type]
+    standby.update(1.2, lambda: "stand")   # type: ignore[arg-type]
     assert standby.ready
     keep.write_bytes(b"1")
-    standby.update(8.0, "stand")   # type: ignore[arg-type]
+    standby.update(8.0, lambda: "stand")   # type: ignore[arg-type]
     assert len(made[0].heard) == 1     # half a second of work is done every ten seconds
     for now in (12.0, 13.0, 23.0):
-        standby.update(now, "stand")   # type: ignore[arg-type]
+        standby.update(now, lambda: "stand")   # type: ignore[arg-type]
     assert made[0].heard[1:] == [("renew",)]   # once: nothing has been learnt since
     made[0].dead = True
     for now in (24.0, 24.5, 25.5, 25.6):
-        standby.update(now, "stand")   # type: ignore[arg-type]
+        standby.update(now, lambda: "stand")   # type: ignore[arg-type]
     assert made[0].killed
     assert len(made) == 2
     for _ in range(2):
         made[-1].dead = True
         for now in (100.0, 200.0):
-            standby.update(now + 200 * len(made), "stand")   # type: ignore[arg-type]
+            standby.update(now + 200 * len(made), lambda: "stand")   # type: ignore[arg-type]
     assert not keep.exists()       # three died in a row: it may be what they knew
     given: Any = standby.take()
     assert given is made[-1]
@@ -298,13 +292,6 @@ def server() -> Iterator[JackServer]:
         yield running
 
 
-def _wait(true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 20
-    while not (found := true()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return found
-
-
 def test_cables_are_laid_again_as_the_user_had_them(server: JackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     import jack
 
@@ -325,11 +312,11 @@ def test_cables_are_laid_again_as_the_user_had_them(server: JackServer, monkeypa
     cables = Cables(None)
     assert (cables.period, cables.rate) == (64, RATE)
     cables.watch("ours")
-    assert _wait(lambda: cables.news() == (("ours:out0", "system:playback_1"),))
+    assert machine.until(lambda: cables.news() == (("ours:out0", "system:playback_1"),), 20)
     client.connect("ours:out1", "system:playback_3")      # somebody patches
     client.disconnect("ours:out0", "system:playback_1")
     patched = (("ours:out1", "system:playback_3"),)
-    assert _wait(lambda: cables.news() == patched)
+    assert machine.until(lambda: cables.news() == patched, 20)
     cables.close()
     client.close()
 
@@ -339,9 +326,9 @@ def test_cables_are_laid_again_as_the_user_had_them(server: JackServer, monkeypa
     client.connect("ours:out0", "system:playback_2")      # as PortAudio would by itself
     again = Cables([*patched, ("ours:out0", "desk:late")])
     again.watch("ours")
-    assert _wait(lambda: there(client) == {("ours:out1", "system:playback_3")})
+    assert machine.until(lambda: there(client) == {("ours:out1", "system:playback_3")}, 20)
     other.inports.register("late")                        # a port that comes back late
-    assert _wait(lambda: there(client) == {("ours:out1", "system:playback_3"), ("ours:out0", "desk:late")})
+    assert machine.until(lambda: there(client) == {("ours:out1", "system:playback_3"), ("ours:out0", "desk:late")}, 20)
     assert again.others() == []
     player = jack.Client("second", servername=server.name, no_start_server=True)
     player.outports.register("out")

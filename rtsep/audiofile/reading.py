@@ -186,11 +186,10 @@ def _open_sound(path: Path) -> Any:
     except (RuntimeError, TypeError) as error:  # TypeError: headerless .raw
         reason = without_path(str(error)) if isinstance(error, RuntimeError) else "it has no header"
         raise InputError(place, f"is not audio: {reason}", READABLE) from None
-    problem = ""
     if file.channels > MOST_MICS:
-        problem = f"has {file.channels} channels"
         file.close()
-        raise InputError(place, problem, f"allowed are up to {MOST_MICS}")
+        raise InputError(place, f"has {file.channels} channels", f"allowed are up to {MOST_MICS}")
+    problem = ""
     if file.channels < 1:
         problem = "has no channels"
     elif file.frames < 1:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtsep
+from rtsep.metrics import si_sdr
 from rtsep.scenes import Scene
 
 Signal = NDArray[np.float32]
@@ -135,9 +136,7 @@ def _windows(sound: Signal, images: Signal, rate: int) -> Signal:
             own, heard = images[mic, part].astype(float), np.nan_to_num(sound[mic, part].astype(float))
             power = np.mean(own**2)
             if power > _QUIETEST and power > 0.05 * np.mean(images[mic].astype(float) ** 2):
-                scale = np.dot(heard, own) / np.dot(own, own)
-                rest = np.sum((heard - scale * own) ** 2)
-                found[mic, window] = 10 * np.log10(scale**2 * np.dot(own, own) / max(rest, 1e-20) + 1e-20)
+                found[mic, window] = si_sdr(own, heard)
     return found
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.meters import METER_FRAMES
+
 if TYPE_CHECKING:
     from rtsep.meters import Meters
 
@@ -21,7 +23,6 @@ _LEAST = 30          # of them in which there was sound; before that nothing is 
 _SOFTEST = 0.1       # share of them that is looked at; with a third of them 5 to 9 dB were missing
 _SILENCE = 1e-8      # mean square, -80 dBFS
 _BREAK = 1e-4        # of the loudest: what is softer by 40 dB is a hall between two songs, and not bleed
-_FRAMES = 2048       # that the engine measures over
 
 
 class Removed:
@@ -52,7 +53,7 @@ class Removed:
     def decibels(self) -> NDArray[np.float64]:
         """Return the reduction of every mic, float64[mics] in dB; nan where too little has been heard."""
         loudest = self._dry.max(axis=0)
-        heard = self._dry > np.maximum(_SILENCE * _FRAMES, _BREAK * loudest)
+        heard = self._dry > np.maximum(_SILENCE * METER_FRAMES, _BREAK * loudest)
         found = np.full(loudest.size, np.nan)
         for c in range(loudest.size):
             dry, wet = self._dry[heard[:, c], c], self._wet[heard[:, c], c]

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtsep.figures import gather
 from rtsep.hosts.overload import Overload
+from rtsep.meters import METER_FRAMES
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rtsep.meters import Meters
     from rtsep.runner import Runner
 
-METER_FRAMES = 2048    # between two signs of life, as `rtsep_kernels.plane.engine` has it, which is slow to import
 QUIET_DB = -80         # dBFS: below it is no microphone that is plugged in and open
 QUIET_SECONDS = 3.0    # longer than most rests in a song
 # Block times are counted in bins of 0.5 %, from 0.01 us to 7 s.

@@ -74,10 +74,11 @@ class Overload:
             return
         self._block, self._deadline = block, block / rate
         shares = took / self._deadline
-        self._peak = max(self._peak, float(np.percentile(shares, 99)))
-        self._lost += lost
+        peak = float(np.percentile(shares, 99))
         if not self._governor.given and now - self._changed > _CALM:
-            self._peak, self._lost = float(np.percentile(shares, 99)), lost
+            self._peak, self._lost = peak, lost
+        else:
+            self._peak, self._lost = max(self._peak, peak), self._lost + lost
         background = sum(rung.background for rung in ladder)
         if self._governor.update(now, shares, lost, len(ladder), background):
             self._changed = now

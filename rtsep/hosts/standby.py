@@ -51,15 +51,15 @@ class Standby:
         self.close()
         self._due = now + _AFTER
 
-    def update(self, now: float, stand: Stand) -> None:
-        """Look after it; the sound runs."""
+    def update(self, now: float, stand: Callable[[], Stand]) -> None:
+        """Look after it; the sound runs. `stand` is asked when one has been loaded."""
         if self._process is None:
             if now >= self._due:
                 self._process, self._renewed, self._known = self._make(), now, self._stamp()
             return
         for word, *content in self._process.messages():
             if word == "loaded":
-                self._process.send("go", stand)
+                self._process.send("go", stand())
             elif word == "ready":
                 self._process.enter(READY)
                 self._seconds, self._deaths = content[0], 0

@@ -196,7 +196,7 @@ class Supervisor:
             if self._process is None and now >= self._next_start:
                 self._start()
             if self._sound_began is not None:
-                self._standby.update(now, self._stand())
+                self._standby.update(now, self._stand)
             if self._phase != RUNNING:
                 self._surface.wait(*self._waits_for(now))
             for line in self._recording.update():

@@ -23,7 +23,7 @@ _FIELDS = ("heard", "capacity", "stamps", "state", "period", "rate", "xruns", "p
 _HEADER = 16               # int64 words: `struct tape` of player.c
 _SHORTEST_PERIOD = 32      # frames: more stamps are never needed
 _PATIENCE = 10.0           # seconds until a client has its ports, without those it waits for on purpose
-_PLAYING, _DEAD = 1, 2
+_PLAYING = 1
 
 
 def compile_player(folder: pathlib.Path) -> pathlib.Path:
