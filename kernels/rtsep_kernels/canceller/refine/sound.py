@@ -31,6 +31,13 @@ def transform_chunk(s, chunk, slot):
 
 
 @kernel
+def misses_somebody(s, chunk):
+    """Tell whether a mic was dead in a chunk, or in the one before, whose end is heard in it: see `canceller.dead`."""
+    unwatched = view(s, "unwatched")
+    return unwatched[chunk & (RING - 1)] != 0 or unwatched[(chunk - 1) & (RING - 1)] != 0
+
+
+@kernel
 def frames_of(s):
     """Return how many frames the round's chunks have."""
     return s.chunks * FRAMES_PER_CHUNK - 1

@@ -32,7 +32,7 @@ from rtsep_kernels.canceller.refine.record import (
     ROW,
     SIZE,
 )
-from rtsep_kernels.canceller.refine.sound import is_in_band
+from rtsep_kernels.canceller.refine.sound import is_in_band, misses_somebody
 from rtsep_kernels.maths import spectra
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
@@ -72,8 +72,7 @@ def watch(s):
     """Do one piece: transform the chunk, make a part of one mic's bleed, explain the mic, or judge; return its cost."""
     k = s.channels
     chunk = _next_chunk(s)
-    unwatched = view(s, "unwatched")
-    if s.watching == 0 and (unwatched[chunk & (RING - 1)] or unwatched[(chunk - 1) & (RING - 1)]):
+    if s.watching == 0 and misses_somebody(s, chunk):
         s.watched = chunk + 1   # whose mic was dead is missing in the others' explanation: that is no move
         return 1
     if s.watching == 0:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from rtsep_kernels.canceller.refine import transform
-from rtsep_kernels.canceller.refine.record import CHUNK, FRAME, FRAME_BINS, HOP, RING
+from rtsep_kernels.canceller.refine.record import CHUNK, FRAME, FRAME_BINS, HOP
+from rtsep_kernels.canceller.refine.sound import misses_somebody
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
@@ -44,11 +45,11 @@ def weigh(s, frames):
     every /= np.float32(FRAME_BINS)
     for b in range(FRAME_BINS):
         mean[b] = _FLOOR * mean[b] + _FLOOR_ALL * every + _SILENCE
-    since, unwatched = view(s, "since")[s.mic], view(s, "unwatched")
+    since = view(s, "since")[s.mic]
     for f in range(frames):
-        chunk = (s.first * CHUNK + f * HOP) // CHUNK
-        missed = unwatched[chunk & (RING - 1)] or unwatched[(chunk - 1) & (RING - 1)]   # see `canceller.dead`
-        believed = s.first * CHUNK + f * HOP >= since and not missed
+        begin = s.first * CHUNK + f * HOP
+        missed = misses_somebody(s, begin // CHUNK) or misses_somebody(s, (begin + FRAME - 1) // CHUNK)
+        believed = begin >= since and not missed
         # The window's energy: white noise of power 1 has so much in every bin.
         scale = s.trust * np.float32(FRAME / 2) if believed else np.float32(0)
         for b in range(FRAME_BINS):
