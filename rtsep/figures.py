@@ -58,7 +58,6 @@ FIGURES = (
     Figure("skipped", "updates", SUM, ("summary",), "skipped", "skipped_updates"),
     Figure("unstable", "samples", SUM, ("summary",), "unstable", "unstable_samples"),
     Figure("faults", "segments", SUM, (), "faults", "faults"),
-    Figure("frozen_mics", "mics", LAST, (), "mics frozen", "frozen"),
     Figure("bad_inputs", "samples", SUM, ("summary",), "bad inputs"),
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),

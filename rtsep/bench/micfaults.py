@@ -16,7 +16,6 @@ Signal = NDArray[np.float32]
 SOUNDCHECK, BAND = 2.0, 18.0                   # seconds of each solo, and of all together after them
 STRIKE = 6.0                                   # seconds of the band before the fault
 WINDOW = 1.0                                   # seconds
-SETTLED = 2                                    # windows after which the others should be as they were
 _HIT = 1                                       # the microphone that breaks
 _QUIETEST = 1e-9                               # below this power a window says nothing
 
@@ -31,10 +30,7 @@ class Loss:
     hit, others : float
         Most dB that a microphone loses in a window after the fault has ended.
     hit_seconds, others_seconds : float
-        Time after the end of the fault until its last window in which one of them loses more than 1 dB. Paths that
-        learn differ by about as much from run to run.
-    hit_later, others_later : float
-        Mean dB that a microphone loses from two seconds after the fault on.
+        Time after the end of the fault in which it loses more than 1 dB.
     below_dry : float
         Most dB that any of the others is worse than dry in a window, from the fault on; below 0: never worse.
     """
@@ -44,8 +40,6 @@ class Loss:
     hit_seconds: float
     others: float
     others_seconds: float
-    hit_later: float
-    others_later: float
     below_dry: float
 
 
@@ -126,9 +120,7 @@ def losses(scene: Scene, preset: str, blind: bool, words: Sequence[str] = ()) ->
         worse = np.nanmax((dry - broken)[others, begun:], initial=-np.inf)
         yield Loss(
             name, float(np.nanmax(lost[_HIT, after:])), _lasts(lost[[_HIT], after:]),
-            float(np.nanmax(lost[others, after:])), _lasts(lost[others, after:]),
-            float(np.nanmean(lost[_HIT, after + SETTLED :])), float(np.nanmean(lost[others, after + SETTLED :])),
-            float(worse),
+            float(np.nanmax(lost[others, after:])), _lasts(lost[others, after:]), float(worse),
         )
 
 

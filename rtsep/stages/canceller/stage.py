@@ -20,7 +20,7 @@ from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.canceller import estimates, opinion, settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
-from rtsep_kernels.canceller import apply, dead, handover, job, kalman, sparing
+from rtsep_kernels.canceller import apply, handover, job, kalman, sparing
 from rtsep_kernels.canceller.record import BINS, BLOCK, CANCELLER, FILTERS, NEAR_SIZE, PATHS, SIZE
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import store
@@ -356,8 +356,7 @@ class Canceller(Stage):
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
 
         `pairs` of `possible_pairs` are held now. Of the mics: `instant`, in instantaneous mode; `twins`, that share a
-        source with another one; `silent`, soft for seconds; `clipped`, of late; `frozen`, digitally
-        silent right now: nothing is learnt of them (see `rtsep_kernels.canceller.dead`).
+        source with another one; `silent`, dead or unplugged; `clipped`, of late.
         """
         if self._master is not None:
             return {}
@@ -374,5 +373,4 @@ class Canceller(Stage):
             "twins": int(np.count_nonzero(self._guard["twin"].any(axis=1) & (self._instant["instant"] == 0))),
             "silent": int(np.count_nonzero(self._guard["silent"])),
             "clipped": int(np.count_nonzero(self._guard["clipped"])),
-            "frozen": int(np.count_nonzero(self.record["zeros"] > dead.LEAST)),
         }
