@@ -7,6 +7,7 @@ prediction in place of the zeros. When it lives again everything goes on where i
 
 Meanwhile its player is not taken out of the other mics: what they pass on as their own is his, too, and would teach
 them all wrong paths. So nobody learns until that has left the paths' memory, or the mic has been dead for long.
+A mic that has never lived, as one that is plugged in later, is dead, too, but nobody waits for it.
 """
 
 import numpy as np
@@ -17,13 +18,15 @@ from rtsep_kernels.plane.record import view
 
 # Zeros in a row: 1.3 ms at 48 kHz. Converters that are on give some noise, and waves of 16 bits cross 0 in one sample.
 LEAST = 64
+# And of who has never lived: in a hall without any noise the first note takes some ms from one mic to the next.
+FIRST = 128
 # Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
 LONGEST = 1 << 19
 
 
 @kernel
 def find(s, given, frames):
-    """Say of each sample whether its mic is dead; returns how many are. A mic that has never lived is not."""
+    """Say of each sample whether its mic is dead; returns how many are."""
     dead = view(s, "dead")
     zeros, lived = view(s, "zeros"), view(s, "lived")
     count = 0
@@ -34,8 +37,8 @@ def find(s, given, frames):
                 run = 0
                 lived[i] = 1
             else:
-                run += lived[i]
-            dead[i, n] = 1 if run > LEAST else 0
+                run += 1
+            dead[i, n] = 1 if run > (LEAST if lived[i] else FIRST) else 0
             count += dead[i, n]
         zeros[i] = run
     return count
@@ -60,13 +63,13 @@ def conceal(s, inverse, y, n):
 @kernel
 def note(s, frames):
     """Count the dead samples of this block, by mic, and those of mics that may soon be back."""
-    dead, zeros = view(s, "dead"), view(s, "zeros")
+    dead, zeros, lived = view(s, "dead"), view(s, "zeros"), view(s, "lived")
     block = (s.position // BLOCK) % HISTORY
     concealed, missing = view(s, "concealed")[block], view(s, "missing")
     for i in range(s.channels):
         for n in range(frames):
             concealed[i] += dead[i, n]
-            missing[block] += dead[i, n] if zeros[i] < LONGEST else 0
+            missing[block] += dead[i, n] if lived[i] and zeros[i] < LONGEST else 0
 
 
 @kernel

@@ -204,7 +204,8 @@ def learn(a, c, t, g, h, chooses, m):
     if dead.missed(c, m, w.tracked):
         return
     for i in range(w.channels):
-        _tame(a, w, c, m, i)
+        if not dead.was(c, m, i):
+            _tame(a, w, c, m, i)
         if in_mode[i]:
             _be_instant(w, t, i)
         else:

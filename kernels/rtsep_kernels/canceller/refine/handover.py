@@ -28,7 +28,7 @@ from rtsep_kernels.canceller.refine.record import (
     RING,
 )
 from rtsep_kernels.canceller.refine.solve import transform_filter
-from rtsep_kernels.canceller.refine.sound import transform_chunk
+from rtsep_kernels.canceller.refine.sound import misses, transform_chunk
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.record import inner, view
 
@@ -38,12 +38,30 @@ _LOWEST = 0
 
 
 @kernel
+def _find_fresh(s):
+    """Return how many fresh chunks in a row there are to compare on, from `last` on.
+
+    Those in which somebody is missing come out worse with right paths than with wrong ones, and are passed over.
+    """
+    count = 0
+    while count < s.fresh_most and s.last + count < s.have // CHUNK:
+        if not misses(s, s.last + count):
+            count += 1
+        elif count >= s.fresh_least:
+            break
+        else:
+            s.last += count + 1
+            count = 0
+    return count
+
+
+@kernel
 def hear_fresh(s):
     """FRESH: transform a chunk of what was heard since; it takes the place of the round's, which are done with."""
-    fresh = min(s.have // CHUNK - s.last, s.fresh_most)
-    if fresh < s.fresh_least:
-        return phases.WAIT
-    s.step = fresh if s.index == 0 else s.step
+    if s.index == 0:
+        s.step = _find_fresh(s)
+        if s.step < s.fresh_least:
+            return phases.WAIT
     transform_chunk(s, s.last + s.index, s.index)
     s.index += 1
     if s.index >= s.step:

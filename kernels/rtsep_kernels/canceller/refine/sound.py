@@ -31,8 +31,8 @@ def transform_chunk(s, chunk, slot):
 
 
 @kernel
-def missed(s, chunk):
-    """Tell whether a mic was dead in a chunk, or in the one before it, which paths still ring from."""
+def misses(s, chunk):
+    """Tell whether a mic was dead in a chunk, or in the one before, whose end is heard in it: see `canceller.dead`."""
     unwatched = view(s, "unwatched")
     return unwatched[chunk & (RING - 1)] != 0 or unwatched[(chunk - 1) & (RING - 1)] != 0
 

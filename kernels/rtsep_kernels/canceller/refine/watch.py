@@ -32,7 +32,7 @@ from rtsep_kernels.canceller.refine.record import (
     ROW,
     SIZE,
 )
-from rtsep_kernels.canceller.refine.sound import is_in_band, missed
+from rtsep_kernels.canceller.refine.sound import is_in_band, misses
 from rtsep_kernels.maths import spectra
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
@@ -72,7 +72,7 @@ def watch(s):
     """Do one piece: transform the chunk, make a part of one mic's bleed, explain the mic, or judge; return its cost."""
     k = s.channels
     chunk = _next_chunk(s)
-    if s.watching == 0 and missed(s, chunk):
+    if s.watching == 0 and misses(s, chunk):
         s.watched = chunk + 1   # whose mic was dead is missing in the others' explanation: that is no move
         return 1
     if s.watching == 0:

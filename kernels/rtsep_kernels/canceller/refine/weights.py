@@ -6,7 +6,7 @@ import numpy as np
 
 from rtsep_kernels.canceller.refine import transform
 from rtsep_kernels.canceller.refine.record import CHUNK, FRAME, FRAME_BINS, HOP
-from rtsep_kernels.canceller.refine.sound import missed
+from rtsep_kernels.canceller.refine.sound import misses
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
@@ -47,8 +47,9 @@ def weigh(s, frames):
         mean[b] = _FLOOR * mean[b] + _FLOOR_ALL * every + _SILENCE
     since = view(s, "since")[s.mic]
     for f in range(frames):
-        at = s.first * CHUNK + f * HOP
-        believed = at >= since and not missed(s, at // CHUNK)
+        begin = s.first * CHUNK + f * HOP
+        missed = misses(s, begin // CHUNK) or misses(s, (begin + FRAME - 1) // CHUNK)
+        believed = begin >= since and not missed
         # The window's energy: white noise of power 1 has so much in every bin.
         scale = s.trust * np.float32(FRAME / 2) if believed else np.float32(0)
         for b in range(FRAME_BINS):
