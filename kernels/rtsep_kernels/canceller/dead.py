@@ -7,11 +7,14 @@ prediction in place of the zeros. When it lives again everything goes on where i
 
 Meanwhile its player is not taken out of the other mics: what they pass on as their own is his, too, and would teach
 them all wrong paths. So nobody learns until that has left the paths' memory, or the mic has been dead for long.
+
+Who is shut out (see `quarantine`) is treated alike, but for what goes out: that is his sound as it is cleaned.
 """
 
 import numpy as np
 
-from rtsep_kernels.canceller.record import BLOCK, HISTORY
+from rtsep_kernels.canceller.record import BLOCK, HISTORY, NEAR
+from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.record import view
 
@@ -19,12 +22,13 @@ from rtsep_kernels.plane.record import view
 LEAST = 64
 # Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
 LONGEST = 1 << 19
+ALIVE, DEAD, SHUT_OUT = 0, 1, 2
 
 
 @kernel
 def find(s, given, frames):
-    """Say of each sample whether its mic is dead; returns how many are. A mic that has never lived is not."""
-    dead = view(s, "dead")
+    """Say of each sample whether its mic is dead; returns how many are not alive. Who has never lived is not dead."""
+    dead, shut = view(s, "dead"), view(s, "shut")
     zeros, lived = view(s, "zeros"), view(s, "lived")
     count = 0
     for i in range(s.channels):
@@ -35,8 +39,8 @@ def find(s, given, frames):
                 lived[i] = 1
             else:
                 run += lived[i]
-            dead[i, n] = 1 if run > LEAST else 0
-            count += dead[i, n]
+            dead[i, n] = DEAD if run > LEAST else SHUT_OUT if shut[i] else ALIVE
+            count += dead[i, n] != ALIVE
         zeros[i] = run
     return count
 
@@ -45,10 +49,11 @@ def find(s, given, frames):
 def conceal(s, inverse, y, n):
     """Make the cleaned sample of each dead mic 0, and keep what its mic would have heard more for that."""
     k = s.channels
-    dead, fills = view(s, "dead"), view(s, "fills")
+    dead, fills, kept = view(s, "dead"), view(s, "fills"), view(s, "kept")
     for j in range(k):
         fills[j, n] = np.float32(0)
         if dead[j, n]:
+            kept[j, n] = y[j]
             fills[j, n] = -y[j] / inverse[j, j]
             for i in range(k):
                 y[i] += inverse[j, i] * fills[j, n]
@@ -65,8 +70,24 @@ def note(s, frames):
     concealed, missing = view(s, "concealed")[block], view(s, "missing")
     for i in range(s.channels):
         for n in range(frames):
-            concealed[i] += dead[i, n]
-            missing[block] += dead[i, n] if zeros[i] < LONGEST else 0
+            concealed[i] += dead[i, n] != ALIVE
+            missing[block] += dead[i, n] != ALIVE and zeros[i] < LONGEST
+
+
+@kernel
+def shut_out(s, m):
+    """From now on tell nobody of those whom job m has shut out, nor of what they had before."""
+    shut, shuts = view(s, "shut"), view(s, "shuts")[m % HISTORY]
+    for j in range(s.channels):
+        if shuts[j] and not shut[j]:
+            fill(view(s, "history")[j], np.float32(0))
+            for block in range(HISTORY):
+                fill(view(s, "far_re")[block, j], np.float32(0))
+                fill(view(s, "far_im")[block, j], np.float32(0))
+            for part in range(NEAR):
+                fill(view(s, "near_re")[part, j], np.float32(0))
+                fill(view(s, "near_im")[part, j], np.float32(0))
+        shut[j] = shuts[j]
 
 
 @kernel

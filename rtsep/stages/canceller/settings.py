@@ -302,6 +302,30 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """Of `rtsep_kernels.canceller.quarantine`: which sounds no paths can explain."""
+
+    louder: float = 10.0                # in power, 10 dB: so much more than all that others hear in an octave is no bleed
+    matters: float = 0.1                # of what they hear in all octaves
+    silence: float = 0.02               # power of a spectrum: of a mic that is dead, below -70 dBFS, which proves nothing
+    quiet_seconds: float = 0.171        # without such sounds, after which a mic is let in
+    most_seconds: float = 4.0           # for which a mic is shut out at a time
+    barred_seconds: float = 10.0        # after so long a time
+
+
+@dataclass(frozen=True)
+class Polarity:
+    """Of `rtsep_kernels.canceller.polarity`."""
+
+    allowed: float = 0.05               # nepers a bin and block that speak for the other sign by chance
+    alarming: float = 1.0               # of their sum: a tenth of a second of plain bleed
+    most: float = 3.0                   # of their sum
+    least_seconds: float = 0.053        # of an alarm, before somebody is found
+    most_seconds: float = 1.07          # of one in which nobody is
+    opposed: float = 0.1                # of the most that a mic's pairs can be against what is heard
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Of `rtsep_kernels.canceller.guard.evidence`; what is kept is kept from hop to hop."""
 
@@ -339,3 +363,4 @@ class Choice:
 
 
 INSTANT, GUARD, EVIDENCE, CHOICE = Instant(), Guard(), Evidence(), Choice()
+QUARANTINE, POLARITY = Quarantine(), Polarity()
