@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtsep
+from rtsep.runner import process
 from rtsep.scenes import Scene
+from rtsep.session import Session
 
 Signal = NDArray[np.float32]
 
@@ -28,18 +30,22 @@ class Loss:
     ----------
     fault : str
     hit, others : float
-        Most dB that a microphone loses in a window after the fault has ended.
-    hit_seconds, others_seconds : float
-        Time after the end of the fault in which it loses more than 1 dB.
+        Most dB that a microphone loses in a window that begins after the fault has ended. In the first second they
+        still hear, by their paths, what the broken one did not.
+    hit_later, others_later : float
+        The same from a second later on.
+    others_mean : float
+        Of the others, the mean of these.
     below_dry : float
         Most dB that any of the others is worse than dry in a window, from the fault on; below 0: never worse.
     """
 
     fault: str
     hit: float
-    hit_seconds: float
     others: float
-    others_seconds: float
+    hit_later: float
+    others_later: float
+    others_mean: float
     below_dry: float
 
 
@@ -101,27 +107,36 @@ def losses(scene: Scene, preset: str, blind: bool, words: Sequence[str] = ()) ->
     """Try every fault whose name has one of the words in it, or all, on one scene."""
     rate = scene.rate
     known = None if blind else rtsep.learn(scene.mics, rate, scene.solos, scene.names)
-
-    def gains(mics: Signal) -> Signal:
-        return _windows(rtsep.clean(mics, rate, preset, known, names=scene.names), scene.images, rate)
-
-    right, dry = gains(scene.mics), _windows(scene.mics, scene.images, rate)
     strike = scene.mics.shape[1] - round((BAND - STRIKE) * rate)
-    for name, inject in FAULTS.items():
-        if words and not any(word in name for word in words):
-            continue
-        mics = scene.mics.copy()
-        lasted = inject(mics[_HIT, strike:], rate, np.random.default_rng(7))
-        broken = gains(mics)
-        begun = int(strike / rate / WINDOW)
-        after = int(np.ceil((strike / rate + lasted) / WINDOW))
-        lost = right - broken
-        others = np.delete(np.arange(len(mics)), _HIT)
-        worse = np.nanmax((dry - broken)[others, begun:], initial=-np.inf)
-        yield Loss(
-            name, float(np.nanmax(lost[_HIT, after:])), _lasts(lost[[_HIT], after:]),
-            float(np.nanmax(lost[others, after:])), _lasts(lost[others, after:]), float(worse),
-        )
+    with Session.open(preset, rate, scene.names, known) as session:
+        head = process(session.engine, scene.mics[:, :strike])
+        begun = session.engine.snapshot()
+
+        def gains(mics: Signal) -> Signal:
+            session.engine.restore(begun)
+            sound = np.concatenate([head, process(session.engine, mics[:, strike:])], axis=1)
+            late = session.engine.latency
+            return _windows(np.pad(sound, ((0, 0), (0, late)))[:, late:], scene.images, rate)
+
+        right, dry = gains(scene.mics), _windows(scene.mics, scene.images, rate)
+        for name, inject in FAULTS.items():
+            if words and not any(word in name for word in words):
+                continue
+            mics = scene.mics.copy()
+            lasted = inject(mics[_HIT, strike:], rate, np.random.default_rng(7))
+            yield _loss(name, right, gains(mics), dry, strike / rate, lasted)
+
+
+def _loss(name: str, right: Signal, broken: Signal, dry: Signal, strike: float, lasted: float) -> Loss:
+    begun, after = int(strike / WINDOW), int(np.ceil((strike + lasted) / WINDOW))
+    others = np.delete(np.arange(len(right)), _HIT)
+    lost = right - broken
+    later = lost[others, after + 1 :]
+    return Loss(
+        name, float(np.nanmax(lost[_HIT, after:])), float(np.nanmax(lost[others, after:])),
+        float(np.nanmax(lost[_HIT, after + 1 :])), float(np.nanmax(later)), float(np.nanmean(later)),
+        float(np.nanmax((dry - broken)[others, begun:], initial=-np.inf)),
+    )
 
 
 def _windows(sound: Signal, images: Signal, rate: int) -> Signal:
@@ -139,9 +154,3 @@ def _windows(sound: Signal, images: Signal, rate: int) -> Signal:
                 rest = np.sum((heard - scale * own) ** 2)
                 found[mic, window] = 10 * np.log10(scale**2 * np.dot(own, own) / max(rest, 1e-20) + 1e-20)
     return found
-
-
-def _lasts(lost: Signal) -> float:
-    """Return how many seconds it takes until no window loses more than 1 dB any more."""
-    bad = np.flatnonzero(np.nan_to_num(lost).max(axis=0) > 1)
-    return float((bad[-1] + 1) * WINDOW) if bad.size else 0.0

@@ -92,6 +92,7 @@ def _start_block(s, block):
     """Every 512 samples: spectra of what was heard, new filters, the next adaptation job."""
     k = s.channels
     far_spectra(s, block - 1)
+    dead.note_usual(s, block - 1)
     power = view(s, "power")
     for c in range(k):
         power[block % HISTORY, 0, c] = np.float32(0)

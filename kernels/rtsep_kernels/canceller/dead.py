@@ -8,6 +8,8 @@ prediction in place of the zeros. When it lives again everything goes on where i
 Meanwhile its player is not taken out of the other mics: what they pass on as their own is his, too, and would teach
 them all wrong paths. So nobody learns until that has left the paths' memory, or the mic has been dead for long.
 
+A gate closes when its player rests, and then the others go on learning: nothing of him is in their mics.
+
 Who is shut out (see `quarantine`) is treated alike, but for what goes out: that is his sound as it is cleaned.
 """
 
@@ -23,11 +25,34 @@ LEAST = 64
 # Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
 LONGEST = 1 << 19
 ALIVE, DEAD, SHUT_OUT = 0, 1, 2
+# Blocks before its death, 85 ms at 48 kHz: a gate's release is longer, a mute's ramp shorter.
+_BEFORE = 8
+_RESTING = np.float32(0.01)   # of the mic's usual power, 20 dB below it
+
+
+@kernel
+def _rested(s, i):
+    """Tell whether mic i was far softer than usual of late."""
+    powers = view(s, "power")
+    block = s.position // BLOCK
+    most = np.float32(0)
+    for b in range(max(0, block - _BEFORE), block + 1):
+        most = max(most, powers[b % HISTORY, 1, i])
+    return most < _RESTING * view(s, "usual")[i]
+
+
+@kernel
+def note_usual(s, block):
+    """Take a block that has ended into what is usual."""
+    usual, powers, concealed = view(s, "usual"), view(s, "power"), view(s, "concealed")
+    for i in range(s.channels):
+        if concealed[block % HISTORY, i] == 0:
+            usual[i] += (np.float32(1) - s.usual_kept) * (powers[block % HISTORY, 1, i] - usual[i])
 
 
 @kernel
 def find(s, given, frames):
-    """Say of each sample whether its mic is dead; returns how many are not alive. Who has never lived is not dead."""
+    """Say of each sample whether its mic lives; returns how many do not. Who has never lived is not dead."""
     dead, shut = view(s, "dead"), view(s, "shut")
     zeros, lived = view(s, "zeros"), view(s, "lived")
     count = 0
@@ -39,6 +64,8 @@ def find(s, given, frames):
                 lived[i] = 1
             else:
                 run += lived[i]
+            if run == LEAST + 1:
+                view(s, "rests")[i] = _rested(s, i)
             dead[i, n] = DEAD if run > LEAST else SHUT_OUT if shut[i] else ALIVE
             count += dead[i, n] != ALIVE
         zeros[i] = run
@@ -65,13 +92,14 @@ def conceal(s, inverse, y, n):
 @kernel
 def note(s, frames):
     """Count the dead samples of this block, by mic, and those of mics that may soon be back."""
-    dead, zeros = view(s, "dead"), view(s, "zeros")
+    dead, zeros, rests = view(s, "dead"), view(s, "zeros"), view(s, "rests")
     block = (s.position // BLOCK) % HISTORY
     concealed, missing = view(s, "concealed")[block], view(s, "missing")
     for i in range(s.channels):
+        absent = zeros[i] < LONGEST and not (rests[i] and zeros[i] > LEAST)
         for n in range(frames):
             concealed[i] += dead[i, n] != ALIVE
-            missing[block] += dead[i, n] != ALIVE and zeros[i] < LONGEST
+            missing[block] += dead[i, n] != ALIVE and absent
 
 
 @kernel

@@ -106,7 +106,7 @@ def _is_broken(s, c, t, g, m):
     alarm = p.alarm
     h = polarity.find(p)
     if h >= 0:
-        polarity.flip(p, c, t, h)
+        polarity.flip(p, t, h)
         quarantine.take_back(q, m, 2 * alarm + polarity.BEFORE)
         guard.turn(g, h)
         if s.refine:

@@ -1,10 +1,10 @@
 """Microphones whose polarity was flipped: a cable changed, a button pressed.
 
-All that was learnt of them is right but for its sign. As long as it is, to *add* what is subtracted would clean the mic,
-in the mean of the logarithms of many bins, which those decide in which its own player is softer than the bleed. When that
-has been so for some blocks, nobody learns, and those mics go out dry. Who it is, pairs tell: the bleed that the
-paths predict goes against what is heard in all pairs with that mic, and in no other. Then its paths change sign, and
-whatever else is known of it.
+All that was learnt of them is right but for its sign: to *add* what is subtracted would clean the mic. The mean of the
+logarithms of many bins tells, which those decide in which its own player is softer than the bleed. When it has said so
+for some blocks, nobody learns, and those mics go out dry. Who it is, pairs tell: the bleed that the paths predict goes
+against what is heard in the pairs with that mic, and in no others. Then its paths change sign, and whatever else is
+known of it.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from rtsep_kernels.maths.spectra import add_product, split
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft
-from rtsep_kernels.plane.record import array, f4, f8, flat, i8, inner, link, number, record, scratch, view
+from rtsep_kernels.plane.record import array, f4, f8, flat, inner, link, number, record, scratch, view
 
 BEFORE = 8      # blocks in which an alarm gathers, at most: what the guard has taken in then is not to be believed
 _SILENCE = np.float32(1e-12)
@@ -26,7 +26,7 @@ _SILENCE = np.float32(1e-12)
 POLARITY = record(
     channels=number(), paths=link(PATHS), instant=link(INSTANT),
     against=array(f8, "channels", start=0),           # nepers that have of late spoken for the other sign
-    agree=array(f8, "channels", "channels", start=0),    # since the alarm: what is heard along what is predicted, by pair
+    agree=array(f8, "channels", "channels", start=0),    # since the alarm: what is heard along what is predicted
     weight=array(f8, "channels", "channels", start=0),   # and the most that this could be, either way
     alarm=number(start=0),                            # blocks since it began
     flips=number(start=0),
@@ -161,7 +161,7 @@ def find(s):
 
 
 @kernel
-def flip(s, c, t, h):
+def flip(s, t, h):
     """Change the sign of all that is known of mic h."""
     w = inner(s, "paths")
     mixing, unmixing, moments = view(t, "mixing"), view(t, "unmixing"), view(t, "moments")

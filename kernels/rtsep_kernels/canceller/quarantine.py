@@ -19,16 +19,17 @@ from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
 from rtsep_kernels.plane.record import array, f4, f8, i8, inner, link, number, record, scratch, view
 
-LATER = 2       # blocks after which a block is judged: 21 ms at 48 kHz, in which bleed comes 7 m far
 BANDS = 9       # octaves, from the lowest two bins on
 _EARLY = 2      # partitions of a path that predict: the first 21 ms, with most of its power
-_RECENT = 4     # blocks of which predictions are kept
+_RECENT = 16    # blocks of which predictions are kept: more than `later_blocks` at any rate
+_ECHO = 8       # blocks in which others play what was subtracted from them: due, and its tail, until they are judged
 _KEPT = HISTORY   # blocks of which the guard's sums are kept
 
 QUARANTINE = record(
     channels=number(), paths=link(PATHS), guard=link(GUARD),
-    heard=array(f4, _RECENT, "channels", BANDS, start=0),            # power of each mic
-    predicted=array(f4, _RECENT, "channels", "channels", BANDS, start=0),   # of mic j (third) in mic i, by the paths
+    # By octaves, block by block: power of each mic, and of mic j (third) in mic i, as the paths have it.
+    heard=array(f4, _RECENT, "channels", BANDS, start=0),
+    predicted=array(f4, _RECENT, "channels", "channels", BANDS, start=0),
     left=array(i8, "channels", start=0),              # blocks for which the mic is shut out yet
     long=array(i8, "channels", start=0),              # and for which it has been
     barred=array(i8, "channels", start=0),            # blocks for which it may not be shut out again
@@ -38,7 +39,8 @@ QUARANTINE = record(
     re=scratch(f4, ROW), im=scratch(f4, ROW), power=array(f4, ROW), gain=scratch(f4, ROW),
     time=scratch(f4, SIZE), spectrum=scratch(f4, 2 * ROW), lanes=scratch(f4, LANES),
     # Tuning: the stage's, which says what each is and where it comes from.
-    louder=number(f4), matters=number(f4), silence=number(f4), quiet_blocks=number(), most_blocks=number(), barred_blocks=number(),
+    louder=number(f4), matters=number(f4), silence=number(f4),
+    later_blocks=number(), quiet_blocks=number(), most_blocks=number(), barred_blocks=number(),
 )
 
 
@@ -100,8 +102,8 @@ def _predict(q, i, j, bands):
 
 
 @kernel
-def _is_unheard(q, c, m, j, later):
-    """Tell whether most of the other mics hear far too little of what mic j had in block ``m - later``."""
+def _is_unheard(q, c, m, j, later, easier):
+    """Tell whether a third of the other mics hear far too little of what mic j had in block ``m - later``."""
     predicted, heard = view(q, "predicted")[(m - later) % _RECENT], view(q, "heard")
     count = unheard = 0
     for i in range(q.channels):
@@ -113,12 +115,12 @@ def _is_unheard(q, c, m, j, later):
             for block in range(m - later - 1, m + 1):
                 most = max(most, heard[block % _RECENT, i, band])
             whole += most
-            if predicted[i, j, band] > q.louder * most:
+            if predicted[i, j, band] > easier * q.louder * most:
                 much += predicted[i, j, band]
         if whole > q.silence:
             count += 1
-            unheard += much > q.matters * whole
-    return 2 * unheard > count
+            unheard += much > easier * q.matters * whole
+    return 3 * unheard >= max(count, 1)
 
 
 @kernel
@@ -151,22 +153,41 @@ def observe(q, c, m):
     left, long, barred = view(q, "left"), view(q, "long"), view(q, "barred")
     _listen(q, c, m)
     _keep_sums(q, m)
+    first = _find(q, c, m)
     for j in range(q.channels):
-        unheard = m >= HISTORY and _is_unheard(q, c, m, j, LATER)
+        barred[j] = max(0, barred[j] - 1)
         if left[j]:
             long[j] += 1
+            # Who is shut out is let in when there is hardly a doubt.
+            unheard = _is_unheard(q, c, m, j, q.later_blocks, np.float32(0.5))
             left[j] = q.quiet_blocks if unheard else left[j] - 1
             if long[j] >= q.most_blocks:
                 left[j] = 0
                 barred[j] = q.barred_blocks
-        elif barred[j]:
-            barred[j] -= 1
-        elif unheard:
-            left[j] = q.quiet_blocks
-            long[j] = 0
-            q.times += 1
-            take_back(q, m, LATER + 2)
+    if first >= 0:
+        left[first] = q.quiet_blocks
+        long[first] = 0
+        q.times += 1
+        take_back(q, m, q.later_blocks + 2)
     tell(q, c, m)
+
+
+@kernel
+def _find(q, c, m):
+    """Return who is to be shut out now, -1: nobody. One at a time, the loudest: others play what was subtracted."""
+    left, long, barred = view(q, "left"), view(q, "long"), view(q, "barred")
+    found = -1
+    if m < HISTORY:
+        return found
+    most = np.float32(0)
+    powers = view(c, "power")[(m - q.later_blocks) % HISTORY, 1]
+    for j in range(q.channels):
+        if left[j] and long[j] < _ECHO:
+            return -1
+        may = not left[j] and not barred[j] and powers[j] > most
+        if may and _is_unheard(q, c, m, j, q.later_blocks, np.float32(1)):
+            found, most = j, powers[j]
+    return found
 
 
 @kernel
@@ -182,18 +203,18 @@ def tell(q, c, m):
 def holds(q):
     """Tell whether somebody is shut out: nobody learns."""
     left = view(q, "left")
+    count = 0
     for j in range(q.channels):
-        if left[j]:
-            return True
-    return False
+        count += left[j] > 0
+    return count > 0
 
 
 @kernel
 def is_suspected(q, c, m):
     """Tell whether somebody may have to be shut out soon: bleed may be late, but too loud an output proves nothing."""
     for j in range(q.channels):
-        for later in range(LATER):
-            if m >= HISTORY and _is_unheard(q, c, m, j, later):
+        for later in range(q.later_blocks):
+            if m >= HISTORY and _is_unheard(q, c, m, j, later, np.float32(1)):
                 return True
     return False
 

@@ -70,6 +70,8 @@ CANCELLER = record(
     filled=array(f4, "channels", HISTORY * BLOCK, start=0),      # x, and where a mic is dead what it would hear
     zeros=array(i8, "channels", start=0), lived=array(i8, "channels", start=0),   # see `dead`
     dead=scratch(i8, "channels", SEGMENT), fills=scratch(f4, "channels", SEGMENT),
+    usual=array(f4, "channels", start=0), usual_kept=number(f4),  # mean power of y, of blocks in which the mic lives
+    rests=array(i8, "channels", start=0),                        # 1: his player had nothing to play when the mic died
     concealed=array(i8, HISTORY, "channels", start=0),           # dead samples, per block
     own=array(f4, "channels", HISTORY * BLOCK, start=0),         # y as it goes out; of who is shut out, too
     kept=scratch(f4, "channels", SEGMENT),                       # the same, of this segment, where `dead` is SHUT_OUT

@@ -358,8 +358,8 @@ class Canceller(Stage):
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
 
         `pairs` of `possible_pairs` are held now. Of the mics: `instant`, in instantaneous mode; `twins`, that share a
-        source with another one; `silent`, dead or unplugged; `clipped`, of late. `shut_out` counts how often a mic heard what
-        nobody else did, `flipped` those whose polarity has changed.
+        source with another one; `silent`, dead or unplugged; `clipped`, of late. `shut_out` counts how often a mic
+        heard what nobody else did, `flipped` those whose polarity has changed.
         """
         if self._master is not None:
             return {}
