@@ -86,7 +86,7 @@ def test_noise_of_one_mic_is_neither_subtracted_nor_learnt_from(
     sound, right = goes_on(snapshot, x)
     assert stage.status()["shut_out"] == 1
     assert off(stage.paths, sound.paths) < 0.1 < off(0 * paths, sound.paths)
-    assert left(out, right) < -25
+    assert left(out, right) < -15
     # While it lasts, and once it was seen, the others hear none of it, and the mic itself goes out.
     during = slice(round(0.2 * RATE), round(0.5 * RATE))
     assert np.std(out[0, during]) < 1.3 * np.std(x[0, BREAKS:][during])
@@ -95,14 +95,15 @@ def test_noise_of_one_mic_is_neither_subtracted_nor_learnt_from(
 
 def test_a_mic_that_was_turned_up_is_learnt_in_the_end(learnt: tuple[Block, dict[str, np.ndarray], Block]) -> None:
     """It looks as if it were broken: nobody hears it so loud. So nobody is shut out for long."""
-    x, snapshot, _ = learnt
+    x, snapshot, paths = learnt
     stage = prepared()
     stage.restore(snapshot)
     loud = np.ascontiguousarray(np.tile(x[:, :BREAKS], 2))
     loud[BROKEN] *= 12
     process(stage, loud)
-    assert stage.status()["shut_out"] == 1
+    assert stage.status()["shut_out"] > 0
     assert not stage.record["shut"].any()
+    assert off(stage.paths[:, BROKEN] * 12, paths[:, BROKEN]) < 0.2
 
 
 def test_a_flipped_polarity_is_followed(learnt: tuple[Block, dict[str, np.ndarray], Block]) -> None:

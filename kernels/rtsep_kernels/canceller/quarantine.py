@@ -22,6 +22,8 @@ from rtsep_kernels.plane.record import array, f4, f8, i8, inner, link, number, r
 BANDS = 9       # octaves, from the lowest two bins on
 _EARLY = 2      # partitions of a path that predict: the first 21 ms, with most of its power
 _RECENT = 16    # blocks of which predictions are kept: more than `later_blocks` at any rate
+_ALONE = np.float32(4)   # times as sure must the only other mic be: in one octave partitions may cancel each other
+_FORGIVES = 4   # times as long as it was shut out must a mic be in before it is as if it had never been
 _ECHO = 8       # blocks in which others play what was subtracted from them: due, and its tail, until they are judged
 _KEPT = HISTORY   # blocks of which the guard's sums are kept
 
@@ -31,7 +33,8 @@ QUARANTINE = record(
     heard=array(f4, _RECENT, "channels", BANDS, start=0),
     predicted=array(f4, _RECENT, "channels", "channels", BANDS, start=0),
     left=array(i8, "channels", start=0),              # blocks for which the mic is shut out yet
-    long=array(i8, "channels", start=0),              # and for which it has been
+    long=array(i8, "channels", start=0),              # and for which it has been of late
+    last=number(start=0),                             # block in which somebody was shut out last
     barred=array(i8, "channels", start=0),            # blocks for which it may not be shut out again
     times=number(start=0),                            # that a mic was shut out
     sums=array(f8, _KEPT, 2, 2, "channels", start=0),    # of the guard's evidence, of late
@@ -103,7 +106,8 @@ def _predict(q, i, j, bands):
 
 @kernel
 def _is_unheard(q, c, m, j, later, easier):
-    """Tell whether a third of the other mics hear far too little of what mic j had in block ``m - later``."""
+    """Tell whether most of the other mics hear far too little of what mic j had in block ``m - later``."""
+    louder = q.louder * easier * (_ALONE if q.channels == 2 else np.float32(1))
     predicted, heard = view(q, "predicted")[(m - later) % _RECENT], view(q, "heard")
     count = unheard = 0
     for i in range(q.channels):
@@ -115,12 +119,12 @@ def _is_unheard(q, c, m, j, later, easier):
             for block in range(m - later - 1, m + 1):
                 most = max(most, heard[block % _RECENT, i, band])
             whole += most
-            if predicted[i, j, band] > easier * q.louder * most:
+            if predicted[i, j, band] > louder * most:
                 much += predicted[i, j, band]
         if whole > q.silence:
             count += 1
             unheard += much > easier * q.matters * whole
-    return 3 * unheard >= max(count, 1)
+    return 2 * unheard > count
 
 
 @kernel
@@ -162,11 +166,13 @@ def observe(q, c, m):
             unheard = _is_unheard(q, c, m, j, q.later_blocks, np.float32(0.5))
             left[j] = q.quiet_blocks if unheard else left[j] - 1
             if long[j] >= q.most_blocks:
-                left[j] = 0
+                left[j] = long[j] = 0
                 barred[j] = q.barred_blocks
+        elif m % _FORGIVES == 0:
+            long[j] = max(0, long[j] - 1)
     if first >= 0:
         left[first] = q.quiet_blocks
-        long[first] = 0
+        q.last = m
         q.times += 1
         take_back(q, m, q.later_blocks + 2)
     tell(q, c, m)
@@ -175,15 +181,13 @@ def observe(q, c, m):
 @kernel
 def _find(q, c, m):
     """Return who is to be shut out now, -1: nobody. One at a time, the loudest: others play what was subtracted."""
-    left, long, barred = view(q, "left"), view(q, "long"), view(q, "barred")
+    left, barred = view(q, "left"), view(q, "barred")
     found = -1
-    if m < HISTORY:
+    if m < HISTORY or (q.times > 0 and m - q.last < _ECHO):
         return found
     most = np.float32(0)
     powers = view(c, "power")[(m - q.later_blocks) % HISTORY, 1]
     for j in range(q.channels):
-        if left[j] and long[j] < _ECHO:
-            return -1
         may = not left[j] and not barred[j] and powers[j] > most
         if may and _is_unheard(q, c, m, j, q.later_blocks, np.float32(1)):
             found, most = j, powers[j]

@@ -308,8 +308,8 @@ class Guard:
 class Quarantine:
     """Of `rtsep_kernels.canceller.quarantine`: which sounds no paths can explain."""
 
-    louder: float = 8.0                 # in power, 9 dB: so much more than is heard in an octave is no bleed
-    matters: float = 0.05               # of what they hear in all octaves
+    louder: float = 5.0                 # in power, 7 dB: so much more than most hear in an octave is no bleed
+    matters: float = 0.02               # of what they hear in all octaves
     silence: float = 0.02               # power of the spectrum of a dead mic, -70 dBFS: it proves nothing
     later_seconds: float = 0.0213       # after which a block is judged: bleed has come 7 m far
     quiet_seconds: float = 0.171        # without such sounds, after which a mic is let in
