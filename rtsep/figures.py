@@ -59,6 +59,8 @@ FIGURES = (
     Figure("unstable", "samples", SUM, ("summary",), "unstable", "unstable_samples"),
     Figure("faults", "segments", SUM, (), "faults", "faults"),
     Figure("bad_inputs", "samples", SUM, ("summary",), "bad inputs"),
+    Figure("shut_out", "times", SUM, ("summary",), "mics shut out", "shut_out"),
+    Figure("flipped", "times", SUM, ("summary",), "polarities flipped", "flipped"),
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),

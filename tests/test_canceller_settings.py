@@ -17,10 +17,13 @@ from rtsep_kernels.canceller.guard.record import GUARD
 from rtsep_kernels.canceller.handover import HANDOVER
 from rtsep_kernels.canceller.instant.record import INSTANT
 from rtsep_kernels.canceller.kalman import KALMAN
+from rtsep_kernels.canceller.polarity import POLARITY
+from rtsep_kernels.canceller.quarantine import QUARANTINE
 from rtsep_kernels.canceller.record import CANCELLER
 
 OF_ONE = [(tuning.INSTANT, INSTANT), (tuning.GUARD, GUARD), (tuning.EVIDENCE, EVIDENCE), (tuning.CHOICE, CHOICE)]
 ALL = [*OF_ONE, (LEARNING, KALMAN), (LEARNING, HANDOVER), (LEARNING, CANCELLER)]
+OF_FAULTS = [(tuning.QUARANTINE, QUARANTINE), (tuning.POLARITY, POLARITY)]   # whose names mean other times
 BLOCKS = {
     "patience": 20, "settled": 150, "start": 140, "doubted": 100, "barred": 500, "moving": 48, "level": 200,
     "clipped": 400, "first": 8, "turn": 8, "round": 32, "fade": 96, "rest": 940, "tamed": 32, "again": 1000,
@@ -29,7 +32,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("rate", [44100, 48000, 88200, 96000])
-@pytest.mark.parametrize(("settings", "table"), ALL)
+@pytest.mark.parametrize(("settings", "table"), ALL + OF_FAULTS)
 def test_times_and_memories_hold_at_every_rate(settings: object, table: object, rate: int) -> None:
     """To half a block; what is kept over a second is the same."""
     found = tuning.numbers(settings, table, rate)
@@ -65,7 +68,7 @@ def test_at_48_khz_the_numbers_are_those_that_were_found() -> None:
     assert np.float32(tuning.kept(tuning.REFINEMENT.memory, 48000)) == np.float32(0.9995)
 
 
-@pytest.mark.parametrize(("settings", "table"), OF_ONE)
+@pytest.mark.parametrize(("settings", "table"), OF_ONE + OF_FAULTS)
 def test_no_number_is_forgotten(settings: object, table: object) -> None:
     """All that a record takes from its tuning stands there, and all that stands there is used."""
     found = tuning.numbers(settings, table, 48000)

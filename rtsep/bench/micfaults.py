@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 import rtsep
 from rtsep.metrics import si_sdr
+from rtsep.runner import process
 from rtsep.scenes import Scene
+from rtsep.session import Session
 
 Signal = NDArray[np.float32]
 
 SOUNDCHECK, BAND = 2.0, 18.0                   # seconds of each solo, and of all together after them
 STRIKE = 6.0                                   # seconds of the band before the fault
 WINDOW = 1.0                                   # seconds
+_LATER = 2                                     # windows after a fault, from which on nobody should lose 1 dB any more
 _HIT = 1                                       # the microphone that breaks
 _QUIETEST = 1e-9                               # below this power a window says nothing
 
@@ -29,9 +32,12 @@ class Loss:
     ----------
     fault : str
     hit, others : float
-        Most dB that a microphone loses in a window after the fault has ended.
+        Most dB that a microphone loses in a window that begins after the fault has ended. In the first second they
+        still hear, by their paths, what the broken one did not.
     hit_seconds, others_seconds : float
         Time after the end of the fault in which it loses more than 1 dB.
+    hit_later, others_later : float
+        Most dB lost in a window from two seconds on.
     below_dry : float
         Most dB that any of the others is worse than dry in a window, from the fault on; below 0: never worse.
     """
@@ -39,8 +45,10 @@ class Loss:
     fault: str
     hit: float
     hit_seconds: float
+    hit_later: float
     others: float
     others_seconds: float
+    others_later: float
     below_dry: float
 
 
@@ -103,26 +111,35 @@ def losses(scene: Scene, preset: str, blind: bool, words: Sequence[str] = ()) ->
     rate = scene.rate
     known = None if blind else rtsep.learn(scene.mics, rate, scene.solos, scene.names)
 
-    def gains(mics: Signal) -> Signal:
-        return _windows(rtsep.clean(mics, rate, preset, known, names=scene.names), scene.images, rate)
-
-    right, dry = gains(scene.mics), _windows(scene.mics, scene.images, rate)
     strike = scene.mics.shape[1] - round((BAND - STRIKE) * rate)
-    for name, inject in FAULTS.items():
-        if words and not any(word in name for word in words):
-            continue
-        mics = scene.mics.copy()
-        lasted = inject(mics[_HIT, strike:], rate, np.random.default_rng(7))
-        broken = gains(mics)
-        begun = int(strike / rate / WINDOW)
-        after = int(np.ceil((strike / rate + lasted) / WINDOW))
-        lost = right - broken
-        others = np.delete(np.arange(len(mics)), _HIT)
-        worse = np.nanmax((dry - broken)[others, begun:], initial=-np.inf)
-        yield Loss(
-            name, float(np.nanmax(lost[_HIT, after:])), _lasts(lost[[_HIT], after:]),
-            float(np.nanmax(lost[others, after:])), _lasts(lost[others, after:]), float(worse),
-        )
+    with Session.open(preset, rate, scene.names, known) as session:
+        head = process(session.engine, scene.mics[:, :strike])
+        begun = session.engine.snapshot()
+
+        def gains(mics: Signal) -> Signal:
+            session.engine.restore(begun)
+            sound = np.concatenate([head, process(session.engine, mics[:, strike:])], axis=1)
+            late = session.engine.latency
+            return _windows(np.pad(sound, ((0, 0), (0, late)))[:, late:], scene.images, rate)
+
+        right, dry = gains(scene.mics), _windows(scene.mics, scene.images, rate)
+        for name, inject in FAULTS.items():
+            if words and not any(word in name for word in words):
+                continue
+            mics = scene.mics.copy()
+            lasted = inject(mics[_HIT, strike:], rate, np.random.default_rng(7))
+            yield _loss(name, right, gains(mics), dry, strike / rate, lasted)
+
+
+def _loss(name: str, right: Signal, broken: Signal, dry: Signal, strike: float, lasted: float) -> Loss:
+    begun, after = int(strike / WINDOW), int(np.ceil((strike + lasted) / WINDOW))
+    lost = (right - broken)[:, after:]
+    others = np.delete(np.arange(len(right)), _HIT)
+    return Loss(
+        name, float(np.nanmax(lost[_HIT])), _lasts(lost[[_HIT]]), float(np.nanmax(lost[_HIT, _LATER:])),
+        float(np.nanmax(lost[others])), _lasts(lost[others]), float(np.nanmax(lost[others, _LATER:])),
+        float(np.nanmax((dry - broken)[others, begun:], initial=-np.inf)),
+    )
 
 
 def _windows(sound: Signal, images: Signal, rate: int) -> Signal:

@@ -19,5 +19,6 @@ A block's life:
     block m + 3 is the first that is cleaned with what was learnt from block m
 
 What the audio thread subtracts is summed in `sums`; `sparing` leaves pairs out of it while the machine is too slow.
-`record` has the tables that several of these use, `paths` changes what has been learnt as a whole.
+Who is `dead`, in `quarantine` or of flipped `polarity` teaches nobody wrong paths. `record` has the tables that several
+of these use, `paths` changes what has been learnt as a whole.
 """

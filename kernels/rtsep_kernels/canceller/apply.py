@@ -55,6 +55,7 @@ def _clear_history(s):
     fill(flat(s, "history"), zero)
     fill(flat(s, "heard"), zero)
     fill(flat(s, "filled"), zero)
+    fill(flat(s, "own"), zero)
     fill(flat(s, "near_re"), zero)
     fill(flat(s, "near_im"), zero)
     fill(flat(s, "far_re"), zero)
@@ -75,6 +76,7 @@ def _apply_due(s, block):
     doubt = view(s, "doubt")
     first, end = due.take(s.exchange, block - DUE)
     for m in range(first, end):
+        dead.shut_out(s, m)
         if wrote[m % HISTORY]:
             versions[m % GROUPS] ^= 1
             how = view(s, "how")[m % HISTORY]
@@ -90,6 +92,7 @@ def _start_block(s, block):
     """Every 512 samples: spectra of what was heard, new filters, the next adaptation job."""
     k = s.channels
     far_spectra(s, block - 1)
+    dead.note_usual(s, block - 1)
     power, concealed = view(s, "power")[block % HISTORY], view(s, "concealed")[block % HISTORY]
     for c in range(k):
         power[0, c] = np.float32(0)
@@ -274,7 +277,7 @@ def canceller(state, x, out, frames):
         dead.note(s, frames)
     history = view(s, "history")
     heard, filled = view(s, "heard"), view(s, "filled")
-    fills = view(s, "fills")
+    fills, kept, states, own = view(s, "fills"), view(s, "kept"), view(s, "dead"), view(s, "own")
     place = s.position & HISTORY_MASK
     amounts = view(s, "amounts")
     power = view(s, "power")[(s.position // BLOCK) % HISTORY]
@@ -287,6 +290,9 @@ def canceller(state, x, out, frames):
             history[i, place + n] = y
             heard[i, place + n] = v
             filled[i, place + n] = v + fills[i, n] if deaths else v
+            if deaths and states[i, n] == dead.SHUT_OUT:
+                y = kept[i, n]
+            own[i, place + n] = y
             before += v * v
             after += y * y
             share = ramp.value(amounts[i], offset + n)

@@ -6,7 +6,7 @@
 import numpy as np
 from numba import carray, types
 
-from rtsep_kernels.canceller import choice, handover, kalman
+from rtsep_kernels.canceller import choice, handover, kalman, polarity, quarantine
 from rtsep_kernels.canceller.guard import shares as guard
 from rtsep_kernels.canceller.guard.record import GUARD
 from rtsep_kernels.canceller.instant import mode as instant
@@ -26,8 +26,10 @@ JOB = record(
     canceller=link(CANCELLER),       # whose job it is
     paths=link(PATHS), kalman=link(kalman.KALMAN), handover=link(handover.HANDOVER),
     instant=link(INSTANT), guard=link(GUARD),
+    quarantine=link(quarantine.QUARANTINE), polarity=link(polarity.POLARITY),
     choice=link(choice.CHOICE),      # or 0: all pairs are held
     refine=link(REFINE),             # or 0
+    holding=number(start=0),         # 1: a mic is broken, nobody learns
     skipped=number(start=0), jobs=number(start=0),
 )
 
@@ -91,6 +93,28 @@ def _count_down(s, c, h, m):
 
 
 @kernel
+def _is_broken(s, c, t, g, m):
+    """Tell whether nobody may learn from block m for a mic's sake; if not, or until that is sure, `instant` has."""
+    q, p = inner(s, "quarantine"), inner(s, "polarity")
+    s.holding = 1
+    if quarantine.holds(q):
+        return True
+    instant.learn(t, c, m)
+    if not polarity.observe(p, c, t, m):
+        s.holding = 0
+        return False
+    alarm = p.alarm
+    h = polarity.find(p)
+    if h >= 0:
+        polarity.flip(p, t, h)
+        quarantine.take_back(q, m, 2 * alarm + polarity.BEFORE)
+        guard.turn(g, h)
+        if s.refine:
+            refine.turn(inner(s, "refine"), h)
+    return True
+
+
+@kernel
 def _adapt(s, c, m):
     """Learn from block m and hand over; True if it was learnt from."""
     a, o = inner(s, "kalman"), inner(s, "handover")
@@ -98,6 +122,7 @@ def _adapt(s, c, m):
     kalman.observe(a, c, m)
     if due.read(c.exchange, due.PUBLISHED) - m > HISTORY - c.partitions - _SLACK:
         s.skipped += 1           # what this job would read is being overwritten
+        quarantine.tell(inner(s, "quarantine"), c, m)
         _finish(c, t, g, m, 0)
         return False
     if due.read(c.exchange, due.RESTORE) and m - o.restored > handover.CALM:
@@ -105,16 +130,19 @@ def _adapt(s, c, m):
         instant.forget(t)
         _forget_refinement(s)
         due.tell(c.exchange, due.RESTORE, 0)
+    quarantine.observe(inner(s, "quarantine"), c, m)
     wanted = view(c, "wanted")[m % HISTORY]
     if wanted == 0 and o.renew == 0:
         _finish(c, t, g, m, 0)
         return False
     if wanted == 0:
         guard.hold(g, m)
+    elif _is_broken(s, c, t, g, m):
+        guard.hold(g, m)
+        polarity.go_dry(inner(s, "polarity"), c, m)
     else:
-        instant.learn(t, c, m)
         guard.observe(g, c, t, m)
-        kalman.learn(a, c, t, g, h, s.choice, m)
+        kalman.learn(a, c, t, g, h, inner(s, "quarantine"), s.choice, m)
         if s.choice:
             _choose(s, c, t, g, h, m)
     handover.hand_over(o, c, t, m)
@@ -142,7 +170,7 @@ def _job(s, c, m):
         return
     r = inner(s, "refine")
     if learnt:
-        refine.take(r, c, m)
+        refine.take(r, c, m, s.holding)
         if refine.work(r):
             inner(s, "paths").renew_far = 2 * GROUPS
     else:

@@ -12,7 +12,7 @@ Only the first `tracked` partitions of the pairs that are held, and that the gua
 
 import numpy as np
 
-from rtsep_kernels.canceller import choice, dead
+from rtsep_kernels.canceller import choice, dead, quarantine
 from rtsep_kernels.canceller.instant import mode as instant
 from rtsep_kernels.canceller.paths import doubt, move_to_tap, shrink
 from rtsep_kernels.canceller.record import BINS, BLOCK, GROUPS, HISTORY, PATHS, ROW, SIZE
@@ -184,7 +184,7 @@ def _learn_mic(a, w, c, g, h, chooses, m, i):
 
 
 @kernel
-def learn(a, c, t, g, h, chooses, m):
+def learn(a, c, t, g, h, q, chooses, m):
     """Learn every path from the partition that has just ended.
 
     Parameters
@@ -194,6 +194,7 @@ def learn(a, c, t, g, h, chooses, m):
     t : INSTANT
     g : GUARD
     h : CHOICE
+    q : QUARANTINE
     chooses : int64
         0: there is no `h`.
     m : int64
@@ -203,8 +204,9 @@ def learn(a, c, t, g, h, chooses, m):
     in_mode = view(t, "instant")
     if dead.missed(c, m, w.tracked):
         return
+    tames = not dead.missed(c, m, a.tamed_blocks) and not quarantine.is_suspected(q, c, m)
     for i in range(w.channels):
-        if not dead.was(c, m, i):
+        if tames and not dead.was(c, m, i):
             _tame(a, w, c, m, i)
         if in_mode[i]:
             _be_instant(w, t, i)

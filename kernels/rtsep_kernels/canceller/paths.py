@@ -77,6 +77,15 @@ def shrink(w, i, j, factor, first):
 
 
 @kernel
+def turn(w, i, j):
+    """Change the sign of a path, and of what it could be taken back to."""
+    for spectra in (view(w, "w_re"), view(w, "w_im"), view(w, "good_re"), view(w, "good_im")):
+        for p in range(w.partitions):
+            for b in range(ROW):
+                spectra[p, i, j, b] = -spectra[p, i, j, b]
+
+
+@kernel
 def move_to_tap(w, i, j, tap, share, partitions):
     """Go a share of the way from a path to a single tap of the same sample, in its first partitions."""
     re, im = view(w, "w_re"), view(w, "w_im")

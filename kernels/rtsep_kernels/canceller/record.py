@@ -70,7 +70,13 @@ CANCELLER = record(
     filled=array(f4, "channels", HISTORY * BLOCK, start=0),      # x, and where a mic is dead what it would hear
     zeros=array(i8, "channels", start=0), lived=array(i8, "channels", start=0),   # see `dead`
     dead=scratch(i8, "channels", SEGMENT), fills=scratch(f4, "channels", SEGMENT),
+    usual=array(f4, "channels", start=0), usual_kept=number(f4),  # mean power of y, of blocks in which the mic lives
+    rests=array(i8, "channels", start=0),                        # 1: his player had nothing to play when the mic died
     concealed=array(i8, HISTORY, "channels", start=0),           # dead samples, per block
+    own=array(f4, "channels", HISTORY * BLOCK, start=0),         # y as it goes out; of who is shut out, too
+    kept=scratch(f4, "channels", SEGMENT),                       # the same, of this segment, where `dead` is SHUT_OUT
+    shut=array(i8, "channels", start=0),                         # 1: nobody is told of the mic, see `quarantine`
+    shuts=array(i8, HISTORY, "channels", start=0),               # as each job decided
     missing=array(i8, HISTORY, start=0),                         # those of mics that have not been dead for long
     near_re=array(f4, NEAR, "channels", NEAR_ROW, start=0),      # spectra of y, segment by segment
     near_im=array(f4, NEAR, "channels", NEAR_ROW, start=0),

@@ -19,6 +19,8 @@ from rtsep_kernels.canceller.guard import record as guard
 from rtsep_kernels.canceller.guard.evidence import EVIDENCE, HOPS
 from rtsep_kernels.canceller.guard.evidence import LINES as EVIDENCE_LINES
 from rtsep_kernels.canceller.instant.record import INSTANT, STEP
+from rtsep_kernels.canceller.polarity import POLARITY
+from rtsep_kernels.canceller.quarantine import QUARANTINE
 from rtsep_kernels.canceller.record import BINS, BLOCK, SIZE
 from rtsep_kernels.canceller.refine import record as refinement
 from rtsep_kernels.canceller.refine.adopt import FADE_BINS
@@ -120,6 +122,20 @@ def _make_evidence(k: int, rate: int, known: NDArray[np.float32]) -> State:
         lines=min(highest - lowest, EVIDENCE_LINES, size // 2 + 1 - lowest), window=np.hanning(size + 1)[:-1],
         agree=believed, own=believed, plan=fftw.plan(size, True), forward=fftw.execute_addresses()[0],
         **settings.numbers(tuned, EVIDENCE, rate, blocks, tuned.blocks(settings.RATE)),
+    )
+
+
+def make_quarantine(k: int, rate: int, paths: State, guard: State) -> State:
+    """Make QUARANTINE, which takes the guard back."""
+    return QUARANTINE.make(
+        channels=k, paths=paths.address, guard=guard.address, **settings.numbers(settings.QUARANTINE, QUARANTINE, rate)
+    )
+
+
+def make_polarity(k: int, rate: int, paths: State, instant: State) -> State:
+    """Make POLARITY."""
+    return POLARITY.make(
+        channels=k, paths=paths.address, instant=instant.address, **settings.numbers(settings.POLARITY, POLARITY, rate)
     )
 
 

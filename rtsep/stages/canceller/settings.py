@@ -97,6 +97,8 @@ class Learning:
         From one keeping of a good partition to the next. What explodes has been growing for less.
     loudness_kept : float
         Of the loudest input, in a segment of 64 samples: it falls by 6 dB in 1.8 s.
+    usual_memory : float
+        Seconds over which is known how loud a mic usually is: who was far softer when his mic died was resting.
     confident : float
         Confidence from which a soundcheck's path is believed in.
     known_doubt : float
@@ -115,6 +117,7 @@ class Learning:
     again_seconds: float = 10.67
     good_seconds: float = 2.73
     loudness_kept: float = 0.9995
+    usual_memory: float = 10.0
     confident: float = CONFIDENT
     known_doubt: float = 5e-4
 
@@ -302,6 +305,31 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """Of `rtsep_kernels.canceller.quarantine`: which sounds no paths can explain."""
+
+    louder: float = 5.0                 # in power, 7 dB: so much more than most hear in an octave is no bleed
+    matters: float = 0.02               # of what they hear in all octaves
+    silence: float = 0.02               # power of the spectrum of a dead mic, -70 dBFS: it proves nothing
+    later_seconds: float = 0.0213       # after which a block is judged: bleed has come 7 m far
+    quiet_seconds: float = 0.171        # without such sounds, after which a mic is let in
+    most_seconds: float = 4.0           # for which a mic is shut out at a time
+    barred_seconds: float = 10.0        # after so long a time
+
+
+@dataclass(frozen=True)
+class Polarity:
+    """Of `rtsep_kernels.canceller.polarity`."""
+
+    allowed: float = 0.05               # nepers a bin and block that speak for the other sign by chance
+    alarming: float = 0.5               # of their sum, which stays below 0.05 while signs are right
+    most: float = 3.0                   # of their sum
+    least_seconds: float = 0.053        # of an alarm, before somebody is found
+    most_seconds: float = 1.07          # of one in which nobody is
+    opposed: float = 0.02               # of the most that a mic's pairs can be against what is heard; found: 0.05
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Of `rtsep_kernels.canceller.guard.evidence`; what is kept is kept from hop to hop."""
 
@@ -339,3 +367,4 @@ class Choice:
 
 
 INSTANT, GUARD, EVIDENCE, CHOICE = Instant(), Guard(), Evidence(), Choice()
+QUARANTINE, POLARITY = Quarantine(), Polarity()

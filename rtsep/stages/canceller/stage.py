@@ -181,9 +181,11 @@ class Canceller(Stage):
         if first is not None and self._confidence is not None:
             anchored = np.mean(self._trusted(), axis=1, where=others) > 0.5
         self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, self._known_mics(k), anchored)
+        self._quarantine = estimates.make_quarantine(k, rate, self._paths, self._guard)
+        self._polarity = estimates.make_polarity(k, rate, self._paths, self._instant)
         self._job = job.JOB.make(
             canceller=record.address, paths=self._paths, kalman=self._kalman, handover=self._handover,
-            instant=self._instant, guard=self._guard,
+            instant=self._instant, guard=self._guard, quarantine=self._quarantine, polarity=self._polarity,
         )
         if self.held(k) < k * (k - 1):
             self._choice = estimates.make_choice(
@@ -359,7 +361,8 @@ class Canceller(Stage):
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.
 
         `pairs` of `possible_pairs` are held now. Of the mics: `instant`, in instantaneous mode; `twins`, that share a
-        source with another one; `silent`, dead or unplugged; `clipped`, of late.
+        source with another one; `silent`, dead or unplugged; `clipped`, of late. `shut_out` counts how often a mic
+        heard what nobody else did, `flipped` those whose polarity has changed.
         """
         if self._master is not None:
             return {}
@@ -376,4 +379,6 @@ class Canceller(Stage):
             "twins": int(np.count_nonzero(self._guard["twin"].any(axis=1) & (self._instant["instant"] == 0))),
             "silent": int(np.count_nonzero(self._guard["silent"])),
             "clipped": int(np.count_nonzero(self._guard["clipped"])),
+            "shut_out": self._quarantine["times"],
+            "flipped": self._polarity["flips"],
         }

@@ -21,6 +21,7 @@ import math
 import numpy as np
 
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
+from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft
 from rtsep_kernels.plane.record import address, array, f4, f8, i8, number, record, scratch, view
@@ -150,6 +151,15 @@ def regressions(e, i):
     agree = view(e, "agree")
     own = view(e, "own")
     return agree[ALIKE, i] / (own[ALIKE, i] + 1e-3), agree[NEW, i] / (own[NEW, i] + 1e-6)
+
+
+@kernel
+def begin(e, i):
+    """Begin anew with the frames of mic i: what was heard last was no sound of the stage."""
+    view(e, "frames")[i] = 0
+    for part in range(2):
+        fill(view(e, "along")[i, part], np.float32(0))
+    fill(view(e, "power")[i], np.float32(0))
 
 
 @kernel

@@ -36,6 +36,16 @@ def observe(g, c, t, m):
 
 
 @kernel
+def turn(g, h):
+    """Know of mic h, whose polarity was flipped, what was known."""
+    cross_re, cross_im = view(g, "cross_re"), view(g, "cross_im")
+    for j in range(g.channels):
+        for values in (cross_re[min(h, j), max(h, j)], cross_im[min(h, j), max(h, j)]):
+            for n in range(values.shape[0]):
+                values[n] = -values[n]
+
+
+@kernel
 def hold(g, m):
     """Keep the shares as they are: nothing was learnt from block `m`."""
     share = view(g, "share")

@@ -11,7 +11,7 @@ import numpy as np
 from rtsep_kernels.canceller.record import BLOCK, HISTORY
 from rtsep_kernels.canceller.refine import handover, learn, phases
 from rtsep_kernels.canceller.refine import watch as watching
-from rtsep_kernels.canceller.refine.record import CHUNK, RING
+from rtsep_kernels.canceller.refine.record import CHUNK, RING, TAPS
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.record import view
@@ -29,23 +29,49 @@ def forget(s):
 
 
 @kernel
-def take(s, c, m):
-    """Take block m of the mics, as they came and as they were cleaned, at the low rate."""
+def turn(s, h):
+    """Go on with mic h, whose polarity was flipped: what was heard of it, and its anchors, change sign."""
+    anchor = view(s, "anchor")
+    for j in range(s.channels):
+        if j != h:
+            for n in range(TAPS):
+                anchor[h, j, n] = -anchor[h, j, n]
+                anchor[j, h, n] = -anchor[j, h, n]
+    x, y = view(s, "x")[h], view(s, "y")[h]
+    for n in range(RING * CHUNK):
+        x[n] = -x[n]
+        y[n] = -y[n]
+    s.phase = phases.IDLE
+    watching.begin(s)
+
+
+@kernel
+def take(s, c, m, holding):
+    """Take block m of the mics, as they came and as they were cleaned, at the low rate.
+
+    While a mic is broken nothing is learnt (`holding`), nor from what came just before that was seen.
+    """
     k = s.channels
     heard = view(c, "filled")
     cleaned = view(c, "history")
     x = view(s, "x")
     y = view(s, "y")
     taps = view(s, "lowpass")
+    shuts = view(c, "shuts")[m % HISTORY]
     first = (m & (HISTORY - 1)) * BLOCK
     count = BLOCK // s.factor
     place = s.have & (RING * CHUNK - 1)
     for i in range(k):
         _decimate(heard[i], first, s.factor, taps, x[i], place, count)
-        _decimate(cleaned[i], first, s.factor, taps, y[i], place, count)
+        if shuts[i]:   # the audio thread makes it so, too, but soon
+            fill(y[i, place : place + count], np.float32(0))
+        else:
+            _decimate(cleaned[i], first, s.factor, taps, y[i], place, count)
     chunk = (s.have // CHUNK) & (RING - 1)
     unwatched = view(s, "unwatched")
-    unwatched[chunk] = (s.have % CHUNK != 0 and unwatched[chunk]) or view(c, "missing")[m % HISTORY] > 0
+    unwatched[chunk] = (s.have % CHUNK != 0 and unwatched[chunk]) or view(c, "missing")[m % HISTORY] > 0 or holding
+    if holding:
+        unwatched[(chunk - 1) & (RING - 1)] = 1
     s.have += count
 
 
