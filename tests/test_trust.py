@@ -233,7 +233,7 @@ def test_one_stands_by_is_renewed_and_replaced_when_it_dies(tmp_path: pathlib.Pa
     standby = Standby(make, keep)
     standby.update(0.0, lambda: "stand")   # type: ignore[arg-type]
     assert not made                # the sound has not begun
-    standby.want(0.0)
+    standby.need(0.0)
     standby.update(0.1, lambda: "stand")   # type: ignore[arg-type]
     assert not made                # it has just begun
     for now in (1.0, 1.1):
@@ -259,10 +259,23 @@ def test_one_stands_by_is_renewed_and_replaced_when_it_dies(tmp_path: pathlib.Pa
         for now in (100.0, 200.0):
             standby.update(now + 200 * len(made), lambda: "stand")   # type: ignore[arg-type]
     assert not keep.exists()       # three died in a row: it may be what they knew
-    given: Any = standby.take()
+    given: Any = standby.take(2000.0)
     assert given is made[-1]
     assert given.phase == "loading"
-    assert standby.take() is made[-1] is not given   # there was none: made at once
+    assert standby.take(2000.0) is made[-1] is not given   # there was none: made at once
+    count = len(made)
+    standby.update(2000.5, lambda: "stand")   # type: ignore[arg-type]
+    assert len(made) == count
+    standby.update(2002.0, lambda: "stand")   # type: ignore[arg-type]
+    assert len(made) == count + 1  # the one that was taken waits for its device: it may be lost, too
+    standby.need(2003.0)
+    standby.update(2004.0, lambda: "stand")   # type: ignore[arg-type]
+    assert len(made) == count + 1  # there is one
+    standby.replace(2005.0)
+    standby.update(2006.0, lambda: "stand")   # type: ignore[arg-type]
+    assert made[-2].killed
+    assert len(made) == count + 2
+
 
 
 def test_what_an_audio_process_prints_is_kept_and_never_waited_for() -> None:

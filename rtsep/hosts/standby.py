@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rtsep.hosts.process import AudioProcess
 
 _AFTER = 0.5              # seconds of sound after which one is made: until then the first needs the machine
-_PAUSE, _LONGEST_PAUSE = 1.0, 30.0   # seconds before one that died is replaced; doubled as long as they die
+# Seconds before one that died, or was taken, is replaced; doubled as long as they die.
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _DEATHS = 3               # in a row, after which it is made without what was learnt
 _RENEW_EVERY = 5.0        # seconds: as often as what is learnt is kept
 _RENEW_SHARE = 0.05       # of a core, at most, goes to keeping it up to date
@@ -46,13 +47,18 @@ class Standby:
         """Whether one could take over at once."""
         return self._process is not None and self._process.phase == READY
 
-    def want(self, now: float) -> None:
-        """Make one soon; the sound has just begun, or another one is needed."""
+    def need(self, now: float) -> None:
+        """Make one soon, unless there is one; the sound has just begun."""
+        if self._process is None:
+            self._due = now + _AFTER
+
+    def replace(self, now: float) -> None:
+        """Make another one soon: what this one has made is of no use any more."""
         self.close()
-        self._due = now + _AFTER
+        self.need(now)
 
     def update(self, now: float, stand: Callable[[], Stand]) -> None:
-        """Look after it; the sound runs. `stand` is asked when one has been loaded."""
+        """Look after it; the sound has begun. `stand` is asked when one has been loaded."""
         if self._process is None:
             if now >= self._due:
                 self._process, self._renewed, self._known = self._make(), now, self._stamp()
@@ -76,10 +82,10 @@ class Standby:
                 self._process.send("renew")
                 self._renewed, self._known = now, stamp
 
-    def take(self) -> AudioProcess:
-        """Give it away, ready or not; there is none from now on."""
+    def take(self, now: float) -> AudioProcess:
+        """Give it away, ready or not; the next is made soon, also while this one waits for the device."""
         process, self._process = self._process or self._make(), None
-        self._due = math.inf
+        self._due = now + _PAUSE
         if process.phase == READY:
             process.enter(OPENING)
         return process

@@ -137,7 +137,7 @@ class Supervisor:
             self._process = AudioProcess(life.serve, self._request)
             return
         self._front.playing.ask_again()
-        self._process = self._standby.take()
+        self._process = self._standby.take(time.monotonic())
         if self._process.phase == OPENING:
             self._play()
 
@@ -289,7 +289,7 @@ class Supervisor:
         self._recording.mark("reload", playing.asked_at, change=change, latency_samples=latency, preset=toml)
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
-            self._standby.want(time.monotonic())   # another one, for the new chain
+            self._standby.replace(time.monotonic())   # for the new chain
             self._there.say_notes()
 
     def _send(self, *message: Any) -> None:
@@ -308,7 +308,7 @@ class Supervisor:
             self._sound_began, self._first_sound = now, now - self._began
         else:
             self._there.returned(self._keep.exists())
-        self._standby.want(now)
+        self._standby.need(now)
 
     def _lost(self, why: str) -> None:
         """Have another process take over: this one has lost the device, or itself."""
