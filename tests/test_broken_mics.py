@@ -15,14 +15,15 @@ BREAKS = 4 * RATE
 BROKEN = 1
 
 
-def band(seconds: float) -> Block:
-    """Make three players who rest at times."""
+def band(seconds: float, signs: Block | None = None) -> Block:
+    """Make three players who rest at times, and are heard by the others with these signs."""
     rng = np.random.default_rng(5)
     frames = round(seconds * RATE)
     turns = (rng.random((3, frames // 4800 + 1)) > 0.4).repeat(4800, 1)[:, :frames]
     sources = 0.03 * rng.standard_normal((3, frames)) * turns
     late = np.pad(sources, ((0, 0), (LATE, 0)))[:, :frames]
-    return (sources + TAP * (late.sum(0) - late)).astype(np.float32)
+    taps = TAP * (1 - np.eye(3)) * (1 if signs is None else signs)
+    return (sources + taps @ late).astype(np.float32)
 
 
 def noisy(x: Block, seconds: float = 0.5) -> Block:
@@ -116,6 +117,17 @@ def test_a_flipped_polarity_is_followed(learnt: tuple[Block, dict[str, np.ndarra
     assert off(stage.paths, turned) < 0.05
     assert off(stage.paths, paths) > 1
     assert left(out, right) < -20
+
+
+def test_a_path_that_has_turned_is_learnt_anew(learnt: tuple[Block, dict[str, np.ndarray], Block]) -> None:
+    """It is no mic that was flipped. Nobody learnt while one was looked for, which never ended."""
+    _, snapshot, _ = learnt
+    signs = np.float32([[1, -1, 1], [-1, 1, 1], [1, 1, 1]])
+    stage, _ = goes_on(snapshot, band(12, signs))
+    assert stage.status()["flipped"] == 0
+    right = np.zeros_like(stage.paths)
+    right[..., LATE] = TAP * signs * (1 - np.eye(3))
+    assert off(stage.paths, right) < 0.3 < off(abs(right), right)
 
 
 @pytest.mark.parametrize("break_it", [noisy, flipped], ids=["noise", "polarity"])

@@ -6,6 +6,7 @@ late.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import re
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 _WATCHER = "rtsep-patch"   # a client without ports, which looks at the others
 _EVERY = 0.1               # seconds between two looks
+_TAKEN_OUT = 10            # looks without a cable whose ends are there: a device that goes loses its cables first
 
 Cable = tuple[str, str]    # names of two ports: where the sound comes from, where it goes
 
@@ -50,7 +52,8 @@ class Cables:
         self.gone = threading.Event()
         self._jack.set_shutdown_callback(lambda *_: self.gone.set())
         self._wanted = None if wanted is None else set(wanted)
-        self._seen: set[Cable] = set()
+        self._seen: dict[Cable, tuple[str, str]] = {}    # laid, between these two ports: names come again
+        self._missed: collections.Counter[Cable] = collections.Counter()
         self._looked = False
         self._told: set[Cable] | None = None
         self._stop = threading.Event()
@@ -107,16 +110,21 @@ class Cables:
             for cable in there - self._wanted:
                 self._jack.disconnect(*cable)
             there &= self._wanted
-        ports = {port.name for port in self._jack.get_ports()}
+        ports = {port.name: str(port.uuid) for port in self._jack.get_ports()}
         wanted = self._wanted | there
         for cable in wanted - there:
-            if not ports.issuperset(cable):
-                self._seen.discard(cable)   # one end is away: it is laid again when that is back
-            elif cable in self._seen:
-                wanted.discard(cable)       # somebody has taken it out
-            else:
+            ends = ports.get(cable[0], ""), ports.get(cable[1], "")
+            if not all(ends):
+                self._seen.pop(cable, None)   # one end is away: it is laid again when that is back
+            elif self._seen.get(cable) != ends:
                 self._jack.connect(*cable)
-        self._seen |= there
+            else:
+                self._missed[cable] += 1
+                if self._missed[cable] >= _TAKEN_OUT:   # somebody has taken it out
+                    wanted.discard(cable)
+        for cable in there:
+            self._seen[cable] = ports.get(cable[0], ""), ports.get(cable[1], "")
+            self._missed.pop(cable, None)
         self._looked = True
         self._wanted = wanted
 

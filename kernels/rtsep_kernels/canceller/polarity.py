@@ -21,6 +21,7 @@ from rtsep_kernels.plane.memory import call_fft
 from rtsep_kernels.plane.record import array, f4, f8, flat, inner, link, number, record, scratch, view
 
 BEFORE = 8      # blocks in which an alarm gathers, at most: what the guard has taken in then is not to be believed
+_PAUSE = 2      # times as long as an alarm for nobody all learn after it: most of the time
 _SILENCE = np.float32(1e-12)
 
 POLARITY = record(
@@ -29,6 +30,7 @@ POLARITY = record(
     agree=array(f8, "channels", "channels", start=0),    # since the alarm: what is heard along what is predicted
     weight=array(f8, "channels", "channels", start=0),   # and the most that this could be, either way
     alarm=number(start=0),                            # blocks since it began
+    pause=number(start=0),                            # blocks until there may be another one
     flips=number(start=0),
     x_re=scratch(f4, ROW), x_im=scratch(f4, ROW), re=scratch(f4, ROW), im=scratch(f4, ROW),
     subtracted=scratch(f4, ROW), added=scratch(f4, ROW),
@@ -70,6 +72,9 @@ def observe(s, c, t, m):
     t : INSTANT
     m : int64
     """
+    if s.pause:
+        s.pause -= 1
+        return False
     against = view(s, "against")
     in_mode = view(t, "instant")
     alarmed = False
@@ -81,7 +86,8 @@ def observe(s, c, t, m):
         against[i] = min(max(against[i] + spoke, 0.0), s.most)
         alarmed |= against[i] > s.alarming
     if not alarmed or s.alarm >= s.most_blocks:
-        if s.alarm:
+        if s.alarm:   # nobody was found: what has moved must be learnt anew
+            s.pause = _PAUSE * s.alarm
             _begin(s)
         return False
     s.alarm += 1
@@ -143,7 +149,10 @@ def _hear(s, c, m, i):
 
 @kernel
 def find(s):
-    """Return the mic whose pairs speak against its sign, and no others as clearly; -1: none, or not yet."""
+    """Return the mic whose pairs speak against its sign, and none of them for it; -1: there is none, or not yet.
+
+    One pair tells nothing of which of its two mics it is, nor whether it was not a move that has turned its path.
+    """
     if s.alarm < s.least_blocks:
         return -1
     agree, weight = view(s, "agree"), view(s, "weight")
@@ -151,11 +160,18 @@ def find(s):
     least = 0.0
     for h in range(s.channels):
         along = whole = 0.0
+        against = 0
+        right = False
         for i in range(s.channels):
             if i != h:
-                along += agree[i, h] + agree[h, i]
-                whole += weight[i, h] + weight[h, i]
-        if along < -s.opposed * whole and along < least:
+                pair = agree[i, h] + agree[h, i]
+                most = weight[i, h] + weight[h, i]
+                along += pair
+                whole += most
+                against += pair < -s.opposed * most
+                right |= pair > s.opposed * most
+        speak = against >= min(2, s.channels - 1) and not right
+        if speak and along < -s.opposed * whole and along < least:
             found, least = h, along
     return found
 

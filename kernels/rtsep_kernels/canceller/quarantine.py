@@ -26,6 +26,8 @@ _ALONE = np.float32(4)   # times as sure must the only other mic be: in one octa
 _FORGIVES = 4   # times as long as it was shut out must a mic be in before it is as if it had never been
 _ECHO = 8       # blocks in which others play what was subtracted from them: due, and its tail, until they are judged
 _KEPT = HISTORY   # blocks of which the guard's sums are kept
+# Of the power for which a mic was shut out: what is so loud is the same sound yet, though others are too loud to tell.
+_STILL = np.float32(0.25)
 
 QUARANTINE = record(
     channels=number(), paths=link(PATHS), guard=link(GUARD),
@@ -34,6 +36,7 @@ QUARANTINE = record(
     predicted=array(f4, _RECENT, "channels", "channels", BANDS, start=0),
     left=array(i8, "channels", start=0),              # blocks for which the mic is shut out yet
     long=array(i8, "channels", start=0),              # and for which it has been of late
+    level=array(f4, "channels", start=0),             # power of the block for which it was shut out
     last=number(start=0),                             # block in which somebody was shut out last
     barred=array(i8, "channels", start=0),            # blocks for which it may not be shut out again
     times=number(start=0),                            # that a mic was shut out
@@ -155,6 +158,7 @@ def observe(q, c, m):
     m : int64
     """
     left, long, barred = view(q, "left"), view(q, "long"), view(q, "barred")
+    level, powers = view(q, "level"), view(c, "power")[(m - q.later_blocks) % HISTORY, 1]
     _listen(q, c, m)
     _keep_sums(q, m)
     first = _find(q, c, m)
@@ -164,7 +168,8 @@ def observe(q, c, m):
             long[j] += 1
             # Who is shut out is let in when there is hardly a doubt.
             unheard = _is_unheard(q, c, m, j, q.later_blocks, np.float32(0.5))
-            left[j] = q.quiet_blocks if unheard else left[j] - 1
+            still = powers[j] > _STILL * level[j]
+            left[j] = q.quiet_blocks if unheard or still else left[j] - 1
             if long[j] >= q.most_blocks:
                 left[j] = long[j] = 0
                 barred[j] = q.barred_blocks
@@ -172,6 +177,7 @@ def observe(q, c, m):
             long[j] = max(0, long[j] - 1)
     if first >= 0:
         left[first] = q.quiet_blocks
+        level[first] = powers[first]
         q.last = m
         q.times += 1
         take_back(q, m, q.later_blocks + 2)
