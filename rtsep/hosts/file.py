@@ -96,7 +96,8 @@ def _stream(
     if options.save is not None and not stream.learnt().stages:
         raise InputError("--save", f"preset {stream.preset.name} learns nothing", "leave it out")
     begun, cpu = time.perf_counter(), time.process_time()
-    with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target:
+    origin = source.origin if options.compensate else source.origin.late(stream.latency)
+    with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype, origin) as target:
         written = asked = 0
         for piece in play(stream, source, block, options.compensate):
             target.write(piece)
@@ -123,7 +124,7 @@ def _stream(
         "realtime_factor": wall / seconds,
         "block_us": percentiles(stream.microseconds()),
         "bad_inputs": stream.bad_inputs,
-        "notes": stream.notes,
+        "notes": [*source.notes, *stream.notes],
         **stream.status(),
         **saved,
     }

@@ -1,0 +1,145 @@
+"""What a folder of recordings is: which files are pieces of one, and when each begins. Said in a line each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rtsep.audiofile import metadata
+from rtsep.audiofile.alignment import leads
+from rtsep.audiofile.formats import natural
+from rtsep.audiofile.joining import Shape, check_polyphonic, is_recorders, joins
+from rtsep.audiofile.numbering import Series, retaken, series
+from rtsep.audiofile.opening import open_file
+from rtsep.audiofile.pieces import Part
+from rtsep.limits import MOST_MICS
+
+_MOST_PIECES = MOST_MICS   # of a polyphonic recording: a day of 32 channels; beyond, they are too many microphones
+_TOLD = 2        # series that one line names
+_MARKS = " ._-#("   # that stand before a number
+_TAKES_APART = "Takes belong into folders of their own"
+_AT_ONCE = "they are taken for microphones that play at once"
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The recordings of a folder.
+
+    Parameters
+    ----------
+    parts : tuple of Part
+        In natural order of their names.
+    notes : tuple of str
+        What has been assumed; lines.
+    """
+
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+
+
+def arrange(files: Sequence[Path], separate: bool = False) -> Arrangement:
+    """Find out what the files of a folder are to one another.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        At least one; in natural order. Only what numbers or time stamps make a question of is opened.
+    separate : bool
+        Polyphonic files are recordings of their own, not pieces, unless a recorder has named them.
+
+    Raises
+    ------
+    InputError
+        If pieces of a recording are missing or do not fit one another.
+    """
+    looker = _Looker()
+    joined, notes = _join(files, looker, separate)
+    taken = {file for one in joined for file in one.files}
+    parts = [Part((file,), file.stem, metadata.read(file)) for file in files if file not in taken]
+    for one in joined:
+        lengths = tuple(looker(file).frames for file in one.files)
+        stem = one.base.rstrip(_MARKS) or one.files[0].stem
+        notes_of = tuple(note for file in one.files for note in looker(file).notes)
+        parts.append(Part(one.files, stem, looker(one.files[0]).tags, lengths, notes_of))
+    parts.sort(key=lambda part: natural(part.pieces[0].name))
+    placed, line = _place(parts, looker)
+    return Arrangement(tuple(placed), tuple(f"{files[0].parent}: {note}" for note in (*notes, line) if note))
+
+
+class _Looker:
+    """Opens a file once to see what it is."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, Shape] = {}
+
+    def __call__(self, file: Path) -> Shape:
+        if file not in self._known:
+            sound = open_file(file)
+            sound.close()
+            size = os.stat(file).st_size
+            self._known[file] = Shape(
+                sound.rate, sound.channels, sound.frames, size, metadata.read(file), sound.notes
+            )
+        return self._known[file]
+
+
+def _join(files: Sequence[Path], look: _Looker, separate: bool) -> tuple[list[Series], list[str]]:
+    """Return what is joined, and lines about it."""
+    through = series(files, tight=True) if len(files) <= _MOST_PIECES else []
+    whole = next((one for one in through if len(one.files) == len(files)), None)
+    if whole and look(whole.files[0]).channels > 1 and (not separate or is_recorders(whole)):
+        check_polyphonic(whole, look)
+        return [whole], [_told_joined([whole], look)]
+    every = series(files)
+    joined = [one for one in every if joins(one, every, look)]
+    notes = [_told_joined(joined, look)] if joined else []
+    left = [one for one in every if one not in joined and _looks_taken(one, every, look)]
+    again = retaken([file for file in files if all(file not in one.files for one in every)])
+    if left:
+        notes.append(_told_left(left))
+    elif again:
+        notes.append(f"{again[0].name}, {again[1].name} look like takes; {_AT_ONCE}. {_TAKES_APART}")
+    return joined, notes
+
+
+def _looks_taken(one: Series, every: Sequence[Series], look: _Looker) -> bool:
+    """Return whether files that are not joined look like takes or pieces, rather than like two microphones."""
+    lengths = {look(file).frames for file in one.files}
+    others = sum(other.numbers == one.numbers for other in every)
+    track = one.base.rstrip(_MARKS)[-1:].isdecimal()
+    return bool(len(lengths) > 1 or one.kind or one.digits or one.plain or others > 1 or track)
+
+
+def _told_joined(joined: Sequence[Series], look: _Looker) -> str:
+    seconds = sum(look(file).seconds for file in joined[0].files)
+    shown = ", ".join(_chain(one) for one in joined[:_TOLD])
+    more = f" and {len(joined) - _TOLD} more" if len(joined) > _TOLD else ""
+    return f"joined in order, as pieces of one recording of {seconds:.1f} s: {shown}{more}"
+
+
+def _told_left(left: Sequence[Series]) -> str:
+    names = ", ".join(file.name for file in left[0].files[:_TOLD])
+    base, suffix = left[0].base.rstrip(_MARKS) or "x", left[0].files[0].suffix
+    return (
+        f"{names} look like takes or pieces; {_AT_ONCE}. {_TAKES_APART}; pieces are joined if they "
+        f" are called {base}{suffix}, {base}-0001{suffix}, {base}-0002{suffix}"
+    )
+
+
+def _chain(one: Series) -> str:
+    names = [file.name for file in one.files]
+    return " + ".join(names if len(names) <= _TOLD + 1 else [names[0], names[1], "...", names[-1]])
+
+
+def _place(parts: Sequence[Part], look: _Looker) -> tuple[list[Part], str]:
+    """Return the parts with their leads, and what is to be said of them."""
+    if len({part.tags.start for part in parts}) < 2:
+        return list(parts), ""
+    shapes = []
+    for part in parts:
+        shape = look(part.pieces[0])
+        shapes.append(replace(shape, frames=sum(part.lengths) or shape.frames))
+    found, line = leads(shapes, [part.pieces[0].name for part in parts])
+    return [replace(part, lead=lead) for part, lead in zip(parts, found, strict=True)], line

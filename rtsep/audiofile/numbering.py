@@ -1,0 +1,139 @@
+"""Which files of a folder are called as pieces, or takes, of one track: `Tr1`, `Tr1-0001`; `00000001`, `00000002`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Behind these a number says which track it is, as in `Track 01`; nobody's continuation is called so.
+_TRACKS = {"tr", "trk", "track", "tracks", "ch", "chan", "channel", "in", "input", "mic", "audio", "line", "out"}
+_TAKES = {"take", "takes", "tk", "tak", "version", "ver", "v", "comp", "playlist"}
+_PIECES = {"part", "pt", "piece", "split", "cont", "continued", "segment", "seg"}
+# What recorders call what nobody has named: `ZOOM0001_Tr1`, `TRACK01`, `180101_0001`.
+_GENERIC = {
+    *_TRACKS, "zoom", "t", "scene", "song", "session", "rec", "recording", "tascam", "dr", "mixpre", "ste", "poly",
+    "mono", "wav", "file",
+}
+_LONG = 3             # digits of a number that is padded so: counters of recorders, no one's second microphone
+_DIGITS_ALONE = 6     # of a name that is a number, at least: X-LIVE has 8, tracks have up to 3
+
+_NUMBERED = re.compile(r"(?P<base>.*?)(?P<mark>[\s._#(-]+)(?P<digits>[0-9]{1,9})\)?")
+_ENDS_IN_DIGITS = re.compile(r"(?P<base>.*?)(?P<mark>)(?P<digits>[0-9]{1,9})")
+_AMID = re.compile(r"([^0-9]*[a-z][^0-9]*)[0-9]+([\s._-].*?)([0-9]*)")
+_WORD = re.compile(r"(?P<base>.*?)(?P<mark>[\s._-]*)(?P<word>[A-Za-z]+)$")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files that are numbered through, in order.
+
+    Parameters
+    ----------
+    base : str
+        What their names have in common.
+    files : tuple of Path
+    numbers : tuple of int
+        Of the files; one without a number comes before those that have one.
+    digits : int
+        Of the shortest number that is padded; 0: none is.
+    plain : bool
+        The first file has no number.
+    kind : str
+        `piece` or `take` if a word says so, otherwise empty.
+    """
+
+    base: str
+    files: tuple[Path, ...]
+    numbers: tuple[int, ...]
+    digits: int
+    plain: bool
+    kind: str
+
+    @property
+    def missing(self) -> int | None:
+        """The first number that is not there."""
+        for before, after in zip(self.numbers, self.numbers[1:], strict=False):
+            if after != before + 1:
+                return before + 1
+        return None
+
+    @property
+    def counted(self) -> bool:
+        """Whether a recorder's counter has named them, with zeros before it, rather than a hand."""
+        return self.digits >= _LONG or self.kind == "piece"
+
+
+def series(files: Sequence[Path], tight: bool = False) -> list[Series]:
+    """Return the files that are called as parts of one another: two or more of each.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    tight : bool
+        Also take a number that nothing stands before, and that of a track: `REC1`, `REC2`, `Track 1`.
+    """
+    found: dict[tuple[str, str], list[tuple[int, str, str, Path]]] = {}
+    bare: dict[str, Path] = {}
+    for file in files:
+        number = _number(file.stem, tight)
+        if number is None:
+            bare.setdefault(file.stem.casefold(), file)
+        else:
+            base, digits, kind = number
+            found.setdefault((base.casefold(), kind), []).append((int(digits), digits, base, file))
+    every = []
+    for (_, kind), members in found.items():
+        base = members[0][2]
+        first = bare.get(base.casefold()) if base else None
+        members.sort(key=lambda member: (member[0], member[3].name))
+        numbers = [number for number, *_ in members]
+        paths = [file for *_, file in members]
+        if first is not None and kind != "take":
+            numbers.insert(0, 1 if numbers[0] == 2 else 0)   # `x`, `x_2` count from 1
+            paths.insert(0, first)
+        padded = [len(digits) for _, digits, *_ in members if digits.startswith("0")]
+        if len(paths) > 1:
+            plain = len(paths) > len(members)
+            every.append(Series(base, tuple(paths), tuple(numbers), min(padded, default=0), plain, kind))
+    return every
+
+
+def is_generic(stem: str) -> bool:
+    """Return whether a recorder, and nobody else, has given a file its name."""
+    words = re.findall(r"[^\W\d_]+", stem.casefold())
+    return all(word in _GENERIC for word in words)
+
+
+def retaken(files: Sequence[Path]) -> list[Path]:
+    """Return the first files that differ in a number amid their names alone: `ZOOM0001_Tr1`, `ZOOM0002_Tr1`."""
+    seen: dict[tuple[str, str, str], Path] = {}
+    for file in files:
+        found = _AMID.fullmatch(file.stem.casefold())
+        other = seen.setdefault((found[1], found[2], found[3]), file) if found else file
+        if other is not file:
+            return [other, file]
+    return []
+
+
+def _number(stem: str, tight: bool) -> tuple[str, str, str] | None:
+    """Return what comes before the number of a name, its digits, and what kind a word makes of it."""
+    stem = stem.strip()
+    if stem.isdecimal() and stem.isascii():
+        return ("", stem, "") if tight or len(stem) >= _DIGITS_ALONE else None
+    for pattern in (_NUMBERED, _ENDS_IN_DIGITS):
+        found = pattern.fullmatch(stem)
+        if found is None:
+            continue
+        base, kind = found["base"], ""
+        word = _WORD.fullmatch(base)
+        said = word["word"].casefold() if word else ""
+        if word and (said in _TAKES or said in _PIECES):
+            return word["base"], found["digits"], "take" if said in _TAKES else "piece"
+        if pattern is _ENDS_IN_DIGITS and not tight:
+            return None
+        if said in _TRACKS and not tight:
+            return None
+        return base, found["digits"], kind
+    return None
