@@ -83,7 +83,7 @@ def near(wanted: Sequence[str]) -> tuple[str, ...]:
         name = re.sub(r"[\s.=]+", "-", unicodedata.normalize("NFC", one).strip())   # . and = separate in paths
         name = "".join(c if c.isprintable() else "_" for c in name)[:LONGEST] or f"mic{number}"
         if name.isdecimal():
-            name = f"mic{int(name)}"
+            name = f"mic{int(name)}"[:LONGEST]
         unique, copy = name, 2
         while unique in taken:
             suffix = f"-{copy}"

@@ -116,7 +116,10 @@ def _told_joined(joined: Sequence[Series], look: _Looker) -> str:
     seconds = sum(look(file).seconds for file in joined[0].files)
     shown = ", ".join(_chain(one) for one in joined[:_TOLD])
     more = f" and {len(joined) - _TOLD} more" if len(joined) > _TOLD else ""
-    return f"joined in order, as pieces of one recording of {seconds:.1f} s: {shown}{more}"
+    line = f"joined in order, as pieces of one recording of {seconds:.1f} s: {shown}{more}"
+    if look(joined[0].files[0]).channels > 1:
+        return line
+    return f"{line}; what are microphones of their own needs names that do not count on"
 
 
 def _told_left(left: Sequence[Series]) -> str:
@@ -124,7 +127,7 @@ def _told_left(left: Sequence[Series]) -> str:
     base, suffix = left[0].base.rstrip(_MARKS) or "x", left[0].files[0].suffix
     return (
         f"{names} look like takes or pieces; {_AT_ONCE}. {_TAKES_APART}; pieces are joined if they "
-        f" are called {base}{suffix}, {base}-0001{suffix}, {base}-0002{suffix}"
+        f"are called {base}{suffix}, {base}-0001{suffix}, {base}-0002{suffix}"
     )
 
 

@@ -134,7 +134,7 @@ def apart(one: int, other: int, rate: int) -> int:
 
 def is_recorders(one: Series) -> bool:
     """Return whether nobody but a recorder has named these files, with a counter: an X-LIVE's `00000001`."""
-    return one.counted and is_generic(one.base)
+    return one.counted and not one.kind and is_generic(one.base)
 
 
 def _check(one: Series, shapes: Sequence[Shape]) -> None:

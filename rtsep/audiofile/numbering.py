@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # Behind these a number says which track it is, as in `Track 01`; nobody's continuation is called so.
 _TRACKS = {"tr", "trk", "track", "tracks", "ch", "chan", "channel", "in", "input", "mic", "audio", "line", "out"}
@@ -23,6 +24,13 @@ _NUMBERED = re.compile(r"(?P<base>.*?)(?P<mark>[\s._#(-]+)(?P<digits>[0-9]{1,9})
 _ENDS_IN_DIGITS = re.compile(r"(?P<base>.*?)(?P<mark>)(?P<digits>[0-9]{1,9})")
 _AMID = re.compile(r"([^0-9]*[a-z][^0-9]*)[0-9]+([\s._-].*?)([0-9]*)")
 _WORD = re.compile(r"(?P<base>.*?)(?P<mark>[\s._-]*)(?P<word>[A-Za-z]+)$")
+
+
+class _Member(NamedTuple):
+    base: str
+    digits: str
+    kind: str
+    file: Path
 
 
 @dataclass(frozen=True)
@@ -74,29 +82,20 @@ def series(files: Sequence[Path], tight: bool = False) -> list[Series]:
     tight : bool
         Also take a number that nothing stands before, and that of a track: `REC1`, `REC2`, `Track 1`.
     """
-    found: dict[tuple[str, str], list[tuple[int, str, str, Path]]] = {}
-    bare: dict[str, Path] = {}
+    found: dict[tuple[str, str], list[_Member]] = {}
     for file in files:
-        number = _number(file.stem, tight)
-        if number is None:
-            bare.setdefault(file.stem.casefold(), file)
-        else:
-            base, digits, kind = number
-            found.setdefault((base.casefold(), kind), []).append((int(digits), digits, base, file))
+        number = _number(file, tight)
+        if number is not None:
+            found.setdefault((number.base.casefold(), number.kind), []).append(number)
+    stems = {file.stem.casefold(): file for file in files}
+    firsts = {key: stems[key[0]] for key in found if key[0] in stems and key[1] != "take"}   # `x` of `x-0001`
     every = []
-    for (_, kind), members in found.items():
-        base = members[0][2]
-        first = bare.get(base.casefold()) if base else None
-        members.sort(key=lambda member: (member[0], member[3].name))
-        numbers = [number for number, *_ in members]
-        paths = [file for *_, file in members]
-        if first is not None and kind != "take":
-            numbers.insert(0, 1 if numbers[0] == 2 else 0)   # `x`, `x_2` count from 1
-            paths.insert(0, first)
-        padded = [len(digits) for _, digits, *_ in members if digits.startswith("0")]
-        if len(paths) > 1:
-            plain = len(paths) > len(members)
-            every.append(Series(base, tuple(paths), tuple(numbers), min(padded, default=0), plain, kind))
+    for key, numbers in found.items():
+        members = [one for one in numbers if one.file not in firsts.values()]
+        members.sort(key=lambda one: (int(one.digits), one.file.name))
+        first = [firsts[key]] if key in firsts else []
+        if len(first) + len(members) > 1:
+            every.append(_series(first, members))
     return every
 
 
@@ -117,23 +116,33 @@ def retaken(files: Sequence[Path]) -> list[Path]:
     return []
 
 
-def _number(stem: str, tight: bool) -> tuple[str, str, str] | None:
+def _series(first: list[Path], members: Sequence[_Member]) -> Series:
+    numbers = [int(member.digits) for member in members]
+    if first:   # `x`, `x-2` count from 1
+        numbers.insert(0, 1 if numbers[0] == 2 else 0)
+    padded = [len(member.digits) for member in members if member.digits.startswith("0")]
+    files = (*first, *(member.file for member in members))
+    return Series(members[0].base, files, tuple(numbers), min(padded, default=0), bool(first), members[0].kind)
+
+
+def _number(file: Path, tight: bool) -> _Member | None:
     """Return what comes before the number of a name, its digits, and what kind a word makes of it."""
-    stem = stem.strip()
+    stem = file.stem.strip()
     if stem.isdecimal() and stem.isascii():
-        return ("", stem, "") if tight or len(stem) >= _DIGITS_ALONE else None
+        return _Member("", stem, "", file) if tight or len(stem) >= _DIGITS_ALONE else None
     for pattern in (_NUMBERED, _ENDS_IN_DIGITS):
         found = pattern.fullmatch(stem)
         if found is None:
             continue
-        base, kind = found["base"], ""
-        word = _WORD.fullmatch(base)
+        word = _WORD.fullmatch(found["base"])
         said = word["word"].casefold() if word else ""
-        if word and (said in _TAKES or said in _PIECES):
-            return word["base"], found["digits"], "take" if said in _TAKES else "piece"
+        if word and said in _TAKES:
+            return _Member(word["base"], found["digits"], "take", file)
+        if word and said in _PIECES and word["base"]:   # alone, it may be a part of a separation
+            return _Member(word["base"], found["digits"], "piece", file)
         if pattern is _ENDS_IN_DIGITS and not tight:
             return None
         if said in _TRACKS and not tight:
             return None
-        return base, found["digits"], kind
+        return _Member(found["base"], found["digits"], "", file)
     return None

@@ -40,10 +40,16 @@ class Part:
     notes: tuple[str, ...] = ()
     lead: int = 0
 
+    def __str__(self) -> str:
+        """Return where it begins, for messages."""
+        return str(self.pieces[0])
+
     def began(self, day: int) -> Tags:
         """Return its tags for what is read of it, which begins with the lead; a day has so many samples."""
         start = self.tags.start
-        return self.tags if start is None or not self.lead else self.tags.at((start - self.lead) % day)
+        if start is None:
+            return self.tags
+        return self.tags.at(start - self.lead + (day if start < self.lead else 0))
 
 
 def open_part(part: Part) -> OneFile | Joined:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from rtsep.audiofile import metadata
-from rtsep.audiofile.arrangement import Arrangement, arrange
+from rtsep.audiofile.arrangement import arrange
 from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural
 from rtsep.audiofile.joining import DAY
 from rtsep.audiofile.naming import mic_names
 from rtsep.audiofile.opening import OneFile
 from rtsep.audiofile.origin import Origin
 from rtsep.audiofile.pieces import Joined, Part, open_part
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.limits import check_memory, check_mics, check_rate
 
 _IN_FOLDER = "allowed in a folder are mono files, or the numbered pieces of one polyphonic recording"
@@ -40,16 +42,21 @@ def open_input(path: Place | Part) -> Input:
     ------
     InputError
         If it is not that, or cannot be read.
+
+    Warns
+    -----
+    SoundWarning
+        For each of its `notes`.
     """
     if isinstance(path, Part):
-        return Input([path], folder=False)
+        return _told(Input([replace(path, tags=metadata.Tags())], folder=False))   # the folder has named it
     where = Path(path)
     try:
         mode = os.stat(where).st_mode
         if not stat.S_ISDIR(mode):
             if not stat.S_ISREG(mode):
                 raise InputError(str(path), "is neither a file nor a folder", READABLE)
-            return Input([Part((where,), where.stem, metadata.read(where))], folder=False)
+            return _told(Input([Part((where,), where.stem, metadata.read(where))], folder=False))
         found = recordings(where)
     except FileNotFoundError:
         raise InputError(str(path), "there is no such file or folder", READABLE) from None
@@ -62,18 +69,19 @@ def open_input(path: Place | Part) -> Input:
     if not found:
         raise InputError(str(path), "is a folder without recordings", READABLE)
     arrangement = arrange(found)
-    return Input(arrangement.parts, folder=True, notes=arrangement.notes)
+    return _told(Input(arrangement.parts, folder=True, notes=arrangement.notes))
 
 
-def parts(files: Sequence[Path]) -> Arrangement:
-    """Find out what recordings the files of a folder are, each of which may have any number of channels.
+def parts(files: Sequence[Path]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Find out what recordings the files of a folder are, each of which may have any number of channels; and notes.
 
     Raises
     ------
     InputError
         See `arrange`.
     """
-    return arrange(files, separate=True)
+    arrangement = arrange(files, separate=True)
+    return arrangement.parts, arrangement.notes
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -179,6 +187,12 @@ class Input:
             if file.rate != self._files[0].rate:
                 problem = f"has {file.rate} Hz, but {self._paths[0].name} {self._files[0].rate} Hz"
                 raise InputError(str(path), problem, "allowed is one sample rate in a folder")
+
+
+def _told(source: Input) -> Input:
+    for note in source.notes:
+        warnings.warn(note, SoundWarning, stacklevel=3)
+    return source
 
 
 def _is_recording(file: Path) -> bool:

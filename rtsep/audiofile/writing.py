@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from rtsep.audiofile import riff
 from rtsep.audiofile.formats import FORMATS, LARGEST_WAV, SUBTYPES, Block, Place, check_format, file_name, without_path
 from rtsep.audiofile.metadata import Tags
 from rtsep.audiofile.origin import Origin
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 
 _NO_PEAK_CHUNK = 0x1050   # libsndfile's SFC_SET_ADD_PEAK_CHUNK, to be turned off: that chunk holds the time
 _HEADER = 4096            # bytes of a file that are no samples, at most
@@ -106,7 +107,11 @@ class Output:
             kind = "RF64" if size // (channels if self._folder else 1) > LARGEST_WAV else "WAV"
         temporary = self._target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
         digits = max(2, len(str(channels)))
-        self._tags = _tags(origin, channels, self._folder) if kind in TAGGED else []
+        self._tags = _tags(origin, channels, self._folder)
+        if kind not in TAGGED and any(tags != Tags() for tags in self._tags):
+            self._tags = []
+            left_out = "time stamps and names of tracks (bext, iXML) are left out"
+            warnings.warn(f"{self._place}: {left_out}, {kind} has no place for them", SoundWarning, stacklevel=3)
         self._paths = [temporary]
         if self._folder:
             self._paths = [
