@@ -306,7 +306,7 @@ def _whole(path: str) -> _Recording:
         with audiofile.open_input(path) as source:
             return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
     rates, parts = [], []
-    found, notes = audiofile.parts(files)
+    found, notes = audiofile.members(files)
     if len(found) == 1 and len(found[0].pieces) > 1:   # a session in pieces is as one file: its channels are the parts
         with audiofile.open_input(path) as source:
             return _Recording(source.names, source.rate, source.read(source.frames)[:, None])

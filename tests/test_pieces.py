@@ -100,6 +100,22 @@ def test_weaker_names_need_lengths_of_pieces(tmp_path: pathlib.Path, pattern: st
     assert "joined" in lines[0]
 
 
+@pytest.mark.parametrize("names", [
+    ("180101_0001", "180101_0002"), ("rec_1", "rec_2", "rec_3"), ("00000001", "00000002"),
+])
+def test_one_track_with_a_recorders_name_needs_a_shorter_end(tmp_path: pathlib.Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write(tmp_path / f"{name}.wav", X[0, :LONG])
+    source, lines = opened(tmp_path)
+    source.close()
+    assert source.channels == len(names)
+    assert len(lines) == (names[0] != "rec_1")
+    write(tmp_path / f"{names[-1]}.wav", X[0, :SHORT])
+    source, lines = opened(tmp_path)
+    source.close()
+    assert (source.channels, source.frames) == (1, (len(names) - 1) * LONG + SHORT)
+
+
 @pytest.mark.parametrize(("names", "lengths", "said"), [
     (("vox take 1", "vox take 2"), (LONG, LONG), "look like takes"),
     (("vox_v1", "vox_v2"), (LONG, SHORT), "look like takes"),
@@ -107,7 +123,12 @@ def test_weaker_names_need_lengths_of_pieces(tmp_path: pathlib.Path, pattern: st
     (("vox_1", "vox_2"), (SHORT, LONG), "look like takes"),
     (("Kick_1", "Snare_1", "Kick_2", "Snare_2"), (LONG,) * 4, "look like takes"),
     (("ZOOM0001_Tr1", "ZOOM0001_Tr2", "ZOOM0002_Tr1", "ZOOM0002_Tr2"), (LONG, LONG, SHORT, SHORT), "look like takes"),
+    (("tom 1", "tom 2", "tom 3"), (LONG, LONG, SHORT), "look like takes"),
     (("tom 1", "tom 2", "kick"), (LONG,) * 3, ""),
+    (("T001_1", "T001_2", "T001_3"), (LONG,) * 3, ""),                   # Sound Devices: tracks of one take
+    (("Tr1_1", "Tr1_2"), (LONG,) * 2, "look like takes"),
+    (("Gtr1_DI", "Gtr2_DI", "ch1-vox", "ch2-vox"), (LONG,) * 4, ""),
+    (("Gig_1", "gig_01"), (LONG, SHORT), "look like takes"),
     (("Track 1", "Track 2", "Track_03"), (LONG, SHORT, LONG), ""),
     (("1", "2", "10"), (LONG, SHORT, LONG), ""),
     (("Tr1", "Tr2", "ch-01", "ch-02"), (LONG,) * 4, ""),
@@ -134,6 +155,7 @@ def test_what_may_be_microphones_stays_so_and_takes_are_told(
     (("00000001", "00000002", "00000003"), (LONG, SHORT, LONG), 4, ("00000002.wav", "0.2 s")),
     (("Tr1", "Tr1-0001"), (SHORT, LONG), 1, ("Tr1-0001.wav", "0.2 s")),
     (("take 1", "take 2"), (LONG, LONG), 2, ("take 2.wav", "take")),
+    (("00000001", "1"), (LONG, LONG), 2, ("is piece 1, and so is",)),
     (("a", "b"), (LONG, LONG), 2, ("a.wav", "2 channels", "mono files")),
 ])
 def test_what_does_not_fit_is_refused(

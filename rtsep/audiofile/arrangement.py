@@ -11,9 +11,9 @@ from rtsep.audiofile import metadata
 from rtsep.audiofile.alignment import leads
 from rtsep.audiofile.formats import natural
 from rtsep.audiofile.joining import Shape, check_polyphonic, is_recorders, joins
-from rtsep.audiofile.numbering import Series, retaken, series
+from rtsep.audiofile.numbering import Series, is_track, retaken, series
 from rtsep.audiofile.opening import open_file
-from rtsep.audiofile.pieces import Part
+from rtsep.audiofile.pieces import Member
 from rtsep.limits import MOST_MICS
 
 _MOST_PIECES = MOST_MICS   # of a polyphonic recording: a day of 32 channels; beyond, they are too many microphones
@@ -29,13 +29,13 @@ class Arrangement:
 
     Parameters
     ----------
-    parts : tuple of Part
+    members : tuple of Member
         In natural order of their names.
     notes : tuple of str
         What has been assumed; lines.
     """
 
-    parts: tuple[Part, ...]
+    members: tuple[Member, ...]
     notes: tuple[str, ...]
 
 
@@ -57,14 +57,14 @@ def arrange(files: Sequence[Path], separate: bool = False) -> Arrangement:
     looker = _Looker()
     joined, notes = _join(files, looker, separate)
     taken = {file for one in joined for file in one.files}
-    parts = [Part((file,), file.stem, metadata.read(file)) for file in files if file not in taken]
+    members = [Member((file,), file.stem, metadata.read(file)) for file in files if file not in taken]
     for one in joined:
         lengths = tuple(looker(file).frames for file in one.files)
         stem = one.base.rstrip(_MARKS) or one.files[0].stem
         notes_of = tuple(note for file in one.files for note in looker(file).notes)
-        parts.append(Part(one.files, stem, looker(one.files[0]).tags, lengths, notes_of))
-    parts.sort(key=lambda part: natural(part.pieces[0].name))
-    placed, line = _place(parts, looker)
+        members.append(Member(one.files, stem, looker(one.files[0]).tags, lengths, notes_of))
+    members.sort(key=lambda member: natural(member.pieces[0].name))
+    placed, line = _place(members, looker)
     return Arrangement(tuple(placed), tuple(f"{files[0].parent}: {note}" for note in (*notes, line) if note))
 
 
@@ -108,7 +108,7 @@ def _looks_taken(one: Series, every: Sequence[Series], look: _Looker) -> bool:
     """Return whether files that are not joined look like takes or pieces, rather than like two microphones."""
     lengths = {look(file).frames for file in one.files}
     others = sum(other.numbers == one.numbers for other in every)
-    track = one.base.rstrip(_MARKS)[-1:].isdecimal()
+    track = is_track(one.base.rstrip(_MARKS))
     return bool(len(lengths) > 1 or one.kind or one.digits or one.plain or others > 1 or track)
 
 
@@ -136,13 +136,13 @@ def _chain(one: Series) -> str:
     return " + ".join(names if len(names) <= _TOLD + 1 else [names[0], names[1], "...", names[-1]])
 
 
-def _place(parts: Sequence[Part], look: _Looker) -> tuple[list[Part], str]:
-    """Return the parts with their leads, and what is to be said of them."""
-    if len({part.tags.start for part in parts}) < 2:
-        return list(parts), ""
+def _place(members: Sequence[Member], look: _Looker) -> tuple[list[Member], str]:
+    """Return the members with their leads, and what is to be said of them."""
+    if len({member.tags.start for member in members}) < 2:
+        return list(members), ""
     shapes = []
-    for part in parts:
-        shape = look(part.pieces[0])
-        shapes.append(replace(shape, frames=sum(part.lengths) or shape.frames))
-    found, line = leads(shapes, [part.pieces[0].name for part in parts])
-    return [replace(part, lead=lead) for part, lead in zip(parts, found, strict=True)], line
+    for member in members:
+        shape = look(member.pieces[0])
+        shapes.append(replace(shape, frames=sum(member.lengths) or shape.frames))
+    found, line = leads(shapes, [member.pieces[0].name for member in members])
+    return [replace(member, lead=lead) for member, lead in zip(members, found, strict=True)], line

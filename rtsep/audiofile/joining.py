@@ -74,16 +74,17 @@ def joins(one: Series, every: Sequence[Series], look: Look) -> bool:
         return False
     alike = [other for other in every if other.numbers[0] == one.numbers[0] and other.counted == one.counted]
     tracks = one.counted and one.base != "" and len(alike) > 1
-    if (one.counted and (one.plain or one.kind == "piece")) or (tracks and one.missing is not None):
+    if (one.counted and (one.plain or one.kind == "piece")) or (tracks and one.broken):
         _check(one, shapes)
         return True
-    if one.missing is not None or gaps is not None or _unfit(one, shapes):
+    if one.broken or gaps is not None or _unfit(one, shapes):
         return False
     if tracks or all(shape.full for shape in shapes[:-1]):
         return True
     shorter = shapes[-1].frames < shapes[0].frames * (1 - _SAME)
     same = [[look(file).frames for file in other.files] == [shape.frames for shape in shapes] for other in alike]
-    return shorter and (len(shapes) > 2 or sum(same) > 1)
+    named = one.digits > 1 or is_generic(one.base)   # three voices may end before one another, too
+    return shorter and ((len(shapes) > 2 and named) or (one.counted and named) or sum(same) > 1)
 
 
 def check_polyphonic(one: Series, look: Look) -> None:
@@ -147,10 +148,14 @@ def _check(one: Series, shapes: Sequence[Shape]) -> None:
 def _unfit(one: Series, shapes: Sequence[Shape]) -> tuple[str, str, str] | None:
     """Return where, what is wrong with the pieces, and what to do about it."""
     first, last = shapes[0], shapes[-1]
-    if one.missing is not None:
-        at = next(i for i, number in enumerate(one.numbers) if number > one.missing)
-        problem = f"is piece {one.numbers[at]}, but there is no {one.missing} between it and {one.files[at - 1].name}"
-        return str(one.files[at]), problem, "put it back, or render what is before and behind it by itself"
+    if one.broken:
+        before, number = one.numbers[one.broken - 1 : one.broken + 1]
+        other = one.files[one.broken - 1].name
+        problem = f"is piece {number}, but there is no {before + 1} between it and {other}"
+        allowed = "put it back, or render what is before and behind it by itself"
+        if number == before:
+            problem, allowed = f"is piece {number}, and so is {other}", "allowed is one of each number"
+        return str(one.files[one.broken]), problem, allowed
     if all(shape.full for shape in shapes[:-1]):
         return None
     for file, shape in zip(one.files[1:], shapes[1:], strict=True):

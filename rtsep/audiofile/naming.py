@@ -7,28 +7,28 @@ import unicodedata
 from collections.abc import Sequence
 
 from rtsep.audiofile.numbering import is_generic
-from rtsep.audiofile.pieces import Part
+from rtsep.audiofile.pieces import Member
 from rtsep.names import from_files, listed, near, numbered
 
 _TOLD = 2   # changed names that one line gives
 
 
-def mic_names(parts: Sequence[Part], channels: int, from_names: bool) -> tuple[tuple[str, ...], str]:
+def mic_names(members: Sequence[Member], channels: int, from_names: bool) -> tuple[tuple[str, ...], str]:
     """Return the names, and a line if they are those of tracks.
 
     Parameters
     ----------
-    parts : sequence of Part
+    members : sequence of Member
         One for each microphone, or one of many channels.
     channels : int
     from_names : bool
         Files are called as their microphones are; where a recorder has named them, its tracks' names say more.
     """
     if from_names:
-        tracks = [part.tags.names(1)[0] if is_generic(part.stem) else "" for part in parts]
-        own = from_files([part.stem for part in parts])
+        tracks = [member.tags.names(1)[0] if is_generic(member.stem) else "" for member in members]
+        own = from_files([member.stem for member in members])
     else:
-        tracks, own = list(parts[0].tags.names(channels)), numbered(channels)
+        tracks, own = list(members[0].tags.names(channels)), numbered(channels)
     if not any(tracks):
         return own, ""
     names = near([track or name for track, name in zip(tracks, own, strict=True)])

@@ -17,16 +17,17 @@ _GENERIC = {
     *_TRACKS, "zoom", "t", "scene", "song", "session", "rec", "recording", "tascam", "dr", "mixpre", "ste", "poly",
     "mono", "wav", "file",
 }
+_COUNTED = (_GENERIC | _TAKES) - _TRACKS
 _LONG = 3             # digits of a number that is padded so: counters of recorders, no one's second microphone
 _DIGITS_ALONE = 6     # of a name that is a number, at least: X-LIVE has 8, tracks have up to 3
 
 _NUMBERED = re.compile(r"(?P<base>.*?)(?P<mark>[\s._#(-]+)(?P<digits>[0-9]{1,9})\)?")
 _ENDS_IN_DIGITS = re.compile(r"(?P<base>.*?)(?P<mark>)(?P<digits>[0-9]{1,9})")
-_AMID = re.compile(r"([^0-9]*[a-z][^0-9]*)[0-9]+([\s._-].*?)([0-9]*)")
+_AMID = re.compile(r"((?:[^0-9]*[^a-z0-9])?(?P<word>[a-z]+)[\s._-]*)[0-9]+([\s._-].*?)([0-9]*)")
 _WORD = re.compile(r"(?P<base>.*?)(?P<mark>[\s._-]*)(?P<word>[A-Za-z]+)$")
 
 
-class _Member(NamedTuple):
+class _Numbered(NamedTuple):
     base: str
     digits: str
     kind: str
@@ -60,12 +61,10 @@ class Series:
     kind: str
 
     @property
-    def missing(self) -> int | None:
-        """The first number that is not there."""
-        for before, after in zip(self.numbers, self.numbers[1:], strict=False):
-            if after != before + 1:
-                return before + 1
-        return None
+    def broken(self) -> int:
+        """Which is the first file that does not follow the one before it; 0: all do."""
+        pairs = zip(self.numbers, self.numbers[1:], strict=False)
+        return next((i for i, (before, after) in enumerate(pairs, 1) if after != before + 1), 0)
 
     @property
     def counted(self) -> bool:
@@ -82,7 +81,7 @@ def series(files: Sequence[Path], tight: bool = False) -> list[Series]:
     tight : bool
         Also take a number that nothing stands before, and that of a track: `REC1`, `REC2`, `Track 1`.
     """
-    found: dict[tuple[str, str], list[_Member]] = {}
+    found: dict[tuple[str, str], list[_Numbered]] = {}
     for file in files:
         number = _number(file, tight)
         if number is not None:
@@ -105,18 +104,27 @@ def is_generic(stem: str) -> bool:
     return all(word in _GENERIC for word in words)
 
 
+def is_track(base: str) -> bool:
+    """Return whether what comes before a number is a track that has nothing but its own number: `Tr1`."""
+    found = _ENDS_IN_DIGITS.fullmatch(base)
+    word = _WORD.fullmatch(found["base"].rstrip(" ._-")) if found else None
+    return word is not None and word["word"].casefold() in _TRACKS
+
+
 def retaken(files: Sequence[Path]) -> list[Path]:
-    """Return the first files that differ in a number amid their names alone: `ZOOM0001_Tr1`, `ZOOM0002_Tr1`."""
+    """Return the first two whose names differ in a number amid them alone: `ZOOM0001_Tr1`, `ZOOM0002_Tr1`."""
     seen: dict[tuple[str, str, str], Path] = {}
     for file in files:
         found = _AMID.fullmatch(file.stem.casefold())
-        other = seen.setdefault((found[1], found[2], found[3]), file) if found else file
+        if found and found["word"] not in _COUNTED:
+            found = None
+        other = seen.setdefault((found[1], found[3], found[4]), file) if found else file
         if other is not file:
             return [other, file]
     return []
 
 
-def _series(first: list[Path], members: Sequence[_Member]) -> Series:
+def _series(first: list[Path], members: Sequence[_Numbered]) -> Series:
     numbers = [int(member.digits) for member in members]
     if first:   # `x`, `x-2` count from 1
         numbers.insert(0, 1 if numbers[0] == 2 else 0)
@@ -125,11 +133,11 @@ def _series(first: list[Path], members: Sequence[_Member]) -> Series:
     return Series(members[0].base, files, tuple(numbers), min(padded, default=0), bool(first), members[0].kind)
 
 
-def _number(file: Path, tight: bool) -> _Member | None:
+def _number(file: Path, tight: bool) -> _Numbered | None:
     """Return what comes before the number of a name, its digits, and what kind a word makes of it."""
     stem = file.stem.strip()
     if stem.isdecimal() and stem.isascii():
-        return _Member("", stem, "", file) if tight or len(stem) >= _DIGITS_ALONE else None
+        return _Numbered("", stem, "", file) if tight or len(stem) >= _DIGITS_ALONE else None
     for pattern in (_NUMBERED, _ENDS_IN_DIGITS):
         found = pattern.fullmatch(stem)
         if found is None:
@@ -137,12 +145,12 @@ def _number(file: Path, tight: bool) -> _Member | None:
         word = _WORD.fullmatch(found["base"])
         said = word["word"].casefold() if word else ""
         if word and said in _TAKES:
-            return _Member(word["base"], found["digits"], "take", file)
+            return _Numbered(word["base"], found["digits"], "take", file)
         if word and said in _PIECES and word["base"]:   # alone, it may be a part of a separation
-            return _Member(word["base"], found["digits"], "piece", file)
+            return _Numbered(word["base"], found["digits"], "piece", file)
         if pattern is _ENDS_IN_DIGITS and not tight:
             return None
         if said in _TRACKS and not tight:
             return None
-        return _Member(found["base"], found["digits"], "", file)
+        return _Numbered(found["base"], found["digits"], "", file)
     return None

@@ -14,7 +14,7 @@ from rtsep.errors import InputError
 
 
 @dataclass(frozen=True)
-class Part:
+class Member:
     """One recording of a folder.
 
     Parameters
@@ -52,21 +52,21 @@ class Part:
         return self.tags.at(start - self.lead + (day if start < self.lead else 0))
 
 
-def open_part(part: Part) -> OneFile | Joined:
-    """Open a part, as `open_file` opens a file."""
-    return open_file(part.pieces[0]) if len(part.pieces) == 1 and not part.lead else Joined(part)
+def open_member(member: Member) -> OneFile | Joined:
+    """Open a member, as `open_file` opens a file."""
+    return open_file(member.pieces[0]) if len(member.pieces) == 1 and not member.lead else Joined(member)
 
 
 class Joined:
     """Pieces, one after the other, behind silence; one of them is open at a time. See `OneFile`."""
 
-    def __init__(self, part: Part) -> None:
-        self._pieces, self._lead = part.pieces, part.lead
-        self._number, self._file = 0, open_file(part.pieces[0])
+    def __init__(self, member: Member) -> None:
+        self._pieces, self._lead = member.pieces, member.lead
+        self._number, self._file = 0, open_file(member.pieces[0])
         self.rate, self.channels = self._file.rate, self._file.channels
-        self.notes = part.notes or self._file.notes
-        lengths = part.lengths or (self._file.frames,)
-        self._ends: list[int] = np.cumsum([part.lead, *lengths]).tolist()   # of the silence, and of each piece
+        self.notes = member.notes or self._file.notes
+        lengths = member.lengths or (self._file.frames,)
+        self._ends: list[int] = np.cumsum([member.lead, *lengths]).tolist()   # of the silence, and of each piece
         self.frames = self._ends[-1]
         self._at = 0
         self._is_there = True   # the piece that is open stands where we are

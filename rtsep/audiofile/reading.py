@@ -19,14 +19,14 @@ from rtsep.audiofile.joining import DAY
 from rtsep.audiofile.naming import mic_names
 from rtsep.audiofile.opening import OneFile
 from rtsep.audiofile.origin import Origin
-from rtsep.audiofile.pieces import Joined, Part, open_part
+from rtsep.audiofile.pieces import Joined, Member, open_member
 from rtsep.errors import InputError, SoundWarning
 from rtsep.limits import check_memory, check_mics, check_rate
 
 _IN_FOLDER = "allowed in a folder are mono files, or the numbered pieces of one polyphonic recording"
 
 
-def open_input(path: Place | Part) -> Input:
+def open_input(path: Place | Member) -> Input:
     """Open a recording.
 
     Parameters
@@ -35,7 +35,7 @@ def open_input(path: Place | Part) -> Input:
         One file, whose channel i is microphone i, or a folder of mono files in natural order of their names
         (`2-snare` before `10-vox`). In a folder, files shorter than the longest end in silence, because
         recorders often cut each track where its last clip ends; hidden files and subfolders are left out. Pieces of
-        one recording are joined, and files are placed by their time stamps: see `arrange`. A `Part` of a folder is
+        one recording are joined, and files are placed by their time stamps: see `arrange`. A `Member` of a folder is
         opened as a file is.
 
     Raises
@@ -48,7 +48,7 @@ def open_input(path: Place | Part) -> Input:
     SoundWarning
         For each of its `notes`.
     """
-    if isinstance(path, Part):
+    if isinstance(path, Member):
         return _told(Input([replace(path, tags=metadata.Tags())], folder=False))   # the folder has named it
     where = Path(path)
     try:
@@ -56,7 +56,7 @@ def open_input(path: Place | Part) -> Input:
         if not stat.S_ISDIR(mode):
             if not stat.S_ISREG(mode):
                 raise InputError(str(path), "is neither a file nor a folder", READABLE)
-            return _told(Input([Part((where,), where.stem, metadata.read(where))], folder=False))
+            return _told(Input([Member((where,), where.stem, metadata.read(where))], folder=False))
         found = recordings(where)
     except FileNotFoundError:
         raise InputError(str(path), "there is no such file or folder", READABLE) from None
@@ -69,10 +69,10 @@ def open_input(path: Place | Part) -> Input:
     if not found:
         raise InputError(str(path), "is a folder without recordings", READABLE)
     arrangement = arrange(found)
-    return _told(Input(arrangement.parts, folder=True, notes=arrangement.notes))
+    return _told(Input(arrangement.members, folder=True, notes=arrangement.notes))
 
 
-def parts(files: Sequence[Path]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+def members(files: Sequence[Path]) -> tuple[tuple[Member, ...], tuple[str, ...]]:
     """Find out what recordings the files of a folder are, each of which may have any number of channels; and notes.
 
     Raises
@@ -81,7 +81,7 @@ def parts(files: Sequence[Path]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
         See `arrange`.
     """
     arrangement = arrange(files, separate=True)
-    return arrangement.parts, arrangement.notes
+    return arrangement.members, arrangement.notes
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -106,17 +106,17 @@ class Input:
         What outputs carry on of what the files say beside the sound.
     """
 
-    def __init__(self, parts: Sequence[Part], folder: bool, notes: Sequence[str] = ()) -> None:
-        files = [part.pieces[0] for part in parts]
+    def __init__(self, members: Sequence[Member], folder: bool, notes: Sequence[str] = ()) -> None:
+        files = [member.pieces[0] for member in members]
         self._paths = files
         self._files: list[OneFile | Joined] = []
         self._position = 0
         try:
             if folder:   # before as many files are open as the system allows
                 check_mics(str(files[0].parent), len(files))
-            for part in parts:
-                self._files.append(open_part(part))
-            if len(parts) > 1:
+            for member in members:
+                self._files.append(open_member(member))
+            if len(members) > 1:
                 self._check_folder()
         except BaseException:
             self.close()
@@ -129,11 +129,11 @@ class Input:
         except BaseException:
             self.close()
             raise
-        self.names, line = mic_names(parts, self.channels, from_names=folder and len(parts) == self.channels)
+        self.names, line = mic_names(members, self.channels, from_names=folder and len(members) == self.channels)
         self.notes = (*notes, *(note for file in self._files for note in file.notes))
         if line:
             self.notes += (f"{files[0].parent if folder else files[0]}: {line}",)
-        self.origin = Origin(tuple(part.began(DAY * self.rate) for part in parts), self.names)
+        self.origin = Origin(tuple(member.began(DAY * self.rate) for member in members), self.names)
 
     def read(self, frames: int) -> Block:
         """Return the next frames: fewer than asked for at the end, none behind it.

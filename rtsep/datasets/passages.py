@@ -144,7 +144,7 @@ def _measure(track: Track) -> tuple[int, int]:
     """Return the rate of a song's files, and the frames of the longest."""
     for note in track.notes:
         warnings.warn(note, SoundWarning, stacklevel=3)
-    rates: dict[int, Path | audiofile.Part] = {}
+    rates: dict[int, Path | audiofile.Member] = {}
     frames = 0
     for _, files in track.parts:
         for file in files:

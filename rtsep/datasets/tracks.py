@@ -47,7 +47,7 @@ class Track:
     dataset: str
     subset: str
     name: str
-    parts: tuple[tuple[str, tuple[Path | audiofile.Part, ...]], ...]
+    parts: tuple[tuple[str, tuple[Path | audiofile.Member, ...]], ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -123,7 +123,7 @@ def _any_folder(root: Path) -> Iterator[Track]:
     if not songs:
         raise InputError(str(root), "is a folder without recordings", audiofile.READABLE)
     for song in songs:
-        parts, notes = audiofile.parts(_recordings(song))
+        parts, notes = audiofile.members(_recordings(song))
         names = from_files([part.stem for part in parts])
         mics = tuple((name, (part,)) for name, part in zip(names, parts, strict=True))
         yield Track("folder", "", song.name, mics, notes)
