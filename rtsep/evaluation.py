@@ -319,7 +319,7 @@ def _whole(path: str) -> _Recording:
     for one, part, rate in zip(found, parts, rates, strict=True):
         if rate != rates[0] or len(part) != len(parts[0]):
             problem = f"has {len(part)} channels at {rate} Hz"
-            allowed = f"{found[0].pieces[0].name} has {len(parts[0])} at {rates[0]} Hz"
+            allowed = f"{found[0].name} has {len(parts[0])} at {rates[0]} Hz"
             raise InputError(str(one), problem, allowed)
     # Files may end early, as recorders leave them: in silence.
     sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)

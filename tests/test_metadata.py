@@ -11,9 +11,9 @@ import soundfile
 from chunks import RATE, bext, chunk, found, ixml, write
 
 from rtsep import audiofile, names
-from rtsep.audiofile import metadata, open_input, open_output
+from rtsep.audiofile import metadata, open_input, open_output, riff
 from rtsep.cli import main
-from rtsep.errors import SoundWarning
+from rtsep.errors import InputError, SoundWarning
 
 HOUR = 3600 * RATE
 DAY = 24 * HOUR
@@ -227,6 +227,19 @@ def test_render_and_separate_keep_them_and_count_latency(tmp_path: pathlib.Path)
     assert main(method) == 0
     for part in (tmp_path / "parts").iterdir():
         assert metadata.read(part) == metadata.Tags(bext(START), ixml("Kick", "Vox"))
+
+
+def test_a_disk_that_fails_at_the_chunks_leaves_nothing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write(tmp_path / "a.wav", X[:2], chunk(b"bext", bext(START)))
+    monkeypatch.setattr(riff, "append", full)
+    with pytest.raises(InputError, match="No space left"):
+        copy(tmp_path / "a.wav", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
 @pytest.mark.parametrize("suffix", ["flac", "w64"])

@@ -63,7 +63,7 @@ def arrange(files: Sequence[Path], separate: bool = False) -> Arrangement:
         stem = one.base.rstrip(_MARKS) or one.files[0].stem
         notes_of = tuple(note for file in one.files for note in looker(file).notes)
         members.append(Member(one.files, stem, looker(one.files[0]).tags, lengths, notes_of))
-    members.sort(key=lambda member: natural(member.pieces[0].name))
+    members.sort(key=lambda member: natural(member.name))
     placed, line = _place(members, looker)
     return Arrangement(tuple(placed), tuple(f"{files[0].parent}: {note}" for note in (*notes, line) if note))
 
@@ -144,5 +144,5 @@ def _place(members: Sequence[Member], look: _Looker) -> tuple[list[Member], str]
     for member in members:
         shape = look(member.pieces[0])
         shapes.append(replace(shape, frames=sum(member.lengths) or shape.frames))
-    found, line = leads(shapes, [member.pieces[0].name for member in members])
+    found, line = leads(shapes, [member.name for member in members])
     return [replace(member, lead=lead) for member, lead in zip(members, found, strict=True)], line

@@ -40,6 +40,11 @@ class Member:
     notes: tuple[str, ...] = ()
     lead: int = 0
 
+    @property
+    def name(self) -> str:
+        """Of its first file."""
+        return self.pieces[0].name
+
     def __str__(self) -> str:
         """Return where it begins, for messages."""
         return str(self.pieces[0])
