@@ -119,6 +119,7 @@ def test_one_track_with_a_recorders_name_needs_a_shorter_end(tmp_path: pathlib.P
 @pytest.mark.parametrize(("names", "lengths", "said"), [
     (("vox take 1", "vox take 2"), (LONG, LONG), "look like takes"),
     (("vox_v1", "vox_v2"), (LONG, SHORT), "look like takes"),
+    (("take 1", "take 2", "take 3"), (LONG, LONG, SHORT), "look like takes"),
     (("Tr1-01", "Tr1-02"), (LONG, LONG), "look like takes"),
     (("vox_1", "vox_2"), (SHORT, LONG), "look like takes"),
     (("Kick_1", "Snare_1", "Kick_2", "Snare_2"), (LONG,) * 4, "look like takes"),
