@@ -10,16 +10,6 @@ from rtsep.audiofile.reading import Input, members, open_input, recordings
 from rtsep.audiofile.writing import Output, open_output, refuse_same
 
 __all__ = [
-    "FORMATS",
-    "READABLE",
-    "Input",
-    "Member",
-    "Output",
-    "file_name",
-    "members",
-    "natural",
-    "open_input",
-    "open_output",
-    "recordings",
-    "refuse_same",
+    "FORMATS", "READABLE", "Input", "Member", "Output", "file_name", "members", "natural", "open_input", "open_output",
+    "recordings", "refuse_same",
 ]
