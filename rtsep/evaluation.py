@@ -7,6 +7,7 @@ voice that moves from left to right is wrong in both.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from rtsep import audiofile, metrics
 from rtsep.engine import Engine
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.names import from_files
 from rtsep.scenes import Scene
 from rtsep.sound import mic_names, signals, whole_rate
@@ -305,19 +306,26 @@ def _whole(path: str) -> _Recording:
         with audiofile.open_input(path) as source:
             return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
     rates, parts = [], []
-    for file in files:
-        with audiofile.open_input(file) as source:
+    found, notes = audiofile.members(files)
+    if len(found) == 1 and len(found[0].pieces) > 1:   # a session in pieces is as one file: its channels are the parts
+        with audiofile.open_input(path) as source:
+            return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
+    for note in notes:
+        warnings.warn(note, SoundWarning, stacklevel=2)
+    for one in found:
+        with audiofile.open_input(one) as source:
             rates.append(source.rate)
             parts.append(source.read(source.frames))
-    for file, part, rate in zip(files, parts, rates, strict=True):
+    for one, part, rate in zip(found, parts, rates, strict=True):
         if rate != rates[0] or len(part) != len(parts[0]):
             problem = f"has {len(part)} channels at {rate} Hz"
-            raise InputError(str(file), problem, f"{files[0].name} has {len(parts[0])} at {rates[0]} Hz")
+            allowed = f"{found[0].name} has {len(parts[0])} at {rates[0]} Hz"
+            raise InputError(str(one), problem, allowed)
     # Files may end early, as recorders leave them: in silence.
     sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)
     for row, part in zip(sound, parts, strict=True):
         row[:, : part.shape[1]] = part
-    return _Recording(from_files([file.stem for file in files]), rates[0], sound)
+    return _Recording(from_files([one.stem for one in found]), rates[0], sound)
 
 
 def _files(path: str) -> Sequence[Path]:

@@ -67,19 +67,23 @@ def checked(names: Sequence[str], place: str) -> tuple[str, ...]:
 
 
 def from_files(stems: Sequence[str]) -> tuple[str, ...]:
-    """Return names that are made of files', each as near to its own as is allowed: `01-kick` is `kick`.
+    """Return names that are made of files', each as near to its own as is allowed: `01-kick` is `kick`."""
+    return near([re.sub(r"^[0-9]+[\s._-]+(?=.)", "", unicodedata.normalize("NFC", stem)) for stem in stems])
 
-    A second one becomes `kick-2`. A name of digits alone becomes `mic3`, because parameter paths also take a
-    microphone's number.
+
+def near(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return names that are allowed, each as near as can be to one that may be anything.
+
+    A second `kick` becomes `kick-2`. A name of digits alone becomes `mic3`, because parameter paths also take a
+    microphone's number, and what is empty the number of its place.
     """
     names: list[str] = []
     taken: set[str] = set()
-    for number, stem in enumerate(stems, 1):
-        name = re.sub(r"^[0-9]+[\s._-]+(?=.)", "", unicodedata.normalize("NFC", stem)).strip()
-        name = re.sub(r"[\s.=]+", "-", name)   # dots and = separate in parameter paths
+    for number, one in enumerate(wanted, 1):
+        name = re.sub(r"[\s.=]+", "-", unicodedata.normalize("NFC", one).strip())   # . and = separate in paths
         name = "".join(c if c.isprintable() else "_" for c in name)[:LONGEST] or f"mic{number}"
         if name.isdecimal():
-            name = f"mic{int(name)}"
+            name = f"mic{int(name)}"[:LONGEST]
         unique, copy = name, 2
         while unique in taken:
             suffix = f"-{copy}"

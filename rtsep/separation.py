@@ -185,7 +185,10 @@ def _write(
                     path = folder / f"{number:02}-{audiofile.file_name(name)}.wav"
                     labels = [f"{name} {c}" for c in range(names[name])]
                     files[name] = stack.enter_context(
-                        audiofile.open_output(path, source.rate, names[name], labels, source.frames, "FLOAT")
+                        audiofile.open_output(
+                            path, source.rate, names[name], labels, source.frames, "FLOAT",
+                            source.origin.part(name, labels),
+                        )
                     )
             for name, part in parts.items():
                 files[name].write(np.ascontiguousarray(part, dtype=np.float32))

@@ -110,6 +110,38 @@ def test_an_unclear_device_is_refused_with_a_list(wanted: str, direction: str, m
         devices.choose([], wanted, "inputs")
 
 
+EQUAL = [
+    {"name": "USB Audio", "host_api": "Core Audio", "inputs": 2, "outputs": 2, "default_rate": 48000.0},
+    {"name": "USB Audio Pro", "host_api": "Core Audio", "inputs": 8, "outputs": 8, "default_rate": 48000.0},
+    {"name": "USB Audio", "host_api": "Core Audio", "inputs": 0, "outputs": 2, "default_rate": 48000.0},
+    {"name": "USB Audio", "host_api": "Core Audio", "inputs": 2, "outputs": 2, "default_rate": 48000.0},
+    {"name": "USB Audio", "host_api": "ASIO", "inputs": 2, "outputs": 0, "default_rate": 48000.0},
+]
+
+
+@pytest.mark.parametrize(("wanted", "direction", "place"), [
+    ("Core Audio:USB Audio:1", "inputs", 0), ("core audio:usb audio:3", "inputs", 3), ("USB Audio:2", "outputs", 2),
+    ("audio pro", "inputs", 1), ("usb audio:03", "outputs", 3), ("ASIO:USB Audio", "inputs", 4),
+])
+def test_equal_devices_are_chosen_by_number(wanted: str, direction: str, place: int) -> None:
+    assert devices.choose(EQUAL, wanted, direction) == place
+
+
+@pytest.mark.parametrize(("table", "wanted", "direction", "message"), [
+    (EQUAL, "Core Audio:USB Audio", "inputs",
+     "2 input devices match; choose from: Core Audio:USB Audio:1, Core Audio:USB Audio:3$"),
+    (EQUAL, "USB Audio:2", "inputs", "no input device matches; there are: .*Audio:1, .*Pro, .*Audio:3, ASIO:USB Audio"),
+    (EQUAL, "USB Audio:0", "inputs", "no input device matches"),
+    # One of two is away: nobody can say which of them is left, and the other one's mics would come in its place.
+    (EQUAL[:2], "USB Audio:1", "inputs", "there are: Core Audio:USB Audio, Core Audio:USB Audio Pro$"),
+])
+def test_equal_devices_are_told_apart_in_messages(
+    table: list[dict[str, Any]], wanted: str, direction: str, message: str
+) -> None:
+    with pytest.raises(DeviceError, match=message):
+        devices.choose(table, wanted, direction)
+
+
 def test_input_and_output_must_share_a_host_api() -> None:
     assert devices.choose_pair(TABLE, "player", "system") == (1, 0)
     with pytest.raises(DeviceError, match="different host APIs"):

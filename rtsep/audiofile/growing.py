@@ -10,10 +10,11 @@ import os
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtsep.audiofile.metadata import track_list
 
 _LARGEST = (1 << 32) - 1        # what a 32-bit size says; in RF64 it stands for "see the 64-bit one"
 _LARGEST_WAV = _LARGEST - 1
@@ -96,14 +97,9 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _ixml(names: Sequence[str]) -> bytes:
-    shown = (escape("".join(c if c.isprintable() else "?" for c in name)) for name in names)
-    tracks = "".join(
-        f"<TRACK><CHANNEL_INDEX>{i}</CHANNEL_INDEX><INTERLEAVE_INDEX>{i}</INTERLEAVE_INDEX><NAME>{name}</NAME></TRACK>"
-        for i, name in enumerate(shown, 1)
-    )
     return (
         '<?xml version="1.0" encoding="UTF-8"?><BWFXML><IXML_VERSION>1.61</IXML_VERSION>'
-        f"<TRACK_LIST><TRACK_COUNT>{len(names)}</TRACK_COUNT>{tracks}</TRACK_LIST></BWFXML>"
+        f"{track_list(names)}</BWFXML>"
     ).encode(errors="replace")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,15 +14,20 @@ from typing import Any, Self
 
 import numpy as np
 
+from rtsep.audiofile import riff
 from rtsep.audiofile.formats import FORMATS, LARGEST_WAV, SUBTYPES, Block, Place, check_format, file_name, without_path
-from rtsep.errors import InputError
+from rtsep.audiofile.metadata import Tags
+from rtsep.audiofile.origin import Origin
+from rtsep.errors import InputError, SoundWarning
 
 _NO_PEAK_CHUNK = 0x1050   # libsndfile's SFC_SET_ADD_PEAK_CHUNK, to be turned off: that chunk holds the time
 _HEADER = 4096            # bytes of a file that are no samples, at most
+TAGGED = ("WAV", "RF64")  # what has a place for bext and iXML
 
 
 def open_output(
-    path: Place, rate: int, channels: int, names: Sequence[str], frames: int, subtype: str | None = None
+    path: Place, rate: int, channels: int, names: Sequence[str], frames: int, subtype: str | None = None,
+    origin: Origin | None = None,
 ) -> Output:
     """Begin to write a recording.
 
@@ -39,13 +45,15 @@ def open_output(
         The most that will be written. It decides whether the disk is large enough, and WAV or RF64.
     subtype : str, optional
         One of `SUBTYPES`; FLOAT if left out, but PCM_24 for FLAC, which has no floats.
+    origin : Origin, optional
+        Of the sound: its bext and iXML chunks are written too, where the format has a place for them (`TAGGED`).
 
     Raises
     ------
     InputError
         If the format cannot hold this, or the place cannot be written.
     """
-    return Output(path, rate, channels, names, frames, subtype)
+    return Output(path, rate, channels, names, frames, subtype, origin)
 
 
 def refuse_same(input_path: Place, output_path: Place) -> None:
@@ -78,7 +86,8 @@ class Output:
     """
 
     def __init__(
-        self, path: Place, rate: int, channels: int, names: Sequence[str], frames: int, subtype: str | None
+        self, path: Place, rate: int, channels: int, names: Sequence[str], frames: int, subtype: str | None,
+        origin: Origin | None = None,
     ) -> None:
         if channels < 1 or len(names) != channels or frames < 0:
             raise ValueError(f"{channels} channels, {len(names)} names, {frames} frames")
@@ -98,6 +107,11 @@ class Output:
             kind = "RF64" if size // (channels if self._folder else 1) > LARGEST_WAV else "WAV"
         temporary = self._target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
         digits = max(2, len(str(channels)))
+        self._tags = _tags(origin, channels, self._folder)
+        if kind not in TAGGED and any(tags != Tags() for tags in self._tags):
+            self._tags = []
+            left_out = "time stamps and names of tracks (bext, iXML) are left out"
+            warnings.warn(f"{self._place}: {left_out}, {kind} has no place for them", SoundWarning, stacklevel=3)
         self._paths = [temporary]
         if self._folder:
             self._paths = [
@@ -156,8 +170,11 @@ class Output:
         if self._temporary is None:
             return
         try:
-            for path, file in zip(self._paths, self._files, strict=True):
+            for file in self._files:
                 file.close()
+            for path, tags in zip(self._paths, self._tags, strict=False):
+                riff.append(path, {"bext": tags.bext, "iXML": tags.ixml})
+            for path in self._paths:
                 self._check_written(path)
             if self._folder and self._target.is_dir():
                 self._target.rmdir()  # it was empty; only POSIX renames onto it
@@ -247,6 +264,13 @@ class Output:
             return
         reason = without_path(reason)
         raise InputError(self._place, f"cannot be written: {reason}", "nothing was changed") from None
+
+
+def _tags(origin: Origin | None, channels: int, folder: bool) -> list[Tags]:
+    """Return what each file carries beside the sound."""
+    if origin is None:
+        return []
+    return [origin.mic(i) for i in range(channels)] if folder else [origin.whole]
 
 
 def _create_sound(path: Path, rate: int, channels: int, kind: str, subtype: str) -> Any:

@@ -15,16 +15,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the devices."""
-    from rtsep.hosts.devices import devices
+    from rtsep.hosts.devices import devices, labels
 
     found = devices()
     if args.json:
-        return print_json(found)
+        return print_json([{**device, "label": label} for device, label in zip(found, labels(found), strict=True)])
     if not found:
         print("no sound device; start a JACK server or plug one in (rtsep demo and rtsep render need none)")
-    for device in found:
+    for device, label in zip(found, labels(found), strict=True):
+        number = label.removeprefix(f"{device['host_api']}:{device['name']}")
         print(
-            f"{device['host_api']}: {device['name']}   {device['inputs']} in, {device['outputs']} out, "
+            f"{device['host_api']}: {device['name']}{number}   {device['inputs']} in, {device['outputs']} out, "
             f"{device['default_rate']:g} Hz"
         )
     return 0

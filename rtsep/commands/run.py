@@ -15,8 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     from rtsep.control import surface
 
     add_preset(parser, "live")
-    parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, or hostapi:name")
-    parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, or hostapi:name")
+    parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
+    parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
     parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from rtsep import audiofile
 from rtsep.datasets.bleeds import BLEEDS, PLACES, draw_gains, play
 from rtsep.datasets.tracks import Track, find_tracks
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.metrics import LIMIT_DB
 from rtsep.scenes import Audio, Scene, Signal
 
@@ -141,7 +142,9 @@ def _check(track: Track, bleed: str, rate: int | None, start: float, seconds: fl
 
 def _measure(track: Track) -> tuple[int, int]:
     """Return the rate of a song's files, and the frames of the longest."""
-    rates: dict[int, Path] = {}
+    for note in track.notes:
+        warnings.warn(note, SoundWarning, stacklevel=3)
+    rates: dict[int, Path | audiofile.Member] = {}
     frames = 0
     for _, files in track.parts:
         for file in files:

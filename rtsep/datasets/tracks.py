@@ -39,13 +39,16 @@ class Track:
         train, test, Dev or Test; empty where there is only one.
     name : str
     parts : tuple of (str, tuple of Path)
-        Name of each microphone, and the files that are mixed into it.
+        Name of each microphone, and the files, or parts of a folder, that are mixed into it.
+    notes : tuple of str
+        What was assumed of the files; lines.
     """
 
     dataset: str
     subset: str
     name: str
-    parts: tuple[tuple[str, tuple[Path, ...]], ...]
+    parts: tuple[tuple[str, tuple[Path | audiofile.Member, ...]], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -54,7 +57,7 @@ class Track:
 
 
 def find_tracks(folder: str, dataset: str) -> tuple[Track, ...]:
-    """List the songs of a data set, subset by subset, in natural order; no audio is opened.
+    """List the songs of a data set, subset by subset, in natural order.
 
     Parameters
     ----------
@@ -120,9 +123,10 @@ def _any_folder(root: Path) -> Iterator[Track]:
     if not songs:
         raise InputError(str(root), "is a folder without recordings", audiofile.READABLE)
     for song in songs:
-        files = _recordings(song)
-        names = from_files([file.stem for file in files])
-        yield Track("folder", "", song.name, tuple((name, (file,)) for name, file in zip(names, files, strict=True)))
+        parts, notes = audiofile.members(_recordings(song))
+        names = from_files([part.stem for part in parts])
+        mics = tuple((name, (part,)) for name, part in zip(names, parts, strict=True))
+        yield Track("folder", "", song.name, mics, notes)
 
 
 def _folders(place: Path) -> list[Path]:

@@ -62,7 +62,8 @@ def choose(table: Sequence[dict[str, Any]], wanted: str, direction: str) -> int:
     table : sequence of dict
         As `devices` gives it.
     wanted : str
-        Part of a name, or `host api:name` with parts of both; upper and lower case are the same.
+        Part of a name, or `host api:name` with parts of both; upper and lower case are the same. Of several devices
+        of one name `name:2` is the second, as `labels` counts them.
     direction : str
         `inputs` or `outputs`.
 
@@ -81,18 +82,30 @@ def choose(table: Sequence[dict[str, Any]], wanted: str, direction: str) -> int:
     if not there:
         raise DeviceError(f"{kind} device {wanted!r}: this machine has no {kind} device; is the sound server running?")
     text = wanted.casefold()
-    exact = [i for i in there if text in (table[i]["name"].casefold(), full_name(table[i]).casefold())]
-    found = exact or [i for i in there if _matches(table[i], text)]
+    found = _named(table, there, text)
+    name, colon, number = text.rpartition(":")
+    if not found and colon and number.isdecimal():
+        found = [i for i in _named(table, there, name) if labels(table)[i] == f"{full_name(table[i])}:{int(number)}"]
     if len(found) == 1:
         return found[0]
     problem = f"{len(found)} {kind} devices match" if found else f"no {kind} device matches"
-    names = ", ".join(full_name(table[i]) for i in found or there)
+    names = ", ".join(labels(table)[i] for i in found or there)
     raise DeviceError(f"{kind} device {wanted!r}: {problem}; {'choose from' if found else 'there are'}: {names}")
 
 
 def full_name(device: dict[str, Any]) -> str:
-    """Return `host api:name`, which is how messages call a device and how users may."""
+    """Return `host api:name`."""
     return f"{device['host_api']}:{device['name']}"
+
+
+def labels(table: Sequence[dict[str, Any]]) -> list[str]:
+    """Return how messages call the devices and how users may: `host api:name`, and of equal ones `host api:name:2`.
+
+    Equal ones are counted in the order in which PortAudio gives them, whether they have inputs, outputs or both: so a
+    device has one label. If one of two is away, the other has no number: nobody can say which of them it is.
+    """
+    names = [full_name(device) for device in table]
+    return [f"{n}:{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
 
 def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_out: str | None) -> tuple[int, int]:
@@ -111,7 +124,7 @@ def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_o
         target = _partner(table, source, "outputs")
     if table[source]["host_api"] != table[target]["host_api"]:
         raise DeviceError(
-            f"input {full_name(table[source])} and output {full_name(table[target])} belong to different host APIs; "
+            f"input {labels(table)[source]} and output {labels(table)[target]} belong to different host APIs; "
             "choose two of the same"
         )
     return source, target
@@ -224,6 +237,12 @@ def _call_ourselves(name: bytes) -> None:
 def _lasting(text: bytes) -> ctypes.Array[ctypes.c_char]:
     """Return a C string that stays where it is: PortAudio keeps its address."""
     return ctypes.create_string_buffer(text)
+
+
+def _named(table: Sequence[dict[str, Any]], there: Sequence[int], text: str) -> list[int]:
+    """Return the devices that are called so, and if there is none, those of which it is a part."""
+    exact = [i for i in there if text in (table[i]["name"].casefold(), full_name(table[i]).casefold())]
+    return exact or [i for i in there if _matches(table[i], text)]
 
 
 def _matches(device: dict[str, Any], text: str) -> bool:

@@ -96,7 +96,8 @@ def _stream(
     if options.save is not None and not stream.learnt().stages:
         raise InputError("--save", f"preset {stream.preset.name} learns nothing", "leave it out")
     begun, cpu = time.perf_counter(), time.process_time()
-    with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype) as target:
+    origin = source.origin if options.compensate else source.origin.late(stream.latency)
+    with audiofile.open_output(options.target, source.rate, channels, source.names, frames, subtype, origin) as target:
         written = asked = 0
         for piece in play(stream, source, block, options.compensate):
             target.write(piece)

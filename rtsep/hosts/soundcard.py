@@ -12,7 +12,7 @@ import numpy as np
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.cables import Cables
-from rtsep.hosts.devices import Mic, choose_pair, client_name, devices, full_name, portaudio, search_anew
+from rtsep.hosts.devices import Mic, choose_pair, client_name, devices, labels, portaudio, search_anew
 from rtsep.hosts.gauges import burst
 from rtsep.presets import most_block
 
@@ -69,6 +69,7 @@ class Card:
         request, table = self._request, devices()
         self._source, self._target = choose_pair(table, request.input_device, request.output_device)
         self._device = table[self._source], table[self._target]
+        self._labels = labels(table)[self._source], labels(table)[self._target]
         self.api: str = self._device[0]["host_api"]
         self.rate = request.rate or round(self._device[0]["default_rate"])
         inputs, outputs = self._device[0]["inputs"], self._device[1]["outputs"]
@@ -78,7 +79,7 @@ class Card:
         for mic in self.mics:
             for what, channel, there in (("in", mic.input, inputs), ("out", mic.output, outputs)):
                 if channel is not None and channel >= there:
-                    name = full_name(self._device[0 if what == "in" else 1])
+                    name = self._labels[0 if what == "in" else 1]
                     raise InputError(
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
@@ -115,7 +116,7 @@ class Card:
     @property
     def name(self) -> str:
         """As messages call it."""
-        return full_name(self._device[0])
+        return self._labels[0]
 
     @property
     def jack(self) -> bool:
