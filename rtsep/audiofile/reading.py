@@ -6,16 +6,15 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural, without_path
+from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural
+from rtsep.audiofile.opening import OneFile, length, open_file
 from rtsep.errors import InputError
-from rtsep.limits import MOST_MICS, check_memory, check_mics, check_rate
+from rtsep.limits import check_memory, check_mics, check_rate
 from rtsep.names import from_files, numbered
-
-_LONGEST = 1 << 48   # frames: what claims more does not know
 
 
 def open_input(path: Place) -> Input:
@@ -70,23 +69,25 @@ class Input:
     names : tuple of str
         Of the microphones: `mic1`, `mic2` … of one file; of a folder the files' names without suffix and
         leading number, each made unique.
+    notes : tuple of str
+        Where what is there is not what a header says, and which files of a folder are shorter: a line each.
     """
 
     def __init__(self, files: Sequence[Path], folder: bool) -> None:
         self._paths = files
-        self._files: list[Any] = []
+        self._files: list[OneFile] = []
         self._position = 0
         try:
             if folder:   # before as many files are open as the system allows
                 check_mics(str(files[0].parent), len(files))
             for file in files:
-                self._files.append(_open_sound(file))
+                self._files.append(open_file(file))
             if folder:
                 self._check_folder()
         except BaseException:
             self.close()
             raise
-        self.rate: int = self._files[0].samplerate
+        self.rate: int = self._files[0].rate
         self.channels: int = sum(file.channels for file in self._files)
         self.frames: int = max(file.frames for file in self._files)
         try:
@@ -95,6 +96,10 @@ class Input:
             self.close()
             raise
         self.names = from_files([file.stem for file in files]) if folder else numbered(self.channels)
+        self.notes = tuple(note for file in self._files for note in file.notes)
+        if folder:
+            frames = [(path.name, file.frames) for path, file in zip(files, self._files, strict=True)]
+            self.notes += shorter(files[0].parent, frames, self.rate)
 
     def read(self, frames: int) -> Block:
         """Return the next frames: fewer than asked for at the end, none behind it.
@@ -108,10 +113,10 @@ class Input:
         check_memory(str(self._paths[0]), 4 * self.channels * count)
         block = np.zeros((self.channels, count), np.float32)
         first = 0
-        for path, file in zip(self._paths, self._files, strict=True):
+        for file in self._files:
             n = max(0, min(count, file.frames - self._position))
             if n:
-                block[first : first + file.channels, :n] = self._read_file(path, file, n).T
+                block[first : first + file.channels, :n] = file.read(n).T
             first += file.channels
         self._position += count
         return block
@@ -126,11 +131,8 @@ class Input:
         """
         if not 0 <= frame <= self.frames:
             raise ValueError(f"frame {frame} of {self.frames}")
-        for path, file in zip(self._paths, self._files, strict=True):
-            try:
-                file.seek(min(frame, file.frames))
-            except RuntimeError as error:
-                raise InputError(str(path), f"is damaged: {error}", READABLE) from None
+        for file in self._files:
+            file.seek(frame)
         self._position = frame
 
     def close(self) -> None:
@@ -144,59 +146,24 @@ class Input:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_file(self, path: Path, file: Any, n: int) -> Block:
-        try:
-            samples: Block = file.read(n, dtype="float32", always_2d=True)
-            problem = f"frame {self._position + len(samples)} of {file.frames} is missing"
-        except RuntimeError as error:
-            samples = np.zeros((0, file.channels), np.float32)
-            problem = f"behind frame {self._position}: {error}"
-        # A file that was cut off still says its old length: silence in its place would pass for a recording.
-        if len(samples) < n:
-            raise InputError(str(path), f"is damaged, {problem}", READABLE)
-        return samples
-
     def _check_folder(self) -> None:
         for path, file in zip(self._paths, self._files, strict=True):
             if file.channels != 1:
                 raise InputError(str(path), f"has {file.channels} channels", "allowed in a folder are mono files")
-            if file.samplerate != self._files[0].samplerate:
-                problem = f"has {file.samplerate} Hz, but {self._paths[0].name} {self._files[0].samplerate} Hz"
+            if file.rate != self._files[0].rate:
+                problem = f"has {file.rate} Hz, but {self._paths[0].name} {self._files[0].rate} Hz"
                 raise InputError(str(path), problem, "allowed is one sample rate in a folder")
+
+
+def shorter(place: Place, files: Sequence[tuple[str, int]], rate: int) -> tuple[str, ...]:
+    """Return the line that names those of some files, each with its frames, that are shorter than the longest."""
+    longest = max(frames for _, frames in files)
+    short = [f"{name} by {length(longest - frames, rate)}" for name, frames in files if frames < longest]
+    if not short:
+        return ()
+    told = f"the longest file has {length(longest, rate)}; shorter, and silent then, are {', '.join(short)}"
+    return (f"{place}: {told}",)
 
 
 def _is_recording(file: Path) -> bool:
     return file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
-
-
-def _open_sound(path: Path) -> Any:
-    """Open one file for reading, or say in one line why not."""
-    import soundfile
-
-    place = str(path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
-            raise InputError(place, "is not a file", READABLE)
-        # libsndfile calls everything a system error; the system itself says which.
-        with open(path, "rb"):
-            pass
-        file = soundfile.SoundFile(place)
-    except OSError as error:
-        raise InputError(place, f"cannot be read: {error.strerror}", READABLE) from None
-    except (RuntimeError, TypeError) as error:  # TypeError: headerless .raw
-        reason = without_path(str(error)) if isinstance(error, RuntimeError) else "it has no header"
-        raise InputError(place, f"is not audio: {reason}", READABLE) from None
-    if file.channels > MOST_MICS:
-        file.close()
-        raise InputError(place, f"has {file.channels} channels", f"allowed are up to {MOST_MICS}")
-    problem = ""
-    if file.channels < 1:
-        problem = "has no channels"
-    elif file.frames < 1:
-        problem = "has no samples"
-    elif file.frames > _LONGEST:  # a FLAC that was piped to disk says 2^63 - 1
-        problem = "does not say how long it is"
-    if problem:
-        file.close()
-        raise InputError(place, problem, "allowed is a recording with at least one sample")
-    return file
