@@ -178,9 +178,9 @@ def test_zoom_lists_junk_and_odd_padding_stay_right(tmp_path: pathlib.Path) -> N
     expected = soundfile.read(path, dtype="float32")[0]
     data = path.read_bytes()
     at = data.index(b"data")
-    before = [b"", b"JUNK\x1c\0\0\0" + bytes(28), b"LIST\x80\0\0\0" + bytes(128), b"odd1\3\0\0\0abc\0", b"odd1\3\0\0\0abc"]
-    for front in before:
-        for behind in (b"", b"\0", b"\0LIST\x80\0\0\0" + bytes(128), b"LIST\x80\0\0\0" + bytes(128)):
+    junk, zeros, odd = b"JUNK\x1c\0\0\0" + bytes(28), b"LIST\x80\0\0\0" + bytes(128), b"odd1\3\0\0\0abc"
+    for front in (b"", junk, zeros, odd + b"\0", odd):
+        for behind in (b"", b"\0", b"\0" + zeros, zeros):
             path.write_bytes(data[:at] + front + data[at : at + 8 + 3003] + behind)
             x, notes = read(path)
             assert np.array_equal(x[0], expected), (front, behind)
@@ -317,7 +317,8 @@ def test_mp3_is_never_guessed(tmp_path: pathlib.Path, mode: str, channels: int, 
     path = tmp_path / "a.mp3"
     expected, data = mp3(path, mode, channels, rate)
     x, notes = read(path)
-    assert np.array_equal(x, expected)
+    assert x.shape == expected.shape
+    assert np.allclose(x, expected, atol=1e-6)   # soundfile seeks before it reads
     assert notes == ()
     head = mpeg.parse(data[:4])
     assert head is not None
@@ -329,10 +330,8 @@ def test_mp3_is_never_guessed(tmp_path: pathlib.Path, mode: str, channels: int, 
         y, notes = read(path)
         assert frames <= y.shape[1] <= frames + 3 * head.samples
         assert notes == ()
-        # As the encoder was late by what the frame without sound tells.
-        late = y.shape[1] - x.shape[1]
-        lag = int(np.argmax([np.dot(y[0, i : i + rate], x[0, -rate:]) for i in range(late + 2 * rate)])) - 2 * rate
-        assert np.allclose(y[:, lag + rate : lag + 2 * rate], x[:, rate : 2 * rate], atol=1e-5)
+        # 576 samples by which LAME is late and 529 of the decoder are cut off where that frame says so.
+        assert np.allclose(y[:, 1105 : 1105 + 2 * rate], x[:, : 2 * rate], atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
@@ -362,7 +361,8 @@ def test_mp3_inside_a_wav(tmp_path: pathlib.Path) -> None:
     chunk = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
     path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WAVE" + chunk)
     x, _ = read(path)
-    assert np.array_equal(x, expected)
+    assert x.shape == expected.shape
+    assert np.allclose(x, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
@@ -415,7 +415,8 @@ def test_seeking_in_what_is_lossy_gives_the_same_sound(tmp_path: pathlib.Path, k
     [
         (b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42", "m4a"), (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "WMA"),
         (b"\xff\xf1\x50\x80", "AAC"), (b"MAC \x96\x0f", "Monkey"), (b"wvpk", "WavPack"),
-        (b"\x1a\x45\xdf\xa3", "Matroska"), (b"\0\0\0\x14ftypqt  ", "QuickTime"), (b"PK\3\4", "ZIP"), (b"DSD \x1c", "DSD"),
+        (b"\x1a\x45\xdf\xa3", "Matroska"), (b"\0\0\0\x14ftypqt  ", "QuickTime"), (b"PK\3\4", "ZIP"),
+        (b"DSD \x1c", "DSD"),
         (b"caff\0\1\0\0desc\0\0\0\0\0\0\0\x20\x40\xe5\x88\x80\0\0\0\0aac ", "CAF with AAC"),
     ],
 )

@@ -44,7 +44,7 @@ def name_of(head: bytes) -> str:
         return "a QuickTime film" if film else "MPEG-4 (m4a: AAC or Apple Lossless)"
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:   # layer 0, which MPEG audio has not
         return "AAC"
-    if head[:4] == b"caff" and head[8:12] == b"desc":
+    if head[:4] == b"caff" and head[8:12] == b"desc" and head[28:32] != b"lpcm":
         return f"CAF with {codec_name(head[28:32])}"
     return next((name for at, magic, name in _KINDS if head[at : at + len(magic)] == magic), "")
 

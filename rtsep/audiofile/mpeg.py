@@ -118,8 +118,8 @@ def counted(mpeg: Mpeg, old: bytes) -> bytes:
 
 def info_frame(mpeg: Mpeg) -> bytes:
     """Return a first frame without sound that says how many there are, for a layer III file that has none."""
-    bits = mpeg.head.bits & ~0x200 | 14 << 12 | 1 << 16   # the largest of all frames, no check sum
-    head = parse(struct.pack(">I", bits & 0xFFFFFFFF))
+    bits = mpeg.head.bits & ~0xF200 | 14 << 12 | 1 << 16   # the largest of all frames, no check sum
+    head = parse(struct.pack(">I", bits))
     assert head is not None
     if mpeg.head.samples == 384 or mpeg.head.bits >> 17 & 3 != 1:   # the other layers know of no such frame
         return b""

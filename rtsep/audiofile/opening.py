@@ -305,11 +305,16 @@ def _sound_file(path: Path, *spans: bytes | tuple[int, int]) -> Any:
     """Open a file, or what is spliced of it."""
     import soundfile
 
-    place = str(path)
+    place, reason = str(path), "it has no header"
     try:
-        return soundfile.SoundFile(Spliced(path, *spans) if spans else place)
-    except (RuntimeError, TypeError) as error:  # TypeError: headerless .raw
-        reason = without_path(str(error)) if isinstance(error, RuntimeError) else "it has no header"
+        sound = soundfile.SoundFile(Spliced(path, *spans) if spans else place)
+        if sound.format != "RAW":   # as which libsndfile takes any file of some names, .au for one
+            return sound
+        sound.close()
+    except TypeError:   # .raw
+        pass
+    except RuntimeError as error:
+        reason = without_path(str(error))
     with open(path, "rb") as file:
         name = foreign.name_of(file.read(64))
     problem = f"is {name}, which is not read" if name else f"is not audio: {reason}"

@@ -1,9 +1,8 @@
 """Decoders: what libsndfile reads, put right where its seeking is not exact.
 
-Found in libsndfile 1.2.2: in Ogg Vorbis every fifth seek or so lands some multiple of 448 samples away, without an
-error; what MP3, Vorbis and Opus decode just behind a place depends on what was decoded before; and a read of Opus that
-begins in the last packet returns samples from elsewhere in it. So lossy sound is decoded from its beginning on, and
-who goes back in it has two decoders, one behind the other.
+Found in libsndfile 1.2.2: in Ogg Vorbis every fourth seek lands some multiple of 448 samples away, without an error;
+and what MP3, Vorbis and Opus decode just behind a place depends on what was decoded before it. So lossy sound is
+decoded from its beginning on, and who goes back in it has two decoders, one behind the other.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ Samples = NDArray[np.float32]   # [frames, channels]
 LONGEST = 1 << 48
 """Frames; what claims more does not know."""
 
-_LAST = 1 << 13    # frames at the end of lossy sound that are read at once: more than an Opus packet has, 5760
 _PIECE = 1 << 16   # frames that are read at a time to be counted or passed over
 _DECODERS = 2      # who reads in overlapping passages then decodes all of it twice, and no part a third time
 _LOSSY = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS")
@@ -56,7 +54,7 @@ class Part:
 
     def read(self, frames: int) -> Samples:
         """Return the next frames; fewer where the sound is damaged."""
-        samples: Samples = self._sounds[0].read(frames, dtype="float32", always_2d=True)
+        samples: Samples = _read(self._sounds[0], frames)
         self._at += len(samples)
         return samples
 
@@ -77,34 +75,18 @@ class Lossy(Part):
     def __init__(self, open_sound: Callable[[], Any], first: Any, frames: int | None, count: bool) -> None:
         super().__init__(open_sound, first, frames, count)
         self._places = [0]   # of the decoders
-        self._end = max(0, self.frames - _LAST)
-        self._last: Samples | None = None
 
     def read(self, frames: int) -> Samples:
         """See `Part.read`."""
-        found = []
-        before = min(frames, self._end - self._at)
-        if before > 0:
-            found.append(self._decode(self._at, before))
-        behind = self._at + frames - max(self._at, self._end)
-        if behind > 0 and (not found or len(found[0]) == before):
-            if self._last is None:
-                self._last = self._decode(self._end, self.frames - self._end)
-            first = max(self._at, self._end) - self._end
-            found.append(self._last[first : first + behind])
-        samples = found[0] if len(found) == 1 else np.concatenate(found)
+        number = self._reach(self._at)
+        samples = _read(self._sounds[number], frames)
+        self._places[number] += len(samples)
         self._at += len(samples)
         return samples
 
     def seek(self, frame: int) -> None:
         """See `Part.seek`."""
         self._at = frame
-
-    def _decode(self, frame: int, count: int) -> Samples:
-        number = self._reach(frame)
-        samples: Samples = self._sounds[number].read(count, dtype="float32", always_2d=True)
-        self._places[number] += len(samples)
-        return samples
 
     def _reach(self, frame: int) -> int:
         """Return which decoder stands at a frame, after it has been brought there."""
@@ -119,7 +101,7 @@ class Lossy(Part):
             _close(self._sounds[number])
             self._sounds[number], self._places[number] = self._open(), 0
         while self._places[number] < frame:
-            count = len(self._sounds[number].read(min(_PIECE, frame - self._places[number]), dtype="float32"))
+            count = len(_read(self._sounds[number], min(_PIECE, frame - self._places[number])))
             if not count:
                 raise RuntimeError(f"frame {self._places[number]} is missing")
             self._places[number] += count
@@ -132,6 +114,19 @@ def part(open_sound: Callable[[], Any], frames: int | None = None, count: bool =
     return (Lossy if first.subtype in _LOSSY else Part)(open_sound, first, frames, count)
 
 
+def _read(sound: Any, frames: int) -> Samples:
+    """Return the next frames, fewer where there are no more or the sound is damaged.
+
+    soundfile's own `read` seeks after each time to where it is already, and lossy sound is not the same from there on.
+    """
+    import soundfile
+
+    samples = np.empty((frames, sound.channels), np.float32)
+    place = soundfile._ffi.from_buffer("float[]", samples, require_writable=True)
+    count = soundfile._snd.sf_readf_float(sound._file, place, frames)
+    return samples[:count]
+
+
 def _close(sound: Any) -> None:
     sound.close()
     if isinstance(sound.name, Spliced):
@@ -142,9 +137,6 @@ def _counted(sound: Any) -> int:
     """Return how many frames can be read."""
     frames, count = 0, -1
     while count:
-        try:
-            count = len(sound.read(_PIECE, dtype="float32", always_2d=True))
-        except RuntimeError:
-            break
+        count = len(_read(sound, _PIECE))
         frames += count
     return frames
