@@ -328,7 +328,7 @@ def test_mp3_is_never_guessed(tmp_path: pathlib.Path, mode: str, channels: int, 
     for front, behind in ((b"", b""), (id3, b""), (b"", b"TAG" + bytes(125)), (id3, b"APETAGEX" + bytes(3000))):
         path.write_bytes(front + bare + behind)
         y, notes = read(path)
-        assert frames <= y.shape[1] <= frames + 3 * head.samples
+        assert y.shape[1] in (frames, frames + head.samples, frames + 2 * head.samples)
         assert notes == ()
         # 576 samples by which LAME is late and 529 of the decoder are cut off where that frame says so.
         assert np.allclose(y[:, 1105 : 1105 + 2 * rate], x[:, : 2 * rate], atol=1e-5)

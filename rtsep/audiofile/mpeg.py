@@ -21,12 +21,14 @@ _BIT_RATES = {   # kbit/s by version 1 or not, and layer
 _SAME = 0xFFFE0C00   # bits of a head that all frames of a file have in common: version, layer, sample rate
 _PIECE = 1 << 16     # bytes that are searched at once for a frame behind damage
 _LARGEST_BYTES = 0xFFFFFFFF
+_DELAY = 529         # samples by which a layer III decoder is late; what libmpg123 calls GAPLESS_DELAY
 
 
 class Head(NamedTuple):
     """The four bytes at a frame's beginning."""
 
     bits: int
+    layer: int      # 1 to 3
     rate: int       # Hz
     samples: int    # of a channel
     size: int       # bytes of the frame
@@ -91,9 +93,9 @@ def parse(data: bytes) -> Head | None:
     bit_rate = 1000 * _BIT_RATES[version == 3, layer][speed]
     padding = bits >> 9 & 1
     if layer == 1:
-        return Head(bits, hz, 384, (12 * bit_rate // hz + padding) * 4)
+        return Head(bits, 1, hz, 384, (12 * bit_rate // hz + padding) * 4)
     samples = 1152 if version == 3 or layer == 2 else 576
-    return Head(bits, hz, samples, samples // 8 * bit_rate // hz + padding)
+    return Head(bits, layer, hz, samples, samples // 8 * bit_rate // hz + padding)
 
 
 def counted(mpeg: Mpeg, old: bytes) -> bytes:
@@ -116,23 +118,34 @@ def counted(mpeg: Mpeg, old: bytes) -> bytes:
     return bytes(new)
 
 
-def info_frame(mpeg: Mpeg) -> bytes:
-    """Return a first frame without sound that says how many there are, for a layer III file that has none."""
-    bits = mpeg.head.bits & ~0xF200 | 14 << 12 | 1 << 16   # the largest of all frames, no check sum
+def lead(mpeg: Mpeg) -> tuple[bytes, int]:
+    """Return what is put before a layer III file that does not say its length, and the samples that are read of it.
+
+    A frame that says the length makes libmpg123 take a decoder's usual delay off the beginning, which it does not where
+    nothing is said. A second one, of silence, is there for that.
+    """
+    bits = mpeg.head.bits & ~0xF200 | 1 << 12 | 1 << 16   # of the lowest bit rate that has room, no check sum
+    side = _side(bits)
+    said = struct.pack(">4sIII", b"Xing", 3, mpeg.frames + 1, min(_LARGEST_BYTES, mpeg.end - mpeg.first))
     head = parse(struct.pack(">I", bits))
+    while head is not None and head.size < 4 + side + len(said):
+        bits += 1 << 12
+        head = parse(struct.pack(">I", bits))
     assert head is not None
-    if mpeg.head.samples == 384 or mpeg.head.bits >> 17 & 3 != 1:   # the other layers know of no such frame
-        return b""
+    silence = struct.pack(">I", bits)
+    frame = silence + bytes(side) + said
+    return frame.ljust(head.size, b"\0") + silence.ljust(head.size, b"\0"), head.samples - _DELAY
+
+
+def _side(bits: int) -> int:
+    """Return the bytes between head and sound of a layer III frame, the check sum aside."""
     mono, version_1 = bits >> 6 & 3 == 3, bits >> 19 & 3 == 3
-    side = (17 if mono else 32) if version_1 else (9 if mono else 17)
-    said = struct.pack(">4sIII", b"Xing", 3, mpeg.frames, min(_LARGEST_BYTES, mpeg.end - mpeg.first + head.size))
-    return (struct.pack(">I", bits) + bytes(side) + said).ljust(head.size, b"\0")
+    return (17 if mono else 32) if version_1 else (9 if mono else 17)
 
 
 def _info(data: bytes, head: Head) -> tuple[int | None, int]:
     """Return the frames that a first frame without sound says, and where in it that begins; 0 if it is a usual one."""
-    mono, version_1 = head.bits >> 6 & 3 == 3, head.bits >> 19 & 3 == 3
-    side = (17 if mono else 32) if version_1 else (9 if mono else 17)
+    side = _side(head.bits)
     for at in (4 + side, 6 + side):   # with a check sum two bytes later
         if data[at : at + 4] in (b"Xing", b"Info") and at + 12 <= head.size:
             flags, frames = struct.unpack_from(">II", data, at + 4)

@@ -13,7 +13,7 @@ import numpy as np
 from rtsep.audiofile import containers, flac, foreign, mpeg, ogg
 from rtsep.audiofile.extent import extent
 from rtsep.audiofile.formats import READABLE, Block, without_path
-from rtsep.audiofile.parts import Part, part
+from rtsep.audiofile.parts import Part, part, read
 from rtsep.audiofile.spliced import Spliced
 from rtsep.errors import InputError
 from rtsep.limits import MOST_MICS
@@ -253,16 +253,29 @@ def _mpeg(path: Path, file: BinaryIO, base: int, size: int, inside: bool = False
     if found.said == found.frames:
         spans = [(found.first, size)] if inside else []
         return OneFile(path, [part(partial(_sound_file, path, *spans))])
+    said = None if found.said is None else found.said * found.head.samples
     if found.info:
         file.seek(found.info)
         old = file.read(found.head.size - (found.info - found.first))
         right, rest = mpeg.counted(found, old), found.info + len(old)
-        opened = partial(_sound_file, path, (found.first, found.info), right, (rest, found.end))
-    else:
-        opened = partial(_sound_file, path, mpeg.info_frame(found), (found.first, found.end))
-    sound = part(opened, count=True)
-    said = None if found.said is None else found.said * found.head.samples
-    return OneFile(path, [sound], _differing(said, sound.frames, sound.rate) if said else ())
+        sound = part(partial(_sound_file, path, (found.first, found.info), right, (rest, found.end)), count=True)
+        return OneFile(path, [sound], _differing(said, sound.frames, sound.rate) if said else ())
+    sound = part(partial(_sound_file, path, (found.first, found.end)), count=True)
+    if sound.told < found.frames * found.head.samples:   # worked out, and too short: no more would be read
+        sound.close()
+        if found.head.layer != 3:
+            there = length(found.frames * found.head.samples, sound.rate)
+            problem = f"does not say its length: by its bit rate {length(sound.told, sound.rate)}, but {there} are there"
+            raise InputError(str(path), problem, "allowed is a constant bit rate, or layer III (MP3)")
+        sound = part(partial(_behind_lead, path, *mpeg.lead(found), (found.first, found.end)), count=True)
+    return OneFile(path, [sound])
+
+
+def _behind_lead(path: Path, lead: bytes, samples: int, span: tuple[int, int]) -> Any:
+    """Open an MP3 with something put before it, and read that."""
+    sound = _sound_file(path, lead, span)
+    read(sound, samples)
+    return sound
 
 
 def _ogg(path: Path, file: BinaryIO, base: int, size: int) -> OneFile:

@@ -54,7 +54,7 @@ class Part:
 
     def read(self, frames: int) -> Samples:
         """Return the next frames; fewer where the sound is damaged."""
-        samples: Samples = _read(self._sounds[0], frames)
+        samples: Samples = read(self._sounds[0], frames)
         self._at += len(samples)
         return samples
 
@@ -79,7 +79,7 @@ class Lossy(Part):
     def read(self, frames: int) -> Samples:
         """See `Part.read`."""
         number = self._reach(self._at)
-        samples = _read(self._sounds[number], frames)
+        samples = read(self._sounds[number], frames)
         self._places[number] += len(samples)
         self._at += len(samples)
         return samples
@@ -101,7 +101,7 @@ class Lossy(Part):
             _close(self._sounds[number])
             self._sounds[number], self._places[number] = self._open(), 0
         while self._places[number] < frame:
-            count = len(_read(self._sounds[number], min(_PIECE, frame - self._places[number])))
+            count = len(read(self._sounds[number], min(_PIECE, frame - self._places[number])))
             if not count:
                 raise RuntimeError(f"frame {self._places[number]} is missing")
             self._places[number] += count
@@ -114,7 +114,7 @@ def part(open_sound: Callable[[], Any], frames: int | None = None, count: bool =
     return (Lossy if first.subtype in _LOSSY else Part)(open_sound, first, frames, count)
 
 
-def _read(sound: Any, frames: int) -> Samples:
+def read(sound: Any, frames: int) -> Samples:
     """Return the next frames, fewer where there are no more or the sound is damaged.
 
     soundfile's own `read` seeks after each time to where it is already, and lossy sound is not the same from there on.
@@ -137,6 +137,6 @@ def _counted(sound: Any) -> int:
     """Return how many frames can be read."""
     frames, count = 0, -1
     while count:
-        count = len(_read(sound, _PIECE))
+        count = len(read(sound, _PIECE))
         frames += count
     return frames
