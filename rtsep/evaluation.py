@@ -7,6 +7,7 @@ voice that moves from left to right is wrong in both.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from rtsep import audiofile, metrics
 from rtsep.engine import Engine
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.names import from_files
 from rtsep.scenes import Scene
 from rtsep.sound import mic_names, signals, whole_rate
@@ -313,6 +314,9 @@ def _whole(path: str) -> _Recording:
         if rate != rates[0] or len(part) != len(parts[0]):
             problem = f"has {len(part)} channels at {rate} Hz"
             raise InputError(str(file), problem, f"{files[0].name} has {len(parts[0])} at {rates[0]} Hz")
+    lengths = [(file.name, part.shape[1]) for file, part in zip(files, parts, strict=True)]
+    for note in audiofile.shorter(path, lengths, rates[0]):
+        warnings.warn(note, SoundWarning, stacklevel=3)
     # Files may end early, as recorders leave them: in silence.
     sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)
     for row, part in zip(sound, parts, strict=True):

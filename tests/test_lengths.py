@@ -13,10 +13,13 @@ import pytest
 import soundfile
 
 from rtsep.audiofile import containers, extent, mpeg, open_input
+from rtsep.cli import main
 from rtsep.errors import InputError
 
 RATE = 48000
 FRAMES = 6000
+pytestmark = pytest.mark.filterwarnings("ignore::rtsep.errors.SoundWarning")
+
 LINEAR = ["WAV", "WAVEX", "RF64", "BW64", "W64", "AIFF", "CAF", "AU"]
 
 
@@ -453,3 +456,30 @@ def test_a_folder_says_which_file_is_shorter(tmp_path: pathlib.Path) -> None:
     os.truncate(tmp_path / "4-x.wav", 48_000)
     with open_input(tmp_path) as source:
         assert [note.split(": ")[0] for note in source.notes] == [str(tmp_path / "4-x.wav"), str(tmp_path)]
+
+
+def test_every_verb_says_it(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a header says and what is there, in one line, whoever reads the file."""
+    song = tmp_path / "song"
+    song.mkdir()
+    for name, sound in (("1-a", noise(1, 2 * RATE)), ("2-b", noise(1, 2 * RATE, 1))):
+        soundfile.write(song / f"{name}.wav", sound.T, RATE, "FLOAT")
+    path = song / "2-b.wav"
+    os.truncate(path, path.stat().st_size - 4 * RATE)
+    lines = [
+        f"rtsep: {path}: its header says 2.0 s (96000 samples), but 1.0 s (48000 samples) are there; they are read",
+        "the longest file has 2.0 s (96000 samples); shorter, and silent then, are 2-b.wav by 1.0 s (48000 samples)",
+    ]
+    for verb in (
+        ["render", song, "-o", tmp_path / "r.wav", "--preset", "live"],
+        ["separate", song, "-o", tmp_path / "s", "--method", "ratio"],
+        ["learn", song, "-o", tmp_path / "c.npz", "--solos", tmp_path / "solos.csv", "--taps", "512"],
+        ["evaluate", "--reference", song, "--estimate", song],
+        ["scene", tmp_path / "scene", "--from", song],
+    ):
+        (tmp_path / "solos.csv").write_text("mic,start_s,end_s\na,0,0.4\nb,0.5,0.9\n")
+        code = main([str(word) for word in verb])
+        told = capsys.readouterr().err.splitlines()
+        assert code == 0, told
+        for line in lines:
+            assert sum(line in one for one in told) == 1, (verb[0], told)

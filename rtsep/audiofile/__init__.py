@@ -5,10 +5,10 @@ name beside its place until `commit`, so that a render that fails leaves what wa
 """
 
 from rtsep.audiofile.formats import FORMATS, READABLE, file_name, natural
-from rtsep.audiofile.reading import Input, open_input, recordings
+from rtsep.audiofile.reading import Input, open_input, recordings, shorter
 from rtsep.audiofile.writing import Output, open_output, refuse_same
 
 __all__ = [
     "FORMATS", "READABLE", "Input", "Output", "file_name", "natural", "open_input", "open_output", "recordings",
-    "refuse_same",
+    "refuse_same", "shorter",
 ]

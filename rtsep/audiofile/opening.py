@@ -265,7 +265,7 @@ def _mpeg(path: Path, file: BinaryIO, base: int, size: int, inside: bool = False
         sound.close()
         if found.head.layer != 3:
             there = length(found.frames * found.head.samples, sound.rate)
-            problem = f"does not say its length: by its bit rate {length(sound.told, sound.rate)}, but {there} are there"
+            problem = f"does not say its length; by its bit rate {length(sound.told, sound.rate)}, {there} are there"
             raise InputError(str(path), problem, "allowed is a constant bit rate, or layer III (MP3)")
         sound = part(partial(_behind_lead, path, *mpeg.lead(found), (found.first, found.end)), count=True)
     return OneFile(path, [sound])

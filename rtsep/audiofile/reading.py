@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,7 @@ import numpy as np
 
 from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural
 from rtsep.audiofile.opening import OneFile, length, open_file
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.limits import check_memory, check_mics, check_rate
 from rtsep.names import from_files, numbered
 
@@ -31,6 +32,11 @@ def open_input(path: Place) -> Input:
     ------
     InputError
         If it is not that, or cannot be read.
+
+    Warns
+    -----
+    SoundWarning
+        For each of its `notes`.
     """
     where = Path(path)
     try:
@@ -38,7 +44,7 @@ def open_input(path: Place) -> Input:
         if not stat.S_ISDIR(mode):
             if not stat.S_ISREG(mode):
                 raise InputError(str(path), "is neither a file nor a folder", READABLE)
-            return Input([where], folder=False)
+            return _told(Input([where], folder=False))
         found = recordings(where)
     except FileNotFoundError:
         raise InputError(str(path), "there is no such file or folder", READABLE) from None
@@ -50,7 +56,7 @@ def open_input(path: Place) -> Input:
         raise InputError(repr(str(path)), "is not a path", READABLE) from None
     if not found:
         raise InputError(str(path), "is a folder without recordings", READABLE)
-    return Input(found, folder=True)
+    return _told(Input(found, folder=True))
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -153,6 +159,12 @@ class Input:
             if file.rate != self._files[0].rate:
                 problem = f"has {file.rate} Hz, but {self._paths[0].name} {self._files[0].rate} Hz"
                 raise InputError(str(path), problem, "allowed is one sample rate in a folder")
+
+
+def _told(source: Input) -> Input:
+    for note in source.notes:
+        warnings.warn(note, SoundWarning, stacklevel=3)
+    return source
 
 
 def shorter(place: Place, files: Sequence[tuple[str, int]], rate: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from rtsep import audiofile
 from rtsep.datasets.bleeds import BLEEDS, PLACES, draw_gains, play
 from rtsep.datasets.tracks import Track, find_tracks
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
 from rtsep.metrics import LIMIT_DB
 from rtsep.scenes import Audio, Scene, Signal
 
@@ -142,16 +143,19 @@ def _check(track: Track, bleed: str, rate: int | None, start: float, seconds: fl
 def _measure(track: Track) -> tuple[int, int]:
     """Return the rate of a song's files, and the frames of the longest."""
     rates: dict[int, Path] = {}
-    frames = 0
+    lengths: list[tuple[str, int]] = []
     for _, files in track.parts:
         for file in files:
             with audiofile.open_input(file) as source:
                 rates.setdefault(source.rate, file)
-                frames = max(frames, source.frames)
+                lengths.append((file.name, source.frames))
     if len(rates) > 1:
         (one, _), (other, place) = list(rates.items())[:2]
         raise InputError(str(place), f"has {other} Hz, but others have {one} Hz", "allowed is one rate in a song")
-    return next(iter(rates)), frames
+    rate = next(iter(rates))
+    for note in audiofile.shorter(track.name, lengths, rate):
+        warnings.warn(note, SoundWarning, stacklevel=3)
+    return rate, max(frames for _, frames in lengths)
 
 
 def _read(track: Track, own_rate: int, rate: int, first: int, frames: int) -> Audio:
