@@ -146,6 +146,24 @@ def test_chunks_behind_the_samples_are_no_sound(tmp_path: pathlib.Path, kind: st
         told(notes, path, FRAMES)
 
 
+@pytest.mark.parametrize(("kind", "endian"), [("WAV", "BIG"), ("AIFF", "LITTLE"), ("CAF", "LITTLE"), ("AU", "LITTLE")])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_the_other_order_of_bytes(tmp_path: pathlib.Path, kind: str, endian: str, subtype: str) -> None:
+    if not soundfile.check_format(kind, subtype, endian):
+        pytest.skip("libsndfile does not write it")
+    path = tmp_path / "a.x"
+    soundfile.write(path, noise(2).T, RATE, subtype, endian, kind)
+    expected = soundfile.read(path, dtype="float32")[0].T
+    assert read(path)[1] == ()
+    size = path.stat().st_size
+    width = 2 * {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}[subtype]
+    os.truncate(path, size - 1000 * width)
+    x, notes = read(path)
+    assert FRAMES - 1200 < x.shape[1] < FRAMES
+    assert np.array_equal(x, expected[:, : x.shape[1]])
+    told(notes, path, FRAMES, x.shape[1])
+
+
 def test_both_sizes_of_a_header_that_is_stale(tmp_path: pathlib.Path) -> None:
     """A recorder that mends its whole header now and then, and died between."""
     path = tmp_path / "a.wav"
@@ -354,6 +372,12 @@ def test_mp3_whose_first_frame_is_wrong(tmp_path: pathlib.Path, mode: str, capfd
         assert x.shape[1] >= expected.shape[1]
         assert np.allclose(x[:, : expected.shape[1] - 1], expected[:, :-1], atol=1e-5)
         told(notes, path, x.shape[1], claim * 1152)
+    bare = bytearray(data)
+    bare[place + 7] &= 0xFE   # it says no number of frames
+    path.write_bytes(bare)
+    x, notes = read(path)
+    assert np.allclose(x[:, 1105 : 1105 + expected.shape[1]], expected, atol=1e-5)
+    assert notes == ()
     assert capfd.readouterr().err == ""
 
 

@@ -77,7 +77,7 @@ def header(file: BinaryIO, base: int, size: int) -> Header | None:
     """Return what the header of a file says; None if it is no container of these or breaks off before the samples."""
     file.seek(base)
     magic = file.read(16)
-    if magic[:4] in (b"RIFF", b"RF64", b"BW64") and magic[8:12] == b"WAVE":
+    if magic[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and magic[8:12] == b"WAVE":
         return _wave(file, base, size, magic)
     if magic == b"riff" + _W64_RIFF:
         return _wave64(file, base, size)
@@ -91,22 +91,23 @@ def header(file: BinaryIO, base: int, size: int) -> Header | None:
 
 
 def _wave(file: BinaryIO, base: int, size: int, magic: bytes) -> Header | None:
-    kind = "WAV" if magic[:4] == b"RIFF" else magic[:4].decode()
+    kind = "WAV" if magic[:3] == b"RIF" else magic[:4].decode()
+    layout = IFF if magic[:4] == b"RIFX" else RIFF
     form, codec = None, 0
     large: int | None = None
-    for name, at, length in chunks(file, RIFF, base + 12, size):
+    for name, at, length in chunks(file, layout, base + 12, size):
         file.seek(at)
         if name == b"ds64":
             data = file.read(28)
             large = int.from_bytes(data[8:16], "little")
         elif name == b"fmt ":
-            form, codec = _wave_form(file.read(min(length, 64)))
+            form, codec = _wave_form(file.read(min(length, 64)), layout.order)
         elif name == b"data":
-            (end,) = struct.unpack("<I", magic[4:8])
+            (end,) = struct.unpack(layout.order + "I", magic[4:8])
             claims: tuple[int, ...] = () if length == UNKNOWN_32 else (length,)
             if large is not None:   # then a 0 here says nothing
                 claims = (large, *(claims if length else ()))
-            return Header(kind, form, at, claims, base + 8 + end, RIFF, codec)
+            return Header(kind, form, at, claims, base + 8 + end, layout, codec)
     return None
 
 
@@ -128,19 +129,20 @@ def _claimed_64(length: int) -> tuple[int, ...]:
     return () if length >= UNKNOWN_64 - 64 else (max(0, length),)
 
 
-def _wave_form(data: bytes) -> tuple[Form | None, int]:
+def _wave_form(data: bytes, order: str = "<") -> tuple[Form | None, int]:
     if len(data) < 16:
         return None, 0
-    tag, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", data)
+    tag, channels, rate, _, frame, bits = struct.unpack_from(order + "HHIIHH", data)
     if tag == _EXTENSIBLE and data[26:40] == _WAV_GUID:
-        (tag,) = struct.unpack_from("<H", data, 24)
+        (tag,) = struct.unpack_from(order + "H", data, 24)
     width = (bits + 7) // 8
     if not channels or not rate or frame != channels * width:
         return None, tag
     names = {
         _PCM: {1: "PCM_U8", **_PCM_NAMES}, _FLOAT: _FLOAT_NAMES, _ALAW: {1: "ALAW"}, _ULAW: {1: "ULAW"},
     }.get(tag, {})
-    return (Form(names[width], "LITTLE", width, channels, rate) if width in names else None), tag
+    endian = "LITTLE" if order == "<" else "BIG"
+    return (Form(names[width], endian, width, channels, rate) if width in names else None), tag
 
 
 def _aiff(file: BinaryIO, base: int, size: int, magic: bytes) -> Header | None:
@@ -177,16 +179,16 @@ def _aiff_form(data: bytes) -> Form | None:
     rate = int(mantissa * 2.0 ** (exponent - 16383 - 63)) if exponent < 16383 + 32 else 0
     width, code = (bits + 7) // 8, data[18:22] or b"NONE"
     plain = {1: "PCM_S8", **_PCM_NAMES}
-    widths = {b"in24": 3, b"42ni": 3, b"in32": 4, b"23ni": 4, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8}
+    widths = {b"in24": 3, b"42ni": 3, b"42n1": 3, b"in32": 4, b"23ni": 4, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8}
     width = widths.get(code, 1 if code.lower() in (b"ulaw", b"alaw") else width)
     names = {
-        b"NONE": plain, b"twos": plain, b"sowt": plain, b"in24": plain, b"42ni": plain, b"in32": plain, b"23ni": plain,
+        b"NONE": plain, b"twos": plain, b"sowt": plain, b"in24": plain, b"42ni": plain, b"42n1": plain, b"in32": plain, b"23ni": plain,
         b"raw ": {1: "PCM_U8"}, b"fl32": _FLOAT_NAMES, b"FL32": _FLOAT_NAMES, b"fl64": _FLOAT_NAMES,
         b"FL64": _FLOAT_NAMES, b"ulaw": {1: "ULAW"}, b"ULAW": {1: "ULAW"}, b"alaw": {1: "ALAW"}, b"ALAW": {1: "ALAW"},
     }.get(code, {})
     if width not in names or not channels or not rate:
         return None
-    return Form(names[width], "LITTLE" if code in (b"sowt", b"42ni", b"23ni") else "BIG", width, channels, rate)
+    return Form(names[width], "LITTLE" if code in (b"sowt", b"42ni", b"42n1", b"23ni") else "BIG", width, channels, rate)
 
 
 def _caf(file: BinaryIO, base: int, size: int) -> Header | None:

@@ -67,6 +67,8 @@ def look(file: BinaryIO, base: int, size: int) -> Mpeg | None:
     if info:
         info += at
     first, end, frames, at = at, at, 0, at + (head.size if info else 0)
+    if said is None and info:   # a frame that says nothing is no help
+        first, info = at, 0
     while at >= 0 and at < size:
         file.seek(at)
         found = parse(file.read(4))
