@@ -19,6 +19,19 @@ _WAV_GUID = bytes.fromhex("000000001000800000aa00389b71")  # of an extensible fo
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _PCM_NAMES = {2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 _FLOAT_NAMES = {4: "FLOAT", 8: "DOUBLE"}
+_SIGNED_NAMES = {1: "PCM_S8", **_PCM_NAMES}
+
+# AIFF-C's codes: bytes of a sample, where that does not follow from its bits; names by bytes; order of bytes.
+_AIFF_CODES: dict[bytes, tuple[int, dict[int, str], str]] = {
+    **dict.fromkeys((b"NONE", b"twos"), (0, _SIGNED_NAMES, "BIG")),
+    b"sowt": (0, _SIGNED_NAMES, "LITTLE"), b"raw ": (1, {1: "PCM_U8"}, "BIG"),
+    b"in24": (3, _PCM_NAMES, "BIG"), **dict.fromkeys((b"42ni", b"42n1"), (3, _PCM_NAMES, "LITTLE")),
+    b"in32": (4, _PCM_NAMES, "BIG"), b"23ni": (4, _PCM_NAMES, "LITTLE"),
+    **dict.fromkeys((b"fl32", b"FL32"), (4, _FLOAT_NAMES, "BIG")),
+    **dict.fromkeys((b"fl64", b"FL64"), (8, _FLOAT_NAMES, "BIG")),
+    **dict.fromkeys((b"ulaw", b"ULAW"), (1, {1: "ULAW"}, "BIG")),
+    **dict.fromkeys((b"alaw", b"ALAW"), (1, {1: "ALAW"}, "BIG")),
+}
 
 
 @dataclass(frozen=True)
@@ -178,17 +191,11 @@ def _aiff_form(data: bytes) -> Form | None:
     exponent, mantissa = struct.unpack_from(">HQ", data, 8)
     rate = int(mantissa * 2.0 ** (exponent - 16383 - 63)) if exponent < 16383 + 32 else 0
     width, code = (bits + 7) // 8, data[18:22] or b"NONE"
-    plain = {1: "PCM_S8", **_PCM_NAMES}
-    widths = {b"in24": 3, b"42ni": 3, b"42n1": 3, b"in32": 4, b"23ni": 4, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8}
-    width = widths.get(code, 1 if code.lower() in (b"ulaw", b"alaw") else width)
-    names = {
-        b"NONE": plain, b"twos": plain, b"sowt": plain, b"in24": plain, b"42ni": plain, b"42n1": plain, b"in32": plain, b"23ni": plain,
-        b"raw ": {1: "PCM_U8"}, b"fl32": _FLOAT_NAMES, b"FL32": _FLOAT_NAMES, b"fl64": _FLOAT_NAMES,
-        b"FL64": _FLOAT_NAMES, b"ulaw": {1: "ULAW"}, b"ULAW": {1: "ULAW"}, b"alaw": {1: "ALAW"}, b"ALAW": {1: "ALAW"},
-    }.get(code, {})
+    fixed, names, endian = _AIFF_CODES.get(code, (0, {}, "BIG"))
+    width = fixed or width
     if width not in names or not channels or not rate:
         return None
-    return Form(names[width], "LITTLE" if code in (b"sowt", b"42ni", b"42n1", b"23ni") else "BIG", width, channels, rate)
+    return Form(names[width], endian, width, channels, rate)
 
 
 def _caf(file: BinaryIO, base: int, size: int) -> Header | None:
@@ -209,7 +216,7 @@ def _caf_form(data: bytes) -> Form | None:
     rate, code, flags, packet, frames, channels, bits = struct.unpack(">d4sIIIII", data)
     width = (bits + 7) // 8 if code == b"lpcm" else 1
     names = {
-        b"lpcm": _FLOAT_NAMES if flags & 1 else {1: "PCM_S8", **_PCM_NAMES}, b"ulaw": {1: "ULAW"}, b"alaw": {1: "ALAW"},
+        b"lpcm": _FLOAT_NAMES if flags & 1 else _SIGNED_NAMES, b"ulaw": {1: "ULAW"}, b"alaw": {1: "ALAW"},
     }.get(code, {})
     if width not in names or frames != 1 or not channels or packet != channels * width or not 0 < rate < UNKNOWN_32:
         return None

@@ -50,7 +50,7 @@ def look(file: BinaryIO, base: int, size: int) -> Flac | None:
     file.seek(first)
     tail = file.read(size - first)
     found = _last(tail, block, said, first == begin)
-    if found is None:
+    if found is None or not rate:
         return None
     there, sure = found.first + found.samples, _crc_16(tail[found.at :]) == 0
     return Flac(said, there, found.first, sure, rate, base + _SAMPLES + 3, first + found.at)

@@ -16,7 +16,7 @@ from rtsep.audiofile.formats import READABLE, Block, without_path
 from rtsep.audiofile.parts import Part, part, read
 from rtsep.audiofile.spliced import Spliced
 from rtsep.errors import InputError
-from rtsep.limits import MOST_MICS
+from rtsep.limits import MOST_MICS, check_rate
 
 _RAW_START = 0x1090   # libsndfile's SFC_SET_RAW_START_OFFSET
 _MPEG_IN_WAV = (0x50, 0x55)
@@ -122,17 +122,21 @@ def open_file(path: Path) -> OneFile:
             found = _opened(path, file)
     except OSError as error:
         raise InputError(place, f"cannot be read: {error.strerror}", READABLE) from None
-    problem, allowed = "", _WHOLE
-    if found.channels > MOST_MICS:
-        problem, allowed = f"has {found.channels} channels", f"allowed are up to {MOST_MICS}"
-    elif found.channels < 1:
-        problem = "has no channels"
-    elif found.frames < 1:
-        problem = "has no samples"
-    if problem:
+    try:
+        _check_channels(place, found.channels)
+        if found.frames < 1:
+            raise InputError(place, "has no samples", _WHOLE)
+    except InputError:
         found.close()
-        raise InputError(place, problem, allowed)
+        raise
     return found
+
+
+def _check_channels(place: str, channels: int) -> None:
+    if channels > MOST_MICS:
+        raise InputError(place, f"has {channels} channels", f"allowed are up to {MOST_MICS}")
+    if channels < 1:
+        raise InputError(place, "has no channels", _WHOLE)
 
 
 def length(frames: int, rate: int) -> str:
@@ -180,6 +184,8 @@ def _linear(path: Path, file: BinaryIO, header: containers.Header, size: int) ->
         claim = "does not say how many bytes of sound there are" if said is None else f"says {said} bytes of sound"
         problem = f"is {header.kind} of samples that are not linear, and its header {claim}, but {there} are there"
         raise InputError(str(path), problem, "allowed is PCM or float where a file is not whole")
+    check_rate(str(path), form.rate)
+    _check_channels(str(path), form.channels)
     frames, rate = there // form.frame, form.rate
     claimed = None if said is None else said // form.frame
     if not frames:
