@@ -321,6 +321,9 @@ def _whole(path: str) -> _Recording:
             problem = f"has {len(part)} channels at {rate} Hz"
             allowed = f"{found[0].name} has {len(parts[0])} at {rates[0]} Hz"
             raise InputError(str(one), problem, allowed)
+    lengths = [(one.name, part.shape[1]) for one, part in zip(found, parts, strict=True)]
+    for note in audiofile.shorter(path, lengths, rates[0]):
+        warnings.warn(note, SoundWarning, stacklevel=3)
     # Files may end early, as recorders leave them: in silence.
     sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)
     for row, part in zip(sound, parts, strict=True):

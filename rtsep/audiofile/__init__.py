@@ -6,10 +6,10 @@ name beside its place until `commit`, so that a render that fails leaves what wa
 
 from rtsep.audiofile.formats import FORMATS, READABLE, file_name, natural
 from rtsep.audiofile.pieces import Member
-from rtsep.audiofile.reading import Input, members, open_input, recordings
+from rtsep.audiofile.reading import Input, members, open_input, recordings, shorter
 from rtsep.audiofile.writing import Output, open_output, refuse_same
 
 __all__ = [
     "FORMATS", "READABLE", "Input", "Member", "Output", "file_name", "members", "natural", "open_input", "open_output",
-    "recordings", "refuse_same",
+    "recordings", "refuse_same", "shorter",
 ]

@@ -22,7 +22,8 @@ SUBTYPES = {"FLOAT": 4, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "DOUBLE": 8}
 
 # In a folder, what counts as a recording; of the rest (notes, peak files of editors) nothing is said.
 AUDIO_SUFFIXES = {
-    *FORMATS, ".wave", ".bwf", ".aif", ".aiff", ".aifc", ".caf", ".au", ".ogg", ".oga", ".opus", ".mp3", ".m4a",
+    *FORMATS, ".wave", ".bwf", ".bw64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".ogg", ".oga", ".opus",
+    ".mp3", ".m4a", ".aac", ".wma", ".ape", ".wv",
 }  # fmt: skip
 
 FLAC_CHANNELS = 8
@@ -30,7 +31,7 @@ FLAC_CHANNELS = 8
 # WAV counts bytes in 32 bits, and some readers with a sign: above, RF64 under the same suffix.
 LARGEST_WAV = 2_000_000_000
 
-READABLE = "allowed is a WAV, RF64 or FLAC, or a folder of mono ones"
+READABLE = "allowed is a WAV, RF64, BW64, W64, AIFF, CAF, AU, FLAC, Ogg or MP3 file, or a folder of mono ones"
 
 
 def check_format(place: str, channels: int, subtype: str | None) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from rtsep.audiofile.arrangement import arrange
 from rtsep.audiofile.formats import AUDIO_SUFFIXES, READABLE, Block, Place, natural
 from rtsep.audiofile.joining import DAY
 from rtsep.audiofile.naming import mic_names
-from rtsep.audiofile.opening import OneFile
+from rtsep.audiofile.opening import OneFile, length
 from rtsep.audiofile.origin import Origin
 from rtsep.audiofile.pieces import Joined, Member, open_member
 from rtsep.errors import InputError, SoundWarning
@@ -101,7 +101,8 @@ class Input:
         Of the microphones: `mic1`, `mic2` … of one file; of a folder the files' names without suffix and
         leading number, each made unique. Where nobody has named them, those of the recorder's tracks.
     notes : tuple of str
-        What was assumed of the files; lines.
+        What was assumed of the files, where what is there is not what a header says, and which files of a folder are
+        shorter: a line each.
     origin : Origin
         What outputs carry on of what the files say beside the sound.
     """
@@ -131,6 +132,9 @@ class Input:
             raise
         self.names, line = mic_names(members, self.channels, from_names=folder and len(members) == self.channels)
         self.notes = (*notes, *(note for file in self._files for note in file.notes))
+        if folder:
+            frames = [(path.name, file.frames) for path, file in zip(files, self._files, strict=True)]
+            self.notes += shorter(files[0].parent, frames, self.rate)
         if line:
             self.notes += (f"{files[0].parent if folder else files[0]}: {line}",)
         self.origin = Origin(tuple(member.began(DAY * self.rate) for member in members), self.names)
@@ -193,6 +197,16 @@ def _told(source: Input) -> Input:
     for note in source.notes:
         warnings.warn(note, SoundWarning, stacklevel=3)
     return source
+
+
+def shorter(place: Place, files: Sequence[tuple[str, int]], rate: int) -> tuple[str, ...]:
+    """Return the line that names those of some files, each with its frames, that are shorter than the longest."""
+    longest = max(frames for _, frames in files)
+    short = [f"{name} by {length(longest - frames, rate)}" for name, frames in files if frames < longest]
+    if not short:
+        return ()
+    told = f"the longest file has {length(longest, rate)}; shorter, and silent then, are {', '.join(short)}"
+    return (f"{place}: {told}",)
 
 
 def _is_recording(file: Path) -> bool:

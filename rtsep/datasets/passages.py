@@ -145,16 +145,19 @@ def _measure(track: Track) -> tuple[int, int]:
     for note in track.notes:
         warnings.warn(note, SoundWarning, stacklevel=3)
     rates: dict[int, Path | audiofile.Member] = {}
-    frames = 0
+    lengths: list[tuple[str, int]] = []
     for _, files in track.parts:
         for file in files:
             with audiofile.open_input(file) as source:
                 rates.setdefault(source.rate, file)
-                frames = max(frames, source.frames)
+                lengths.append((file.name, source.frames))
     if len(rates) > 1:
         (one, _), (other, place) = list(rates.items())[:2]
         raise InputError(str(place), f"has {other} Hz, but others have {one} Hz", "allowed is one rate in a song")
-    return next(iter(rates)), frames
+    rate = next(iter(rates))
+    for note in audiofile.shorter(track.name, lengths, rate):
+        warnings.warn(note, SoundWarning, stacklevel=3)
+    return rate, max(frames for _, frames in lengths)
 
 
 def _read(track: Track, own_rate: int, rate: int, first: int, frames: int) -> Audio:
