@@ -11,11 +11,13 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from rtsep import __version__, commands
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, SoundWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     parsed = _parser().parse_args(arguments)
     try:
-        code: int = parsed.run(parsed)
+        with _warnings_as_lines():
+            code: int = parsed.run(parsed)
         if sys.stdout is not None:   # it was closed before Python began
             sys.stdout.flush()
         return code
@@ -47,6 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:   # `rtsep … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what is wrong with sound as a line, each time; other warnings are for whoever works on this program."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, SoundWarning):
+                print(f"rtsep: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", SoundWarning)
+        yield
 
 
 def _say(text: str) -> None:

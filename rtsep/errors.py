@@ -1,4 +1,4 @@
-"""The three ways in which rtsep refuses: bad input, a device that fails, a worker that fails."""
+"""The three ways in which rtsep refuses: bad input, a device that fails, a worker that fails; and how it warns."""
 
 from __future__ import annotations
 
@@ -41,3 +41,7 @@ class WorkerError(RtsepError):
     """A worker process or helper thread died."""
 
     exit_code = 4
+
+
+class SoundWarning(UserWarning):
+    """Something is wrong with sound that is worked on all the same; the command line prints it as one line."""

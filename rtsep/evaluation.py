@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from rtsep import audiofile, metrics
 from rtsep.engine import Engine
 from rtsep.errors import InputError
+from rtsep.finite import open_sound, repaired
 from rtsep.names import from_files
 from rtsep.scenes import Scene
 from rtsep.sound import mic_names, signals, whole_rate
@@ -259,12 +260,14 @@ def evaluate(
     >>> [row["improvement"] for row in rows]
     """
     hz, truth = whole_rate(rate), signals(reference, "reference")
-    true = _Recording(mic_names(len(truth), names), hz, truth)
-    guess = _Recording(true.names, hz, signals(estimate, "estimate"))
+    known = mic_names(len(truth), names)
+    truth = repaired(truth, "reference", known)
+    true = _Recording(known, hz, truth)
+    guess = _Recording(known, hz, repaired(signals(estimate, "estimate"), "estimate", known))
     _same("estimate", guess, true, "reference")
     mics = None
     if mixture is not None:
-        mics = _for_each_part(signals(mixture, "mixture"), truth)
+        mics = _for_each_part(repaired(signals(mixture, "mixture"), "mixture", known), truth)
         _same("mixture", _Recording(true.names, hz, mics), true, "reference")
     return compare(Comparison(true.names, hz, truth, guess.sound, mics), bss)
 
@@ -302,11 +305,11 @@ class _Recording:
 def _whole(path: str) -> _Recording:
     files = _files(path)
     if not files:
-        with audiofile.open_input(path) as source:
+        with open_sound(path) as source:
             return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
     rates, parts = [], []
     for file in files:
-        with audiofile.open_input(file) as source:
+        with open_sound(file) as source:
             rates.append(source.rate)
             parts.append(source.read(source.frames))
     for file, part, rate in zip(files, parts, rates, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rtsep.errors import InputError
+from rtsep.finite import repaired
 from rtsep.sound import Sound
 
 if TYPE_CHECKING:
@@ -57,14 +58,15 @@ def learn(
     from rtsep.systems.solos import place_solos
 
     sound = Sound(x, rate, names)
+    mics = repaired(sound.samples, "x", sound.names)
     if solos is None:
-        found = find(sound.samples, sound.rate, "x", "name them with solos")
+        found = find(mics, sound.rate, "x", "name them with solos")
     else:
         rows = [(f"solos[{n}]", f"solos[{n}]", [str(cell) for cell in row]) for n, row in enumerate(solos)]
         found = place_solos(rows, sound.names, sound.rate, sound.frames)
         if not found:
             raise InputError("solos", "there is none", "allowed is one (mic, start, end) or more, or None")
-    return soundcheck.learn(sound.samples, sound.rate, found, sound.names, taps)
+    return soundcheck.learn(mics, sound.rate, found, sound.names, taps)
 
 
 def find(mics: Block, rate: int, place: str, allowed: str) -> list[Solo]:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from rtsep import learnt, presets
 from rtsep.errors import InputError
+from rtsep.finite import tell
 from rtsep.presets import Preset
 from rtsep.session import Session, with_settings
 from rtsep.sound import Sound, block, mic_names, whole_rate
@@ -266,6 +267,7 @@ def clean(
         for piece in play(stream, source, _CLEAN_BLOCK):
             out[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
+        tell("x", stream.bad_inputs)
     return out
 
 

@@ -19,7 +19,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # What a stage is, what may be said of it, and what all others read and write.
     ("rtsep.errors", "rtsep.limits", "rtsep.atomic", "rtsep.clock", "rtsep.realtime", "rtsep.fftw", "rtsep.shared",
      "rtsep.params", "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.chain",
-     "rtsep.audiofile", "rtsep.assurance", "rtsep.npz", "rtsep.calibration", "rtsep.names", "rtsep.sound"),
+     "rtsep.audiofile", "rtsep.finite", "rtsep.assurance", "rtsep.npz", "rtsep.calibration", "rtsep.names",
+     "rtsep.sound"),
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",

@@ -20,12 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
     from rtsep import calibration, learning
-    from rtsep.audiofile import open_input
     from rtsep.control.surfaces.terminal import progress
+    from rtsep.finite import open_sound
     from rtsep.systems.solos import read_solos
     from rtsep.systems.soundcheck import learn
 
-    with open_input(args.input) as source:
+    with open_sound(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names
     if args.solos == "auto":
         solos = learning.find(mics, rate, args.input, "name them with --solos")

@@ -89,7 +89,12 @@ class Auxiva:
         spectra = spectrum.analyse((sound + noise).astype(np.float32))
         step = max(1, spectra.size // _MOST_VALUES)
         frames = np.ascontiguousarray(spectra[:, ::step].transpose(1, 2, 0), np.complex128)
-        parts, unmixing = auxiva(frames, n_iter=self.iterations, proj_back=False, return_filters=True)
+        try:
+            parts, unmixing = auxiva(frames, n_iter=self.iterations, proj_back=False, return_filters=True)
+        except np.linalg.LinAlgError:
+            unmixing = np.nan
+        if not np.isfinite(unmixing).all():   # too few frames to tell the mics apart: they pass
+            return np.tile(np.eye(len(sound), dtype=np.complex64), (spectrum.bins, 1, 1))
         # alpha[bin, mic, source]: the image of each part in each microphone is alpha times the part.
         cross = np.einsum("tfi,tfn->fin", frames, parts.conj())
         power = np.einsum("tfn,tfn->fn", parts, parts.conj()).real
