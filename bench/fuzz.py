@@ -44,7 +44,7 @@ def child(name: str, chosen: Sequence[str]) -> None:
 
     case = fuzz.cases()[name]
     report = os.fdopen(os.dup(1), "w")
-    for sound, x in fuzz.sounds(case.channels).items():
+    for sound, x in fuzz.sounds(case).items():
         if sound in chosen:
             with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
                 outcome = fuzz.attempt(command_line, case, sound, x, pathlib.Path(folder))
@@ -59,7 +59,7 @@ def main() -> int:
     args = parser.parse_args()
     known = fuzz.cases()
     chosen = [name for name in args.only.split(",") if name] or list(known)
-    wanted = [name for name in args.sounds.split(",") if name] or list(fuzz.sounds(2))
+    wanted = [name for name in args.sounds.split(",") if name] or list(fuzz.sounds(known["learn"]))
     table = {}
     for name in chosen:
         table[name] = {outcome.sound: outcome for outcome in run(known[name], wanted)}

@@ -35,14 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     parsed = _parser().parse_args(arguments)
+    told: list[str] = []   # of sound that was worked on all the same
     try:
-        with _warnings_as_lines():
+        with _warnings_to(told):
             code: int = parsed.run(parsed)
+        for line in told:
+            _say(f"rtsep: {line}")
         if sys.stdout is not None:   # it was closed before Python began
             sys.stdout.flush()
         return code
     except RtsepError as error:
-        _say(f"rtsep: {error}")
+        _say("; ".join([f"rtsep: {error}", *told]))
         return error.exit_code
     except KeyboardInterrupt:
         _say("rtsep: interrupted; nothing half-written was left")
@@ -53,16 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print what is wrong with sound as a line, each time; other warnings are for whoever works on this program."""
+def _warnings_to(told: list[str]) -> Iterator[None]:
+    """Collect what is wrong with sound, each line once; other warnings are for whoever works on this program."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, SoundWarning):
-                print(f"rtsep: {message}", file=sys.stderr)
-            else:
+            if not issubclass(category, SoundWarning):
                 usual(message, category, *where, **more)
+            elif str(message) not in told:
+                told.append(str(message))
 
         warnings.showwarning = show
         warnings.simplefilter("always", SoundWarning)

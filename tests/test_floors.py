@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",
      "rtsep.engine", "rtsep.session",
      "rtsep.metrics", "rtsep.picture", "rtsep.synth", "rtsep.scenes", "rtsep.datasets", "rtsep.separation",
-     "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
+     "rtsep.comparison", "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
     ("rtsep.hosts", "rtsep.control", "rtsep.workers"),
     ("rtsep.demo", "rtsep.bench"),
     ("rtsep.commands", "rtsep.cli", "rtsep.__main__"),

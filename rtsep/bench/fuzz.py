@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
+from rtsep.finite import LOUDEST
 
 RATE = 16000
 SECONDS = 2.8   # above REPET's three shortest periods
@@ -81,15 +82,16 @@ def cases() -> dict[str, Case]:
     return {case.name: case for case in found}
 
 
-def sounds(channels: int, short: bool = False) -> dict[str, Audio]:
-    """Return hostile recordings float32[channels, frames] by name; `short`: one of each kind."""
-    plain = music(channels)
+def sounds(case: Case) -> dict[str, Audio]:
+    """Return hostile recordings float32[channels, frames] by name."""
+    channels, plain = case.channels, music(case.channels, alone=case.verb[0] == "learn")
     made: dict[str, Audio] = {"music": plain}
     for name, value in (("nan", np.nan), ("+inf", np.inf), ("-inf", -np.inf), ("3e38", HUGE)):
         made[name] = _with(plain, value)
     made["all nan"] = np.full_like(plain, np.nan)
     made["all 3e38"] = np.full_like(plain, HUGE)
     made["denormal"] = (plain * 1e-25 * 1e-15).astype(np.float32)
+    made["2^24"] = plain * (LOUDEST / np.abs(plain).max())
     made["dc"] = np.full_like(plain, 0.5)
     time = np.arange(plain.shape[1])
     made["square"] = np.tile(np.where(time // 80 % 2, -1.0, 1.0).astype(np.float32), (channels, 1))
@@ -103,14 +105,13 @@ def sounds(channels: int, short: bool = False) -> dict[str, Audio]:
         made[name][1 % channels] = sign * plain[0]
     made["all equal"] = np.tile(plain[0], (channels, 1))
     made["silent"] = np.zeros_like(plain)
-    lengths = LENGTHS[::4] if short else LENGTHS
-    for frames in lengths:
+    for frames in LENGTHS:
         made[f"{frames} samples"] = plain[:, 4000 : 4000 + frames].copy()
     return made
 
 
-def music(channels: int, seconds: float = SECONDS) -> Audio:
-    """Return notes and hits that bleed into all channels, with a little noise."""
+def music(channels: int, seconds: float = SECONDS, alone: bool = False) -> Audio:
+    """Return notes and hits that bleed into all channels, with a little noise; `alone`: one source after the other."""
     rng = np.random.default_rng(0)
     frames = round(seconds * RATE)
     time = np.arange(frames) / RATE
@@ -121,6 +122,8 @@ def music(channels: int, seconds: float = SECONDS) -> Audio:
             decay = np.exp(-np.arange(4000) / 1500)
             tone = sum(np.sin(2 * np.pi * pitch * h * time[:4000]) / h for h in range(1, 8))
             sources[c, start : start + 4000] += tone * decay + 0.3 * rng.standard_normal(4000) * decay**8
+        if alone:
+            sources[c, : c * frames // channels] = sources[c, (c + 1) * frames // channels :] = 0
     mixing = np.eye(channels) + 0.25 * rng.random((channels, channels))
     return (0.1 * mixing @ sources + 1e-4 * rng.standard_normal((channels, frames))).astype(np.float32)
 
@@ -160,11 +163,11 @@ def attempt(main: Callable[[list[str]], int], case: Case, name: str, x: Audio, f
     text = said[0].removeprefix("rtsep: ") if said else ""
     if code:
         return Outcome(name, "refused" if code == 2 and len(said) == 1 else f"exit {code}", " | ".join(said)[:200])
-    problem = _judge(out, x, printed.getvalue())
+    problem = _judge(case, out, x, printed.getvalue())
     return Outcome(name, problem or ("said" if said else "ok"), text)
 
 
-def _judge(out: Path, x: Audio, printed: str) -> str:
+def _judge(case: Case, out: Path, x: Audio, printed: str) -> str:
     """Return what is wrong with what was written or printed; empty: nothing."""
     import soundfile
 
@@ -174,12 +177,12 @@ def _judge(out: Path, x: Audio, printed: str) -> str:
             json.loads(text, parse_constant=_no_constant)
         except ValueError:
             return "no JSON"
-    usual = np.abs(x[np.isfinite(x) & (np.abs(x) < HUGE)]).max(initial=0)
+    usual = np.abs(x[np.abs(x) <= LOUDEST]).max(initial=0)
     for file in sorted(out.rglob("*.wav")) if out.is_dir() else []:
         y, _ = soundfile.read(file, dtype="float64", always_2d=True)
         if not np.isfinite(y).all():
             return "NaN"
-        if len(y) != x.shape[1]:
+        if len(y) != x.shape[1] and case.verb[0] != "scene":
             return "length"
         if np.abs(y).max(initial=0) > _MUCH_LOUDER * usual + 1e-6:
             return f"{20 * np.log10(np.abs(y).max() / max(usual, 1e-12)):+.0f} dB"
@@ -265,7 +268,7 @@ _VERBS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("learn solos", 3, ("learn", "IN", "-o", "OUT", "--solos", "SOLOS", "--json")),
     ("evaluate", 3, ("evaluate", "--reference", "SAME", "--estimate", "IN", "--json")),
     ("evaluate bss", 3, ("evaluate", "--reference", "IN", "--estimate", "SAME", "--mixture", "IN", "--bss", "--json")),
-    ("scene linear", 3, ("scene", "OUT", "--from", "SONGS", "--bleed", "linear", "--seconds", "0.001", "-r", "16000")),
+    ("scene linear", 3, ("scene", "OUT", "--from", "SONGS", "--bleed", "linear", "--seconds", "1", "-r", "16000")),
     ("scene none", 3, ("scene", "OUT", "--from", "SONGS", "--json")),
     ("render live", 3, ("render", "IN", "-o", "OUT", "--preset", "live", "--json")),
     ("render foh", 3, ("render", "IN", "-o", "OUT", "--preset", "foh", "--json")),
