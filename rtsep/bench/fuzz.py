@@ -91,7 +91,7 @@ def sounds(case: Case) -> dict[str, Audio]:
     made["all nan"] = np.full_like(plain, np.nan)
     made["all 3e38"] = np.full_like(plain, HUGE)
     made["denormal"] = (plain * 1e-25 * 1e-15).astype(np.float32)
-    made["2^24"] = plain * (LOUDEST / np.abs(plain).max())
+    made["loudest"] = plain * (LOUDEST / np.abs(plain).max())
     made["dc"] = np.full_like(plain, 0.5)
     time = np.arange(plain.shape[1])
     made["square"] = np.tile(np.where(time // 80 % 2, -1.0, 1.0).astype(np.float32), (channels, 1))

@@ -49,6 +49,8 @@ def distinct(sound: NDArray[np.floating]) -> Distinct:
     ----------
     sound : float[mics, frames]
     """
+    if sound.shape[1] < len(sound) ** 2:   # fewer samples than gains: they could be anything
+        return Distinct(np.zeros(0, np.intp), ())
     products: Matrix = np.asarray(sound @ sound.T, np.float64)
     power = np.diag(products)
     kept: list[int] = []
