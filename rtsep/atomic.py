@@ -1,12 +1,18 @@
-"""Write a file or a folder whole or not at all: beside its place first, then renamed."""
+"""Write a file or a folder whole or not at all: beside its place first, then renamed.
+
+What is not complete has a hidden name with its process in it, and is locked as long as that lives. A process that is
+killed leaves it behind; who writes to the same folder next removes it.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +33,74 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         good = False
     if not good:
         raise InputError(str(path), "cannot be written", "allowed is a file in a writable folder")
+
+
+def beside(target: Path) -> Path:
+    """Return a new hidden name beside a place, and remove what processes that are no more have left under such names.
+
+    Whoever makes it holds it (`hold`) until it has its own name.
+    """
+    sweep(target.parent)
+    return target.with_name(f".rtsep-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+
+
+def hold(path: Path) -> int:
+    """Lock a file or a folder, under whatever name, until `let_go` or the end of this process.
+
+    Returns
+    -------
+    int
+        For `let_go`; -1 where the system or the disk has no such locks.
+    """
+    if sys.platform == "win32":
+        return -1
+    import fcntl
+
+    held = -1
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_NONBLOCK)   # a pipe would wait for ever
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        let_go(held)
+        return -1
+    return held
+
+
+def let_go(held: int) -> None:
+    """Give back what `hold` returned."""
+    if held >= 0:
+        os.close(held)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are no more have left half-written in a folder.
+
+    One whose number another process has by now stays, as does what is locked: on a shared disk its process may live on
+    another machine.
+    """
+    with suppress(OSError):   # no such folder: whoever writes there says so
+        for path in [Path(entry.path) for entry in os.scandir(folder) if _LEFT.fullmatch(entry.name)]:
+            if ended(int(path.name.split("-")[1])):
+                held = hold(path)
+                if held >= 0:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                let_go(held)
+
+
+def ended(process: int) -> bool:
+    """Whether there is no such process on this machine any more."""
+    if sys.platform == "win32":   # there a signal 0 is none
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+_LEFT = re.compile(r"\.rtsep-[0-9]+-[0-9a-f]+\.tmp")
 
 
 @contextmanager
@@ -50,11 +124,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If it cannot be written.
     """
     temporary: Path | None = None
+    held = -1
     try:
         # Renaming onto a link would replace the link, not the file that it leads to.
         target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+        temporary = beside(target)
         with open(temporary, "xb") as file:
+            held = hold(temporary)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -70,6 +146,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         # After a rename nothing is there any more; after Ctrl-C or an error this is the half-written one.
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        let_go(held)
 
 
 @contextmanager
@@ -94,12 +171,15 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         If it cannot be made: the caller knows what to say.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+    temporary = beside(target)
+    held = -1
     try:
         temporary.mkdir(parents=True)
+        held = hold(temporary)
         yield temporary
         if target.is_dir():
             target.rmdir()   # only POSIX would rename over an empty folder
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        let_go(held)

@@ -1,30 +1,31 @@
 """How good is it: metrics of a scene or of two folders, with harm measured through the very same filters.
 
-Folders are compared file by file: a file is one part (a microphone, or what a separation calls a part), and a file of
-several channels is that part's image. Its channels are judged together, as one signal that one gain scales, because a
-voice that moves from left to right is wrong in both.
+What is compared is in `rtsep.comparison`. The channels of a part are judged together, as one signal that one gain
+scales, because a voice that moves from left to right is wrong in both.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rtsep import audiofile, metrics
+from rtsep import metrics
+from rtsep.comparison import Comparison, Recording, check_same, for_each_part, read_comparison
 from rtsep.engine import Engine
-from rtsep.errors import InputError, SoundWarning
-from rtsep.names import from_files
+from rtsep.errors import InputError
+from rtsep.finite import repaired
 from rtsep.scenes import Scene
 from rtsep.sound import mic_names, signals, whole_rate
 from rtsep.stage import Block
 
 SETTLE_SECONDS = 4.0   # a cold start is heard from here on
+
+RESTS_DB = -50.0
+"""Of the loudest part: what is softer over the whole recording does not play in it; it is noise, or a slip."""
 
 SUMMARIES = ("median", "mean")
 """Of BSS-eval over the seconds of a recording: museval's and that of the bleed papers."""
@@ -108,9 +109,7 @@ def score(
     list of dict
         Per mic, in dB: si_sdr_before, si_sdr_after, improvement, sdr_after, bleed_removed, harm.
     """
-    first = int(skip_seconds * scene.rate)
-    if scene.mics.shape[1] < 2 * first:
-        first = 0
+    first = counted_from(scene, skip_seconds)
     rows = []
     for i, name in enumerate(scene.names):
         wanted, mic = scene.images[i, first:], scene.mics[i, first:]
@@ -130,61 +129,10 @@ def score(
     return rows
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Recordings that belong together, part by part.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Of the parts, after the true ones.
-    rate : int
-        Hz.
-    truth, given : float32[parts, channels, frames]
-        What should be there, and what is.
-    mics : float32[parts, channels, frames], optional
-        What was there before.
-    """
-
-    names: tuple[str, ...]
-    rate: int
-    truth: Block
-    given: Block
-    mics: Block | None = None
-
-
-def read_comparison(reference: str, estimate: str, mixture: str | None = None) -> Comparison:
-    """Read estimated and true signals, file by file.
-
-    Parameters
-    ----------
-    reference, estimate : str
-        Each one polyphonic file, whose channels are the parts, or a folder whose files are the parts, all with the
-        same number of channels. If a folder's names are those of the other, whatever number stands before them, names
-        decide which belong together, otherwise their order.
-    mixture : str, optional
-        What was there before: likewise, or one recording for all parts, as a song that was separated.
-
-    Raises
-    ------
-    InputError
-        If parts, channels, rates or lengths differ.
-    """
-    true = _whole(reference)
-    guess = _whole(estimate)
-    _same(estimate, guess, true, reference)
-    order = list(range(len(true.names)))
-    if sorted(guess.names) == sorted(true.names):
-        order = [guess.names.index(name) for name in true.names]
-    mics = None
-    if mixture is not None:
-        before = _whole(mixture)
-        before = _Recording(before.names, before.rate, _for_each_part(before.sound, true.sound))
-        _same(mixture, before, true, reference)
-        mics = before.sound
-        if sorted(before.names) == sorted(true.names):
-            mics = mics[[before.names.index(name) for name in true.names]]
-    return Comparison(true.names, true.rate, true.sound, guess.sound[order], mics)
+def counted_from(scene: Scene, skip_seconds: float) -> int:
+    """Return the frame from which `score` counts."""
+    first = int(skip_seconds * scene.rate)
+    return 0 if scene.mics.shape[1] < 2 * first else first
 
 
 def compare(comparison: Comparison, bss: str | None = None) -> list[dict[str, Any]]:
@@ -260,13 +208,15 @@ def evaluate(
     >>> [row["improvement"] for row in rows]
     """
     hz, truth = whole_rate(rate), signals(reference, "reference")
-    true = _Recording(mic_names(len(truth), names), hz, truth)
-    guess = _Recording(true.names, hz, signals(estimate, "estimate"))
-    _same("estimate", guess, true, "reference")
+    known = mic_names(len(truth), names)
+    truth = repaired(truth, "reference", known)
+    true = Recording(known, hz, truth)
+    guess = Recording(known, hz, repaired(signals(estimate, "estimate"), "estimate", known))
+    check_same("estimate", guess, true, "reference")
     mics = None
     if mixture is not None:
-        mics = _for_each_part(signals(mixture, "mixture"), truth)
-        _same("mixture", _Recording(true.names, hz, mics), true, "reference")
+        mics = for_each_part(repaired(signals(mixture, "mixture"), "mixture", known), truth)
+        check_same("mixture", Recording(true.names, hz, mics), true, "reference")
     return compare(Comparison(true.names, hz, truth, guess.sound, mics), bss)
 
 
@@ -275,9 +225,33 @@ def compare_folders(reference: str, estimate: str, mixture: str | None = None) -
     return compare(read_comparison(reference, estimate, mixture))
 
 
-def mean(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Average every column of numbers; nan where no row has one."""
-    columns = {key: [row[key] for row in rows] for key, value in rows[0].items() if isinstance(value, float)}
+def resting(truth: Block, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts that hardly sound.
+
+    A source that rests has nothing that could be kept: its figures tell how silent its part has become, often by some
+    60 dB, and would drown all others in a mean.
+
+    Parameters
+    ----------
+    truth : float32[parts, ...]
+    names : sequence of str
+    """
+    power = np.array([np.mean(part.astype(np.float64) ** 2) for part in truth])
+    return tuple(name for name, one in zip(names, power, strict=True) if one <= 10 ** (RESTS_DB / 10) * power.max())
+
+
+def mean(rows: list[dict[str, Any]], without: Collection[str] = ()) -> dict[str, float]:
+    """Average every column of numbers, each part counting the same; nan where no row has one.
+
+    Parameters
+    ----------
+    rows : list of dict
+        At least one.
+    without : collection of str
+        Parts that are left out: see `resting`.
+    """
+    heard = [row for row in rows if row["mic"] not in without]
+    columns = {key: [row[key] for row in heard] for key, value in rows[0].items() if isinstance(value, float)}
     judged = {key: [value for value in values if not np.isnan(value)] for key, values in columns.items()}
     return {key: float(np.mean(values)) if values else float("nan") for key, values in judged.items()}
 
@@ -291,72 +265,6 @@ def _add_bss(rows: list[dict[str, Any]], summary: str | None, truth: Block, give
     figures = found.median() if summary == "median" else found.mean()
     for i, row in enumerate(rows):
         row.update({f"bss_{name}": float(values[i]) for name, values in figures.items()})
-
-
-@dataclass(frozen=True)
-class _Recording:
-    names: tuple[str, ...]
-    rate: int
-    sound: Block   # float32[parts, channels, frames]
-
-
-def _whole(path: str) -> _Recording:
-    files = _files(path)
-    if not files:
-        with audiofile.open_input(path) as source:
-            return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
-    rates, parts = [], []
-    found, notes = audiofile.members(files)
-    if len(found) == 1 and len(found[0].pieces) > 1:   # a session in pieces is as one file: its channels are the parts
-        with audiofile.open_input(path) as source:
-            return _Recording(source.names, source.rate, source.read(source.frames)[:, None])
-    for note in notes:
-        warnings.warn(note, SoundWarning, stacklevel=2)
-    for one in found:
-        with audiofile.open_input(one) as source:
-            rates.append(source.rate)
-            parts.append(source.read(source.frames))
-    for one, part, rate in zip(found, parts, rates, strict=True):
-        if rate != rates[0] or len(part) != len(parts[0]):
-            problem = f"has {len(part)} channels at {rate} Hz"
-            allowed = f"{found[0].name} has {len(parts[0])} at {rates[0]} Hz"
-            raise InputError(str(one), problem, allowed)
-    lengths = [(one.name, part.shape[1]) for one, part in zip(found, parts, strict=True)]
-    for note in audiofile.shorter(path, lengths, rates[0]):
-        warnings.warn(note, SoundWarning, stacklevel=3)
-    # Files may end early, as recorders leave them: in silence.
-    sound = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.float32)
-    for row, part in zip(sound, parts, strict=True):
-        row[:, : part.shape[1]] = part
-    return _Recording(from_files([one.stem for one in found]), rates[0], sound)
-
-
-def _files(path: str) -> Sequence[Path]:
-    """Return the parts in a folder; none where `open_input` has to say what it is."""
-    try:
-        return audiofile.recordings(Path(path)) if Path(path).is_dir() else ()
-    except OSError:
-        return ()
-
-
-def _for_each_part(mixture: Block, truth: Block) -> Block:
-    """Return what was there before for each part float32[parts, channels, frames]: it may be one recording for all."""
-    count, channels, _ = truth.shape
-    if mixture.shape[:2] != (count, channels) and mixture[..., 0].size == channels:
-        song = mixture.reshape(1, channels, -1)
-        return np.broadcast_to(song, (count, channels, song.shape[2]))
-    return mixture
-
-
-def _same(place: str, given: _Recording, true: _Recording, true_place: str) -> None:
-    if given.sound.shape != true.sound.shape or given.rate != true.rate:
-        raise InputError(place, _shape(given), f"{true_place} has {_shape(true)}")
-
-
-def _shape(recording: _Recording) -> str:
-    parts, channels, frames = recording.sound.shape
-    what = f"{parts} channels" if channels == 1 else f"{parts} parts of {channels} channels"
-    return f"{what} of {frames} frames at {recording.rate} Hz"
 
 
 def _centred(sound: Block) -> Block:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rtsep.errors import InputError
+from rtsep.finite import repaired
 from rtsep.sound import Sound
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def learn(
     Raises
     ------
     InputError
-        If no solo is found, one is not within the recording, or `x` is not of that layout.
+        If no solo is found, one is not within the recording, nothing can be learnt from any, or `x` is not of that
+        layout.
 
     Examples
     --------
@@ -57,14 +59,17 @@ def learn(
     from rtsep.systems.solos import place_solos
 
     sound = Sound(x, rate, names)
+    mics = repaired(sound.samples, "x", sound.names)
     if solos is None:
-        found = find(sound.samples, sound.rate, "x", "name them with solos")
+        found = find(mics, sound.rate, "x", "name them with solos")
     else:
         rows = [(f"solos[{n}]", f"solos[{n}]", [str(cell) for cell in row]) for n, row in enumerate(solos)]
         found = place_solos(rows, sound.names, sound.rate, sound.frames)
         if not found:
             raise InputError("solos", "there is none", "allowed is one (mic, start, end) or more, or None")
-    return soundcheck.learn(sound.samples, sound.rate, found, sound.names, taps)
+    known = soundcheck.learn(mics, sound.rate, found, sound.names, taps)
+    demand_sure(known, "x")
+    return known
 
 
 def find(mics: Block, rate: int, place: str, allowed: str) -> list[Solo]:
@@ -81,3 +86,15 @@ def find(mics: Block, rate: int, place: str, allowed: str) -> list[Solo]:
     if not solos:
         raise InputError(place, "no passage was found in which one source plays alone", allowed)
     return solos
+
+
+def demand_sure(known: Calibration, place: str) -> None:
+    """Refuse a calibration that knows of nobody where the bleed goes: it would pass for one, and change nothing.
+
+    Raises
+    ------
+    InputError
+    """
+    if not known.confidence.any():
+        allowed = "allowed are solos that the own mic hears loudest, with nobody else playing, and two mics or more"
+        raise InputError(place, "teaches nothing: in no solo can it be heard who bleeds where", allowed)

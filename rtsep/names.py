@@ -66,6 +66,11 @@ def checked(names: Sequence[str], place: str) -> tuple[str, ...]:
     return tuple(kept)
 
 
+def is_mix(name: str) -> bool:
+    """Whether a file of that name, as `from_files` makes it, holds all sources, whatever lies beside it."""
+    return name.casefold() in ("mix", "mixture")
+
+
 def from_files(stems: Sequence[str]) -> tuple[str, ...]:
     """Return names that are made of files', each as near to its own as is allowed: `01-kick` is `kick`."""
     return near([re.sub(r"^[0-9]+[\s._-]+(?=.)", "", unicodedata.normalize("NFC", stem)) for stem in stems])

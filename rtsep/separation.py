@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from rtsep import audiofile
 from rtsep.atomic import new_folder
 from rtsep.errors import InputError
+from rtsep.finite import Finite, open_sound
 from rtsep.sound import Sound, Source
 from rtsep.systems.separator import Audio, Passage, Separator, make, make_with
 
@@ -83,11 +84,12 @@ def separate(
     >>> parts["percussive"].shape == song.shape
     True
     """
-    system, source = make_with(method, options), Sound(x, rate, names)
+    system = make_with(method, options)
     pieces: dict[str, list[Audio]] = {}
-    for _, parts in passages(system, source):
-        for name, part in parts.items():
-            pieces.setdefault(name, []).append(np.array(part, np.float32))
+    with Finite(Sound(x, rate, names), "x") as source:
+        for _, parts in passages(system, source):
+            for name, part in parts.items():
+                pieces.setdefault(name, []).append(np.array(part, np.float32))
     return {name: np.concatenate(found, axis=1) for name, found in pieces.items()}
 
 
@@ -103,7 +105,7 @@ def separate_files(options: SeparateOptions, advance: Callable[[float], None] | 
     Returns
     -------
     dict
-        method, parts, channels of each, sample_rate, seconds, cpu_s, realtime_factor.
+        method, parts, channels of each, sample_rate, seconds, cpu_s, realtime_factor, bad_inputs.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def separate_files(options: SeparateOptions, advance: Callable[[float], None] | 
     system = make(options.method, options.settings)
     audiofile.refuse_same(options.source, options.target)
     begun, cpu = time.perf_counter(), time.process_time()
-    with audiofile.open_input(options.source) as source:
+    with open_sound(options.source) as source:
         if not source.frames:
             raise InputError(options.source, "holds no sound", "allowed is at least one sample")
         _check_folder(options.target)
@@ -123,7 +125,7 @@ def separate_files(options: SeparateOptions, advance: Callable[[float], None] | 
         return {
             "method": options.method, "input": options.source, "output": options.target, "parts": list(names),
             "channels": list(names.values()), "sample_rate": source.rate, "seconds": seconds, "cpu_s": cpu,
-            "realtime_factor": wall / seconds,
+            "realtime_factor": wall / seconds, "bad_inputs": source.bad_inputs,
         }
 
 
@@ -172,7 +174,7 @@ def _check_folder(target: str) -> None:
 
 
 def _write(
-    system: Separator, source: audiofile.Input, target: Path, advance: Callable[[float], None] | None
+    system: Separator, source: Finite, target: Path, advance: Callable[[float], None] | None
 ) -> dict[str, int]:
     """Write a folder whole or not at all: parts of one channel as `01-name.wav`, parts of several likewise."""
     names: dict[str, int] = {}

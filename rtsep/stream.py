@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rtsep import learnt, presets
-from rtsep.errors import InputError
+from rtsep.errors import InputError, SoundWarning
+from rtsep.finite import tell
 from rtsep.presets import Preset
 from rtsep.session import Session, with_settings
 from rtsep.sound import Sound, block, mic_names, whole_rate
@@ -203,6 +204,13 @@ class Stream:
         counts = zip(self.names, self._runner.bad_inputs, strict=True)
         return {name: int(count) for name, count in counts if count}
 
+    @property
+    def limited(self) -> str:
+        """What the output limiter had to do, as a line; empty: nothing."""
+        count = self.status()["limited"]
+        allowed = "set output.gain_db below 0 where it should not"
+        return f"the limiter has turned down peaks above -1 dBFS, {count} times; {allowed}" if count else ""
+
     def microseconds(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return how long each of the last calls took (at most 65536), oldest not necessarily first."""
         return self._runner.microseconds()
@@ -266,6 +274,9 @@ def clean(
         for piece in play(stream, source, _CLEAN_BLOCK):
             out[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
+        tell("x", stream.bad_inputs)
+        if stream.limited:
+            warnings.warn(stream.limited, SoundWarning, stacklevel=2)
     return out
 
 

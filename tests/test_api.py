@@ -16,6 +16,7 @@ import soundfile
 import rtsep
 from rtsep import separation
 from rtsep.cli import main
+from rtsep.errors import SoundWarning
 from rtsep.stage import Block
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -315,3 +316,30 @@ def test_a_users_types_are_checked(tmp_path: pathlib.Path) -> None:
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert len(errors) == 3, done.stdout
     assert all(line.startswith("bad.py:") for line in errors), done.stdout
+
+
+def test_the_limiter_is_spoken_of() -> None:
+    x = np.zeros((1, 4800), np.float32)
+    x[0, 1000] = 1
+    with pytest.warns(SoundWarning, match="turned down peaks above -1 dBFS, 1 times"):
+        rtsep.clean(x, 48000, "live")
+
+
+@pytest.mark.parametrize("preset", ["foh", "monitor"])
+def test_a_rate_that_is_too_low_for_a_class_is_named(preset: str) -> None:
+    enough = {"foh": 11025, "monitor": 44100}[preset]
+    words = rf"at 8000 Hz its windows cannot be made short enough.*ms late.*ms; use it from {enough} Hz on"
+    with pytest.raises(rtsep.InputError, match=words):
+        rtsep.clean(np.zeros((2, 800), np.float32), 8000, preset)
+    rtsep.clean(np.zeros((2, 800), np.float32), enough, preset)
+
+
+def test_a_soundcheck_that_teaches_nothing_writes_nothing(tmp_path: pathlib.Path) -> None:
+    x = (0.1 * np.random.default_rng(0).standard_normal((2, 16000))).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", x.T, 16000, subtype="FLOAT")
+    (tmp_path / "solos.csv").write_text("mic,start_s,end_s\n1,0,0.5\n2,0.5,1\n")
+    told = [str(tmp_path / name) for name in ("in.wav", "c.npz", "solos.csv")]
+    assert main(["learn", told[0], "-o", told[1], "--solos", told[2], "--taps", "1024"]) == 2
+    assert not (tmp_path / "c.npz").exists()
+    with pytest.raises(rtsep.InputError, match="teaches nothing"):
+        rtsep.learn(x, 16000, [(1, 0, 0.5), (2, 0.5, 1)], taps=1024)

@@ -223,3 +223,47 @@ def test_a_picture_of_silence_and_of_less_than_a_window() -> None:
         nothing = [float("nan")] * 2
         picture.draw(file, ("a", "b"), RATE, silent, silent, silent, nothing, nothing)
         assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_who_rests_is_not_in_the_mean(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    truth = signals(1)
+    last = NAMES[-1]
+    truth[last] *= 1e-4
+    before = bled(truth, 0.5)
+    given = {name: truth[name] + 1e-3 * (before[name] - truth[name]) for name in NAMES}
+    folders = [write(tmp_path / n, parts) for n, parts in (("t", truth), ("g", given), ("m", before))]
+    arguments = ("--reference", folders[0], "--estimate", folders[1], "--mixture", folders[2])
+    report = told(capsys, *arguments)
+    assert report["resting"] == [last]
+    own = [row["improvement"] for row in report["mics"] if row["mic"] != last]
+    assert report["mean"]["improvement"] == pytest.approx(np.mean(own))
+    assert main(["evaluate", *arguments]) == 0
+    assert f"without {last}" in capsys.readouterr().out
+
+
+def test_what_is_not_known_is_null(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    truth = signals(1)
+    truth[NAMES[0]][:] = 0
+    folders = [write(tmp_path / n, parts) for n, parts in (("t", truth), ("g", bled(signals(1), 0.1)))]
+    assert main(["evaluate", "--reference", folders[0], "--estimate", folders[1], "--json"]) == 0
+    text = capsys.readouterr().out
+    assert "NaN" not in text
+    report = json.loads(text)
+    assert report["mics"][0]["si_sdr"] is None
+    assert report["resting"] == [NAMES[0]]
+    assert main(["evaluate", "--reference", folders[0], "--estimate", folders[1]]) == 0
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_a_mix_beside_the_parts_is_no_part(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    truth = signals(1)
+    reference, estimate = write(tmp_path / "t", truth), write(tmp_path / "g", bled(truth, 0.1))
+    plain = told(capsys, "--reference", reference, "--estimate", estimate)
+    song = sum(truth.values())
+    soundfile.write(tmp_path / "t" / "mixture.wav", song.T, RATE, subtype="FLOAT")
+    assert main(["evaluate", "--reference", reference, "--estimate", estimate, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == plain
+    assert "mixture.wav is the mix and no part" in shown.err
+    soundfile.write(tmp_path / "g" / "01-mixture.wav", song.T, RATE, subtype="FLOAT")   # both have one: a part
+    assert len(told(capsys, "--reference", reference, "--estimate", estimate)["mics"]) == len(NAMES) + 1

@@ -565,3 +565,41 @@ def test_a_later_passage_begins_with_what_was_learnt(name: str) -> None:
     anew = system.separate(Passage(first, RATE, NAMES[:3], 0))["a"][0]
     np.testing.assert_allclose(anew, first[0], atol=1e-5)
     assert np.abs(later - first[0]).max() > 1e-2
+
+
+# ------------------------------------------------------------------ mics that are alike, silent, or hardly there
+
+def levels_db(out: Audio, sound: NDArray[Any]) -> NDArray[np.float64]:
+    return 10 * np.log10(np.mean(out.astype(float) ** 2, axis=1) / np.mean(sound**2, axis=1))
+
+
+@pytest.mark.parametrize("gain", [1.0, -1.0, 0.7, -0.3])
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_a_pair_keeps_both_sides(gain: float, noise: float) -> None:
+    mics = sources(1, 2 * RATE).repeat(2, 0) * [[1.0], [gain]]
+    mics += noise * np.random.default_rng(1).standard_normal(mics.shape)
+    for system in (Ratio(), Fastica()):
+        np.testing.assert_allclose(levels_db(separated(system, mics), mics), 0, atol=0.1)
+
+
+def test_mics_that_are_almost_alike_are_not_blown_up() -> None:
+    mics = sources(1, 2 * RATE).repeat(2, 0) * [[1.0], [-1.0]] + 0.005 * sources(2, 2 * RATE, seed=3)
+    assert levels_db(separated(Ratio(), mics), mics).max() < 1
+
+
+@pytest.mark.parametrize("silent", [0, 1, 3])
+def test_a_silent_mic_changes_nothing_for_the_others(silent: int) -> None:
+    mics = MIXING @ sources(3, 2 * RATE)
+    with_it = np.insert(mics, silent, 0, axis=0)
+    for system in (Ratio(), Fastica()):
+        out = separated(system, with_it)
+        np.testing.assert_array_equal(out[silent], 0)
+        np.testing.assert_allclose(np.delete(out, silent, 0), separated(system, mics), atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 31])
+def test_what_is_too_short_to_learn_from_is_not_blown_up(frames: int) -> None:
+    mics = MIXING @ sources(3, 4000)[:, 2000 : 2000 + frames]
+    for system in (Ratio(), Fastica(), Auxiva()):
+        out = separated(system, mics)
+        assert np.abs(out).max() <= 3 * np.abs(mics).max() + 1e-6

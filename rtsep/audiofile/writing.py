@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from rtsep.atomic import beside, hold, let_go
 from rtsep.audiofile import riff
 from rtsep.audiofile.formats import FORMATS, LARGEST_WAV, SUBTYPES, Block, Place, check_format, file_name, without_path
 from rtsep.audiofile.metadata import Tags
@@ -97,6 +97,7 @@ class Output:
         self._written = 0
         self._files: list[Any] = []
         self._temporary: Path | None = None
+        self._held = -1
         kind, subtype = check_format(self._place, channels, subtype)
         self._folder = not kind
         # Renaming onto a link would replace the link, not what it leads to.
@@ -105,7 +106,7 @@ class Output:
         self._check_space(size // 2 if kind == "FLAC" else size)
         if kind in ("", "WAV"):
             kind = "RF64" if size // (channels if self._folder else 1) > LARGEST_WAV else "WAV"
-        temporary = self._target.with_name(f".rtsep-{secrets.token_hex(6)}.tmp")
+        temporary = beside(self._target)
         digits = max(2, len(str(channels)))
         self._tags = _tags(origin, channels, self._folder)
         if kind not in TAGGED and any(tags != Tags() for tags in self._tags):
@@ -123,6 +124,7 @@ class Output:
                 temporary.mkdir()
             for file in self._paths:
                 self._files.append(_create_sound(file, rate, 1 if self._folder else channels, kind, subtype))
+            self._held = hold(temporary)
         except BaseException as error:
             self.abort()
             self._explain(error)
@@ -183,7 +185,7 @@ class Output:
             self.abort()
             self._explain(error)
             raise
-        self._temporary = None
+        self._release()
 
     def abort(self) -> None:
         """Remove what was written; nothing happens after `commit`."""
@@ -196,7 +198,7 @@ class Output:
             else:
                 with suppress(OSError):
                     self._temporary.unlink()
-            self._temporary = None
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -208,6 +210,11 @@ class Output:
             self.commit()
         else:
             self.abort()
+
+    def _release(self) -> None:
+        """Forget what was beside, which is renamed or gone."""
+        let_go(self._held)
+        self._temporary, self._held = None, -1
 
     def _check_place(self) -> Path:
         """Return the place behind all links, if it can be written."""

@@ -73,10 +73,15 @@ def scene_a(seconds: float = 10.0) -> Scene:
 
 def scene_b(seed: int = 0, seconds: float = 10.0, least: float = 1.0) -> Scene:
     """Return Scene B: off-diagonal gains uniform in 0.05 to 0.31, diagonal uniform in `least` to 1."""
+    return _mixed(sources(seconds), gains_b(seed, least))
+
+
+def gains_b(seed: int, least: float = 1.0) -> Signal:
+    """Return Scene B's Λ, float64[4, 4], of one draw."""
     rng = np.random.default_rng(seed)
-    mixing = rng.uniform(0.05, 0.31, (4, 4))
+    mixing: Signal = rng.uniform(0.05, 0.31, (4, 4))
     np.fill_diagonal(mixing, rng.uniform(least, 1.0, 4) if least < 1 else 1.0)
-    return _mixed(sources(seconds), mixing)
+    return mixing
 
 
 @cache

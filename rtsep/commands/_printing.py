@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 
 def print_json(value: Any) -> int:
     """Print a value as JSON; returns the exit code of a verb that is done with that."""
-    print(json.dumps(value, indent=2))
+    print(_json(value))
     return 0
 
 
@@ -20,7 +21,7 @@ def write_json(path: str | None, value: Any) -> None:
         from rtsep.atomic import replacing
 
         with replacing(path) as file:
-            file.write((json.dumps(value, indent=2) + "\n").encode())
+            file.write((_json(value) + "\n").encode())
 
 
 def print_numbers(
@@ -33,7 +34,8 @@ def print_numbers(
     print("  ".join(["mic".ljust(width), *(head.rjust(w) for head, w in zip(heads, widths, strict=True))]))
     shown = [*rows, {"mic": "mean", **mean}] if mean else rows
     for row in shown:
-        cells = [f"{row[column]:.1f}".rjust(w) for column, w in zip(columns, widths, strict=True)]
+        numbers = (row[column] for column in columns)
+        cells = [(f"{x:.1f}" if math.isfinite(x) else "-").rjust(w) for x, w in zip(numbers, widths, strict=True)]
         print("  ".join([str(row["mic"]).ljust(width), *cells]))
     print(f"({note})")
 
@@ -58,3 +60,16 @@ def print_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int, 
     for row in [heads, *rows]:
         cells = (c.ljust(w) if n < texts else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
         print("  ".join(cells).rstrip())
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON, which has no NaN: what is not known is null."""
+    return json.dumps(_known(value), indent=2, allow_nan=False)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _known(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

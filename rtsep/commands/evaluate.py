@@ -11,9 +11,10 @@ from rtsep.commands._printing import print_json, print_numbers
 from rtsep.errors import InputError
 
 if TYPE_CHECKING:
-    from rtsep.evaluation import Comparison
+    from rtsep.comparison import Comparison
 
-    Scored = tuple[Comparison, list[dict[str, Any]], tuple[str, ...]]
+    Scored = tuple[Comparison, list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]
+    """What to draw, the rows, which columns to print, and who rests."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +39,23 @@ def run(args: argparse.Namespace) -> int:
 
     if args.picture and not args.picture.lower().endswith(".png"):
         raise InputError("--picture", f"{args.picture} is not a PNG", "allowed is FILE.png")
-    shown, rows, columns = _score_scene(args) if args.scene else _score_folders(args)
+    shown, rows, columns, resting = _score_scene(args) if args.scene else _score_folders(args)
     if args.bss:
         columns += evaluation.BSS_COLUMNS
     if args.picture:
         _draw(args.picture, shown, rows)
-    mean = evaluation.mean(rows)
+    mean = evaluation.mean(rows, resting)
     if args.json:
-        return print_json({"mics": rows, "mean": mean})
-    print_numbers(rows, columns, "dB", mean)
+        return print_json({"mics": rows, "mean": mean, "resting": resting})
+    note = f"dB; the mean is without {', '.join(resting)}: at rest" if resting else "dB"
+    print_numbers(rows, columns, note, mean)
     return 0
 
 
 def _score_scene(args: argparse.Namespace) -> Scored:
     """Render a scene and score every microphone."""
     from rtsep import evaluation
+    from rtsep.comparison import Comparison
     from rtsep.scenes import read_scene
     from rtsep.session import Session
 
@@ -65,20 +68,23 @@ def _score_scene(args: argparse.Namespace) -> Scored:
         heard = evaluation.listen(session.engine, scene)
     rows = evaluation.score(scene, heard, args.skip, args.bss)
     columns = ("si_sdr_before", "si_sdr_after", "improvement", "sdr_after", "bleed_removed", "harm")
-    return evaluation.Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics), rows, columns
+    resting = evaluation.resting(scene.images[:, evaluation.counted_from(scene, args.skip) :], scene.names)
+    return Comparison(scene.names, scene.rate, scene.images, heard.cleaned, scene.mics), rows, columns, resting
 
 
 def _score_folders(args: argparse.Namespace) -> Scored:
     """Score estimates against true signals."""
     from rtsep import evaluation
+    from rtsep.comparison import read_comparison
 
     if not (args.reference and args.estimate):
         raise InputError("evaluate", "there is nothing to compare", "give --reference and --estimate, or --scene")
     if args.picture and not args.mixture:
         raise InputError("--picture", "it shows before and after", "name what was before with --mixture")
-    shown = evaluation.read_comparison(args.reference, args.estimate, args.mixture)
+    shown = read_comparison(args.reference, args.estimate, args.mixture)
     rows = evaluation.compare(shown, args.bss)
-    return shown, rows, ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
+    columns = ("sdr", "si_sdr", "si_sir", "si_sar") + (("improvement",) if args.mixture else ())
+    return shown, rows, columns, evaluation.resting(shown.truth, shown.names)
 
 
 def _draw(path: str, comparison: Comparison, rows: list[dict[str, Any]]) -> None:

@@ -20,12 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
     from rtsep import calibration, learning
-    from rtsep.audiofile import open_input
     from rtsep.control.surfaces.terminal import progress
+    from rtsep.finite import open_sound
     from rtsep.systems.solos import read_solos
     from rtsep.systems.soundcheck import learn
 
-    with open_input(args.input) as source:
+    with open_sound(args.input) as source:
         mics, rate, names = source.read(source.frames), source.rate, source.names
     if args.solos == "auto":
         solos = learning.find(mics, rate, args.input, "name them with --solos")
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         solos = read_solos(args.solos, names, rate, mics.shape[1])
     with progress("learning") as advance:
         learnt = learn(mics, rate, solos, names, args.taps, advance)
+    learning.demand_sure(learnt, args.input)
     calibration.save(learnt, args.output)
     rows = [
         {
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     print_numbers(rows, ("solo_s", "noise_dbfs", "confidence"), f"written: {args.output}")
     heard = {solo.mic for solo in solos}
     for i, name in enumerate(names):
-        if i not in heard:
-            print(f"{name}: no solo; its bleed will be learnt while running")
+        if not learnt.confidence[:, i].any():
+            why = "nothing could be learnt from its solo" if i in heard else "no solo"
+            print(f"{name}: {why}; its bleed will be learnt while running")
     return 0

@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _warn(source: str, report: dict[str, Any]) -> None:
-    for mic, count in report["bad_inputs"].items():
-        print(f"rtsep: {source}: {count} samples of {mic} were NaN or infinite; they became 0", file=sys.stderr)
+    from rtsep.finite import line
+
+    if report["bad_inputs"]:
+        print(f"rtsep: {line(source, report['bad_inputs'])}", file=sys.stderr)
     for note in report["notes"]:
         print(f"rtsep: {note}", file=sys.stderr)

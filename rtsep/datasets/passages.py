@@ -14,6 +14,7 @@ from rtsep import audiofile
 from rtsep.datasets.bleeds import BLEEDS, PLACES, draw_gains, play
 from rtsep.datasets.tracks import Track, find_tracks
 from rtsep.errors import InputError, SoundWarning
+from rtsep.finite import open_sound
 from rtsep.metrics import LIMIT_DB
 from rtsep.scenes import Audio, Scene, Signal
 
@@ -148,7 +149,7 @@ def _measure(track: Track) -> tuple[int, int]:
     lengths: list[tuple[str, int]] = []
     for _, files in track.parts:
         for file in files:
-            with audiofile.open_input(file) as source:
+            with open_sound(file) as source:
                 rates.setdefault(source.rate, file)
                 lengths.append((file.name, source.frames))
     if len(rates) > 1:
@@ -174,7 +175,7 @@ def _read(track: Track, own_rate: int, rate: int, first: int, frames: int) -> Au
     sound = np.zeros((len(track.parts), frames), np.float32)
     for row, (_, files) in zip(sound, track.parts, strict=True):
         for file in files:
-            with audiofile.open_input(file) as source:
+            with open_sound(file) as source:
                 source.seek(min(group * down, source.frames))
                 heard = source.read(count * down).mean(axis=0, dtype=np.float64) / len(files)
             if rate != own_rate:

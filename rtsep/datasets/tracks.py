@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtsep import audiofile
 from rtsep.errors import InputError
-from rtsep.names import from_files
+from rtsep.names import from_files, is_mix
 
 DATASETS = ("musdb", "dsd100", "saraga", "folder")
 """What is read.
@@ -142,4 +142,4 @@ def _stems(song: Path) -> tuple[tuple[str, tuple[Path, ...]], ...]:
 
 
 def _recordings(place: Path) -> list[Path]:
-    return [file for file in audiofile.recordings(place) if file.stem.casefold() not in ("mix", "mixture")]
+    return [file for file in audiofile.recordings(place) if not is_mix(from_files([file.stem])[0])]

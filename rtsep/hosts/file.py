@@ -124,7 +124,7 @@ def _stream(
         "realtime_factor": wall / seconds,
         "block_us": percentiles(stream.microseconds()),
         "bad_inputs": stream.bad_inputs,
-        "notes": stream.notes,
+        "notes": [*stream.notes, *([stream.limited] if stream.limited else [])],
         **stream.status(),
         **saved,
     }

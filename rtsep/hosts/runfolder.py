@@ -13,6 +13,8 @@ import shutil
 import tempfile
 import time
 
+from rtsep.atomic import ended
+
 _PREFIX = "rtsep-"
 _LOCK = "lock"
 _MEMORY = pathlib.Path("/dev/shm")   # where Linux shows shared memory as files
@@ -78,12 +80,4 @@ def _orphaned(folder: pathlib.Path) -> bool:
 def _process_gone(name: str) -> bool:
     """Whether a name is `rtsep-PID-…`, as memory of an audio process's own is called, and that process has ended."""
     parts = name.split("-")
-    if len(parts) < 3 or not parts[1].isdecimal():
-        return False
-    try:
-        os.kill(int(parts[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return len(parts) >= 3 and parts[1].isdecimal() and ended(int(parts[1]))

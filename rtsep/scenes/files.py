@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rtsep.atomic import new_folder
-from rtsep.audiofile import open_input
 from rtsep.errors import InputError
+from rtsep.finite import open_sound
 from rtsep.limits import check_file, check_memory, check_mics
 from rtsep.names import checked
 from rtsep.scenes.scene import Audio, Scene
@@ -127,7 +127,7 @@ def _read_part(folder: Path, names: tuple[str, ...], rate: int) -> Audio:
     rows: list[Audio] = []
     for name in _file_names(names):
         place = str(folder / name)
-        with open_input(place) as source:
+        with open_sound(place) as source:
             if source.rate != rate:
                 raise InputError(place, f"{source.rate} Hz", f"{rate} Hz, as in scene.json")
             if source.channels != 1:

@@ -84,12 +84,20 @@ class Auxiva:
         from pyroomacoustics.bss import auxiva
 
         spectrum = Spectrum(self.window, self.window // 4)
+        apart: Spectra = np.tile(np.eye(len(sound), dtype=np.complex64), (spectrum.bins, 1, 1))
+        if sound.shape[1] < self.window:   # all frames are the same one: there is nothing to learn from
+            return apart
         level = np.sqrt(np.mean(sound.astype(np.float64) ** 2)) + _NOISE
         noise = _NOISE * level * np.random.default_rng(0).standard_normal(sound.shape)
         spectra = spectrum.analyse((sound + noise).astype(np.float32))
         step = max(1, spectra.size // _MOST_VALUES)
         frames = np.ascontiguousarray(spectra[:, ::step].transpose(1, 2, 0), np.complex128)
-        parts, unmixing = auxiva(frames, n_iter=self.iterations, proj_back=False, return_filters=True)
+        try:
+            parts, unmixing = auxiva(frames, n_iter=self.iterations, proj_back=False, return_filters=True)
+        except np.linalg.LinAlgError:
+            return apart
+        if not np.isfinite(unmixing).all():
+            return apart
         # alpha[bin, mic, source]: the image of each part in each microphone is alpha times the part.
         cross = np.einsum("tfi,tfn->fin", frames, parts.conj())
         power = np.einsum("tfn,tfn->fn", parts, parts.conj()).real

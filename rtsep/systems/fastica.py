@@ -20,15 +20,11 @@ from rtsep.runner import process
 from rtsep.stage import Format
 from rtsep.stages.unmix import Unmixing
 from rtsep.systems.demix import apply
-from rtsep.systems.ica import own_scale
+from rtsep.systems.ica import NOISE, distinct, own_scale
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep_kernels import fastica as kernels
 
 Matrix = NDArray[np.float64]
-
-_NOISE = 1e-6
-"""Of the recording's level, added before learning: two equal mics or a dead one would make the covariance singular."""
-
 
 _DEFAULTS = SYSTEMS["fastica"].defaults
 
@@ -70,7 +66,9 @@ class Fastica:
         excerpt.demand_channels("fastica", 2)
         self._stage: FasticaLive | None = None
         if not self.causal:
-            self.unmixing = own_scale(unmix(excerpt.sound, self.iterations, self.tolerance, self.samples))
+            mics = distinct(excerpt.sound)
+            found = unmix(excerpt.sound[mics.kept], self.iterations, self.tolerance, self.samples)
+            self.unmixing = mics.spread(own_scale(found), len(excerpt.sound))
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; a part for each mic: its own source at the level it has there."""
@@ -85,14 +83,23 @@ class Fastica:
 def unmix(sound: NDArray[np.floating], iterations: int, tolerance: float, samples: int) -> Matrix:
     """Return the unmixing matrix, float64[sources, mics], in any order and scale.
 
-    There are as many sources as microphones; a silent or doubled microphone gives a source of rounding noise.
+    There are as many sources as microphones.
+
+    Parameters
+    ----------
+    sound : float[mics, frames]
+        Of mics that are distinct (`rtsep.systems.ica.distinct`); with fewer than two there is nothing to unmix.
+    iterations, tolerance, samples
+        As in `Fastica`.
     """
+    if len(sound) < 2:
+        return np.eye(len(sound))
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
     x = sound[:, :: max(1, sound.shape[1] // samples)].astype(np.float64)
-    level = np.sqrt(np.mean(x**2)) + _NOISE
-    x += _NOISE * level * np.random.default_rng(0).standard_normal(x.shape)
+    level = np.sqrt(np.mean(x**2)) + NOISE
+    x += NOISE * level * np.random.default_rng(0).standard_normal(x.shape)
     method = FastICA(
         algorithm="parallel", whiten="unit-variance", fun="logcosh", max_iter=iterations, tol=tolerance,
         random_state=0, whiten_solver="eigh",

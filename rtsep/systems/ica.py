@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -9,6 +11,59 @@ from scipy.optimize import linear_sum_assignment
 Matrix = NDArray[np.float64]
 TINY = 1e-12
 """Keeps the logarithm of a share of nothing finite."""
+NOISE = 1e-6
+"""Of the recording's level, added before learning: no covariance is singular then. What is softer is nothing else."""
+_ALIKE = 1e-2
+"""A mic that differs from a multiple of another one by less than so much of itself, -40 dB, hears nothing of its own:
+what it differs by is the noise of a second preamplifier, and FastICA would leave nothing else of one of the two."""
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Which mics there is something to learn from; the others would be blown up, and the noise shared out to all.
+
+    Parameters
+    ----------
+    kept : int[n]
+        Mics that differ from each other, neither silent.
+    twins : tuple of (int, int, float)
+        A mic, the one of `kept` that it is a multiple of, and the factor.
+    """
+
+    kept: NDArray[np.intp]
+    twins: tuple[tuple[int, int, float], ...]
+
+    def spread(self, matrix: Matrix, mics: int) -> Matrix:
+        """Return an unmixing matrix of the kept mics as one of all: twins take part, silent ones pass."""
+        full: Matrix = np.eye(mics)
+        full[np.ix_(self.kept, self.kept)] = matrix
+        for mic, other, factor in self.twins:
+            full[mic] = factor * full[other]
+        return full
+
+
+def distinct(sound: NDArray[np.floating]) -> Distinct:
+    """Find mics that are silent, or the same as another one but for gain and polarity.
+
+    Parameters
+    ----------
+    sound : float[mics, frames]
+    """
+    if sound.shape[1] < len(sound) ** 2:   # fewer samples than gains: they could be anything
+        return Distinct(np.zeros(0, np.intp), ())
+    products: Matrix = np.asarray(sound @ sound.T, np.float64)
+    power = np.diag(products)
+    kept: list[int] = []
+    twins = []
+    for mic in np.flatnonzero(power > NOISE**2 * power.mean()):
+        factors = products[mic, kept] / power[kept]
+        left = 1 - factors * products[mic, kept] / power[mic]   # of its power, beside that multiple
+        if kept and left.min() < _ALIKE**2:
+            nearest = int(np.argmin(left))
+            twins.append((int(mic), kept[nearest], float(factors[nearest])))
+        else:
+            kept.append(int(mic))
+    return Distinct(np.array(kept, np.intp), tuple(twins))
 
 
 def assign(share: Matrix) -> NDArray[np.intp]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import audiofile
 from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
+from rtsep.finite import open_sound
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
@@ -75,7 +75,7 @@ class Masks:
             other = "causal" if self.causal else "logit"
             raise InputError("--set mask=multichannel", f"is not possible with {other}", "allowed is one of them")
         if self.sources:
-            with audiofile.open_input(self.sources) as given:
+            with open_sound(self.sources) as given:
                 if given.rate != excerpt.rate:
                     raise InputError(self.sources, f"has {given.rate} Hz", f"allowed is {excerpt.rate} Hz")
                 if given.channels < 2:
@@ -89,7 +89,7 @@ class Masks:
         mixture = levels = spectrum.analyse(passage.sound)
         names = passage.names
         if self.sources:
-            with audiofile.open_input(self.sources) as given:
+            with open_sound(self.sources) as given:
                 names, sound = given.names, np.zeros((given.channels, passage.sound.shape[1]), np.float32)
                 given.seek(min(passage.first, given.frames))
                 read = given.read(sound.shape[1])

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import resample_poly
 
-from rtsep import audiofile
 from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
+from rtsep.finite import open_sound
 from rtsep.systems.separator import Audio, Passage
 from rtsep.systems.spectrum import Spectra, Spectrum
 
@@ -70,7 +70,7 @@ class Mosaic:
         allowed = f"allowed is material=FILE, a recording of at most {_LONGEST:g} s"
         if not self.material:
             raise InputError("mosaic", "no material is given", allowed)
-        with audiofile.open_input(self.material) as source:
+        with open_sound(self.material) as source:
             if not 0 < source.frames <= _LONGEST * source.rate:
                 raise InputError(self.material, f"lasts {source.frames / source.rate:.1f} s", allowed)
             sound = source.read(source.frames).mean(axis=0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
+from rtsep.finite import open_sound
 from rtsep.stages.masking import Masking, Sizes
 from rtsep.stages.spectral import windows
 from rtsep.systems.powermodel import demand, magnitude2
@@ -122,9 +123,7 @@ class PostFilter:
 
     def _read(self, first: int, frames: int, passage: Passage) -> Audio:
         """Read a part of the file or folder of cleaned microphones."""
-        from rtsep import audiofile
-
-        with audiofile.open_input(self.cleaned) as source:
+        with open_sound(self.cleaned) as source:
             found, wanted = (source.channels, source.rate), (len(passage.sound), passage.rate)
             if found != wanted or first + frames > source.frames:
                 problem = f"{found[0]} channels at {found[1]} Hz, {source.frames} frames"

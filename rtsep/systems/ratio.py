@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
+from rtsep.catalogue.matrices import MAX_CONDITION
 from rtsep.systems import fastica
 from rtsep.systems.demix import apply
-from rtsep.systems.ica import own_mixing
+from rtsep.systems.ica import distinct, own_mixing
 from rtsep.systems.separator import Audio, Passage, by_name
 from rtsep.systems.spectrum import Spectra, Spectrum
 
@@ -67,16 +68,19 @@ class Ratio:
         """See `Separator.fit`."""
         excerpt.demand_channels("ratio", 2)
         defaults = fastica.Fastica()
-        first = own_mixing(
-            fastica.unmix(excerpt.sound, defaults.iterations, defaults.tolerance, defaults.samples)
-        )
-        spectrum = Spectrum(self.window, self.window // 4)
-        k, frames = excerpt.sound.shape
-        most = max(self.window, _MOST_VALUES // (k * spectrum.bins) * spectrum.hop)
-        self.mixing = refine(
-            first, spectrum.analyse(excerpt.sound[:, : min(frames, most)]), self.reach, self.width, self.clearer
-        )
-        self.unmixing = np.linalg.pinv(self.mixing)
+        mics = distinct(excerpt.sound)
+        sound = excerpt.sound[mics.kept]
+        self.mixing = own_mixing(fastica.unmix(sound, defaults.iterations, defaults.tolerance, defaults.samples))
+        if len(sound) > 1:
+            spectrum = Spectrum(self.window, self.window // 4)
+            k, frames = excerpt.sound.shape
+            most = max(self.window, _MOST_VALUES // (k * spectrum.bins) * spectrum.hop)
+            spectra = spectrum.analyse(sound[:, : min(frames, most)])
+            refined = refine(self.mixing, spectra, self.reach, self.width, self.clearer)
+            # Mics that are almost alike have a mode where one is the other: its inverse would blow up what differs.
+            if np.linalg.cond(refined) <= MAX_CONDITION:
+                self.mixing = refined
+        self.unmixing = mics.spread(np.asarray(np.linalg.pinv(self.mixing), np.float64), len(excerpt.sound))
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; a part for each mic: its own source at the level it has there."""

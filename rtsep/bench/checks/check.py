@@ -50,8 +50,6 @@ class Check:
         Returns `Measured`.
     slow : bool
         Takes more than some seconds: run by `pytest -m slow` and by the table.
-    bound : str
-        Why the limit is out of reach, where it is; a test sees to it that this goes when the limit is met.
     """
 
     section: str
@@ -62,7 +60,6 @@ class Check:
     unit: str
     measure: Callable[[], Measured]
     slow: bool = False
-    bound: str = ""
 
     def passed(self, measured: Measured) -> bool:
         """Say whether a value meets the limit; nan does not."""
