@@ -11,7 +11,8 @@ LAGS = 57                 # at which a source reaches two mics that stand at it:
 # What two mics have in common: two sources at least; hardly anything but one, at about one level; one line, be it that
 # a player rests; one line.
 APART, ALIKE, PERHAPS_ONE, ONE = 0, 1, 2, 3
-UNKNOWN, SEEN, TOLD = 0, 1, 2   # whether two mics i < j have sources of their own: so they were heard, or a soundcheck says
+# Whether two mics i < j have sources of their own: so they were heard, or a soundcheck says so.
+UNKNOWN, SEEN, TOLD = 0, 1, 2
 
 GUARD = record(
     channels=number(), lines=number(),
@@ -44,7 +45,7 @@ GUARD = record(
     coherence_kept=number(f8), level_kept=number(f8), peak_kept=number(f8), loud_kept=number(f8),
     shrink_kept=number(f4), clipped_blocks=number(), first_blocks=number(), turn_blocks=number(),
     least_alike=number(f8), enough_alike=number(f8), least_innovations=number(f8), enough_innovations=number(f8),
-    sure_blocks=number(), rest_blocks=number(), one=number(f8),
+    sure_blocks=number(), rest_blocks=number(), one=number(f8), soft=number(f8),
     incoherent=number(f8), coherent=number(f8), elsewhere=number(f8), together=number(f8), apart=number(f8),
     active=number(f8), risen=number(f8), silence=number(f8), near_peak=number(f8),
 )

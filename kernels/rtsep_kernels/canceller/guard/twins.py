@@ -167,6 +167,18 @@ def closeness(g, i, j):
 
 
 @kernel
+def is_soft(g, i):
+    """Tell whether mic i is so much softer than a twin that, by powers alone, it looks like bleed of that."""
+    twin = view(g, "twin")[i]
+    balance = view(g, "balance")
+    found = False
+    for j in range(g.channels):
+        above = balance[min(i, j), max(i, j)] if i < j else -balance[min(i, j), max(i, j)]
+        found |= twin[j] != 0 and above < math.log(g.soft)
+    return found
+
+
+@kernel
 def _is_one(g, i, j, coherent, close):
     """Tell whether mics i < j hear one line, and keep what is known of their being two."""
     parted = view(g, "parted")
