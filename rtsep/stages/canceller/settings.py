@@ -294,7 +294,7 @@ class Guard:
     least_innovations: float = 0.44     # the same, over innovations
     enough_innovations: float = 0.84
     sure_seconds: float = 0.5           # in which both sound, before two mics are one line: a few notes are alike
-    rest_seconds: float = 10.0          # as one line, after which who was heard apart is taken for a copy: a re-patch
+    rest_seconds: float = 4.0           # as one line, after which who was heard apart is taken for a copy: a re-patch
     one: float = 0.85                   # coherence of one line: copies 0.88 to 1 (a delay of 1.75 ms: 0.92; filters
     #                                     with steep edges: 0.88), second mics at 15 cm 0.6 to 0.8, solos in rooms 0.4
     soft: float = 0.25                  # in power, 6 dB below a twin: what later stages take for its bleed; at 10 dB
