@@ -32,11 +32,13 @@ def cleaned(mics: np.ndarray, block: int = 512) -> tuple[np.ndarray, np.ndarray]
         return out, canceller.paths
 
 
-def test_a_dead_mic_is_silent_and_keeps_its_paths(mics: np.ndarray) -> None:
+@pytest.mark.parametrize("bits", [0, 16, 24])
+def test_a_dead_mic_is_silent_and_keeps_its_paths(mics: np.ndarray, bits: int) -> None:
+    """Nor does dither of so many bits make it alive."""
     end = 5 * RATE
     _, before = cleaned(mics[:, :end])
     silent = mics[:, : end + RATE].copy()
-    silent[1, end:] = 0
+    silent[1, end:] = np.random.default_rng(6).integers(-1, 2, RATE) * 2.0 ** (1 - bits) if bits else 0
     out, after = cleaned(silent)
     assert np.abs(before[1]).max() > 0.2            # it has learnt something
     assert not out[1, end + LEAST :].any()          # and says nothing: no bleed of which it hears nothing

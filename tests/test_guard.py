@@ -11,6 +11,7 @@ from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.canceller.settings import GUARD
 from rtsep_kernels.canceller.guard import shares, twins
+from rtsep_kernels.canceller.guard.record import ONE
 
 RATE = 48000
 Float = NDArray[np.float64]
@@ -160,7 +161,7 @@ def test_a_copy_is_coherent_in_all_bands() -> None:
     s = noise(1, 1, 14)[0]
     stage, _ = run(np.stack((s, s)))
     assert twins.coherence(stage._guard.record[0], 0, 1) == pytest.approx(1)
-    assert stage._guard["pure_twin"].tolist() == [[0, 1], [1, 0]]
+    assert stage._guard["pure_twin"].tolist() == [[0, ONE], [ONE, 0]]
 
 
 @pytest.mark.parametrize(("late", "freed"), [(40, 0), (-70, 0), (200, 1), (-400, 1)])

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rtsep.errors import DeviceError
 
 RATE = 48000
@@ -78,8 +81,14 @@ class JackServer:
             left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def player(self, channels: int) -> Iterator[str]:
-        """Run a client that plays noise bursts for ever; yields its name, which PortAudio lists as a device.
+    def player(self, channels: int, sound: str = "") -> Iterator[str]:
+        """Run a client that plays for ever; yields its name, which PortAudio lists as a device.
+
+        Parameters
+        ----------
+        channels : int
+        sound : str
+            An audio file with so many channels at `RATE`; empty: noise bursts.
 
         Raises
         ------
@@ -88,7 +97,7 @@ class JackServer:
         """
         name = "player"
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, self.name, name, str(channels)], env=self.environment,
+            [sys.executable, "-m", __name__, self.name, name, str(channels), sound], env=self.environment,
             stdout=subprocess.PIPE, text=True,
         )
         try:
@@ -103,17 +112,22 @@ class JackServer:
             process.stdout.close()
 
 
-def _play(server: str, name: str, channels: int) -> None:
-    """Play noise whose sources take turns and bleed into each other: something to be learnt."""
-    import jack
-    import numpy as np
-
-    client = jack.Client(name, servername=server, no_start_server=True)
+def _bursts(channels: int, frames: int) -> NDArray[np.float32]:
+    """Make noise whose sources take turns and bleed into each other: something to be learnt."""
     rng = np.random.default_rng(1)
-    frames = 2 * RATE // client.blocksize * client.blocksize
     on = rng.random((channels, frames // 4800 + 1)) > 0.4
     sources = rng.standard_normal((channels, frames)) * on.repeat(4800, 1)[:, :frames]
-    signal = (0.08 * (sources + 0.3 * np.roll(sources.sum(0) - sources, 50, 1))).astype(np.float32)
+    return np.asarray(0.08 * (sources + 0.3 * np.roll(sources.sum(0) - sources, 50, 1)), np.float32)
+
+
+def _play(server: str, name: str, channels: int, sound: str) -> None:
+    """Play a file, or noise, over and over."""
+    import jack
+    import soundfile
+
+    client = jack.Client(name, servername=server, no_start_server=True)
+    signal = soundfile.read(sound, dtype="float32", always_2d=True)[0].T if sound else _bursts(channels, 2 * RATE)
+    frames = signal.shape[1] // client.blocksize * client.blocksize
     ports = [client.outports.register(f"out{c + 1}") for c in range(channels)]
     place = 0
 
@@ -132,4 +146,4 @@ def _play(server: str, name: str, channels: int) -> None:
 
 
 if __name__ == "__main__":
-    _play(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    _play(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,4 +1,4 @@
-"""Dead microphones: muted, gated, unplugged, or broken, so that their samples are exactly 0.
+"""Dead microphones: muted, gated, unplugged, or broken, so that their samples are exactly 0, or nothing but dither.
 
 Such a mic says nothing of bleed: to subtract from it would play what it does not hear, and to learn from its silence
 would unlearn every path to it. While it is dead it is taken to hear just what the paths predict: its cleaned sound is
@@ -28,6 +28,8 @@ FIRST = 128
 # Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
 LONGEST = 1 << 19
 ALIVE, DEAD, SHUT_OUT = 0, 1, 2
+# Who dithers silence to 16 bits gives -1, 0 and 1 of their steps, and to 24 bits of theirs: no sound is just that.
+_STEP_16, _STEP_24 = np.float32(2.0**-15), np.float32(2.0**-23)
 # Blocks before its death, 85 ms at 48 kHz: a gate's release is longer, a mute's ramp shorter.
 _BEFORE = 8
 _RESTING = np.float32(0.01)   # of the mic's usual power, 20 dB below it
@@ -62,7 +64,8 @@ def find(s, given, frames):
     for i in range(s.channels):
         run = zeros[i]
         for n in range(frames):
-            if given[i, n] != np.float32(0):
+            size = abs(given[i, n])
+            if size > _STEP_24 and size != _STEP_16:
                 run = 0
                 lived[i] = 1
             else:

@@ -8,6 +8,7 @@ from numba import carray, types
 
 from rtsep_kernels.canceller import choice, handover, kalman, polarity, quarantine
 from rtsep_kernels.canceller.guard import shares as guard
+from rtsep_kernels.canceller.guard import twins
 from rtsep_kernels.canceller.guard.record import GUARD
 from rtsep_kernels.canceller.instant import mode as instant
 from rtsep_kernels.canceller.instant.record import INSTANT
@@ -41,7 +42,8 @@ def _finish(c, t, g, m, wrote):
     in_mode = view(t, "instant")
     anchored = view(g, "anchored")
     for i in range(c.channels):
-        how[i] = AS_INSTANT if in_mode[i] else AS_KNOWN if anchored[i] else AS_LEARNT
+        # Later stages compare powers: a soft twin they take for what is left of the loud one, and must leave alone.
+        how[i] = AS_INSTANT if in_mode[i] or twins.is_soft(g, i) else AS_KNOWN if anchored[i] else AS_LEARNT
     view(c, "wrote")[m % HISTORY] = wrote
     due.finish(c.exchange, m + 1)
 

@@ -144,10 +144,13 @@ def _let_go(w, g, i):
     k = w.channels
     twin = view(g, "twin")[i]
     held = view(w, "held")[i]
+    anchored = view(g, "anchored")[i]
     for j in range(k):
         if twin[j] and held[j]:
             w.renew_far = 2 * GROUPS
             shrink(w, i, j, g.shrink_kept, 0)
+            if anchored:
+                doubt(w, i, j, w.partitions)   # the soundcheck's path: with its doubts it would never be learnt again
 
 
 @kernel

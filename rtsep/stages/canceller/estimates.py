@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rtsep import fftw
 from rtsep.stages.canceller import settings
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
+from rtsep.stages.canceller.soundcheck import Told
 from rtsep_kernels.canceller.choice import CHOICE
 from rtsep_kernels.canceller.guard import record as guard
 from rtsep_kernels.canceller.guard.evidence import EVIDENCE, HOPS
@@ -76,7 +77,7 @@ def first_mixture(k: int, rate: int, first_paths: NDArray[np.float32] | None) ->
 
 def make_guard(
     k: int, rate: int, shares: NDArray[np.float32], instant: State, known: NDArray[np.float32],
-    anchored: NDArray[np.bool_],
+    anchored: NDArray[np.bool_], told: Told | None,
 ) -> State:
     """Make GUARD and, behind it, EVIDENCE.
 
@@ -91,6 +92,8 @@ def make_guard(
         1 for each mic of which there are first paths, a soundcheck's or another canceller's.
     anchored : bool[k]
         Mics to which a soundcheck's paths are believed.
+    told : Told, optional
+        What the soundcheck says of pairs.
     """
     tuned = settings.GUARD
     hertz = rate / SIZE
@@ -101,11 +104,12 @@ def make_guard(
     bands = np.unique(np.searchsorted(edges, lines, "right") - 1, return_inverse=True)[1]
     turned = np.exp(2j * np.pi * hertz * lines * np.linspace(-tuned.close, tuned.close, guard.LAGS)[:, None])
     rest = guard.LINES - len(lines)
+    pairs = {} if told is None else {"freed": ~told.twins, "twin": told.twins, "parted": guard.TOLD * told.parted}
     made = guard.GUARD.make(
         channels=k, lines=len(lines), line=np.pad(lines, (0, rest)), band=np.pad(bands, (0, rest)),
         lag_re=np.pad(turned.real, ((0, 0), (0, rest))), lag_im=np.pad(turned.imag, ((0, 0), (0, rest))),
         share=shares, evidence=_make_evidence(k, rate, known), known=known.any(), anchored=anchored,
-        mode_before=instant["instant"], **settings.numbers(tuned, guard.GUARD, rate),
+        mode_before=instant["instant"], **settings.numbers(tuned, guard.GUARD, rate), **pairs,
     )
     instant.put("pure_twin", made["pure_twin"])
     return made

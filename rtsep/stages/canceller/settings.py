@@ -269,7 +269,7 @@ class Instant:
     beaten: float = 0.05                # nepers by which the mixture must explain more than the canceller's long paths
     weakest: float = 1e-3               # power of a row of Lambda that is worth a mode
     twin_product: float = 0.35          # Lambda_ij Lambda_ji of twins, two mics on one source
-    twin_entry: float = 0.8             # entry for another mic that hears hardly anything else
+    twin_entry: float = 0.8             # entry for another mic that hears hardly anything else, if it may be bleed
     pivot: float = 0.05                 # of Lambda: 1 / pivot is how much louder noise may come out, 26 dB
     calibrated_bins: float = 30000.0    # about a second of audio must speak against a soundcheck's paths
     one_tap: float = 0.9                # part of tap 0 in the paths to a mic that makes them an instantaneous mixture
@@ -293,11 +293,18 @@ class Guard:
     enough_alike: float = 0.67          # and everything
     least_innovations: float = 0.44     # the same, over innovations
     enough_innovations: float = 0.84
+    sure_seconds: float = 0.5           # in which both sound, before two mics are one line: a few notes are alike
+    rest_seconds: float = 4.0           # as one line, after which who was heard apart is taken for a copy: a re-patch
+    one: float = 0.85                   # coherence of one line: copies 0.88 to 1 (a delay of 1.75 ms: 0.92; filters
+    #                                     with steep edges: 0.88), second mics at 15 cm 0.6 to 0.8, solos in rooms 0.4
+    soft: float = 0.25                  # in power, 6 dB below a twin: what later stages take for its bleed; at 10 dB
+    #                                     they cost half a dB, at 20 dB 1.8, at 30 dB 4
     incoherent: float = 0.6             # a pair is freed below: of two sources it is below 0.45, once both play
     coherent: float = 0.7               # and barred above
     elsewhere: float = 0.36             # the same, of correlation at close lags: of two sources below 0.33
     together: float = 0.41
-    apart: float = 32.0                 # in power, 15 dB: a mic so much softer may learn from the other, however alike
+    apart: float = 32.0                 # in power, 15 dB: a mic so much softer may learn from the other, however
+    #                                     coherent, if that comes late enough to be bleed
     active: float = 1e-4                # of a mic's loudest power of late: below is silence
     risen: float = 100.0                # times louder than ever: what was seen before was not this mic's source
     silence: float = 1e-7               # mean square of a mic that is dead or unplugged: -70 dBFS

@@ -17,7 +17,7 @@ from rtsep.catalogue import STAGES
 from rtsep.catalogue.canceller import SHARES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
-from rtsep.stages.canceller import estimates, opinion, settings
+from rtsep.stages.canceller import estimates, opinion, settings, soundcheck
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
 from rtsep_kernels.canceller import apply, handover, job, kalman, sparing
@@ -73,8 +73,8 @@ class Canceller(Stage):
         self._taps: int = values["taps"]
         self._refine: int = values["refine"]
         self._pairs: int = values["pairs"]
-        self._first_paths = None if start is None else stable(start)
-        self._confidence = confidence
+        self._given, self._given_confidence = start, confidence
+        self._first_paths, self._confidence = start, confidence   # without twins', and stable, as soon as prepared
         self._new: NDArray[np.bool_] | None = None   # mics of which the first paths say nothing
         self._opinion: opinion.Opinion | None = None
         self._first_opinion: opinion.Opinion | None = None
@@ -121,7 +121,7 @@ class Canceller(Stage):
             told = {name: estimates.in_place(array, places) for name, array in told.items()}
         new = np.array(places if places is not None else [0]) < 0
         self._new = new if new.any() else None
-        self._first_paths, self._confidence = stable(told["paths"]), told.get("confidence")
+        self._given, self._given_confidence = told["paths"], told.get("confidence")
         if EXPECTED_DB in told and SECONDS in learnt:
             paths = np.zeros((*told["paths"].shape[:2], self._taps), np.float32)
             paths[..., : told["paths"].shape[-1]] = told["paths"][..., : self._taps]
@@ -154,12 +154,16 @@ class Canceller(Stage):
 
     def _known_mics(self, k: int) -> NDArray[np.float32]:
         """Return 1 for each mic that the first paths know of, float32[k]."""
-        told = np.full(k, self._first_paths is not None, np.float32)
+        told = np.full(k, self._given is not None, np.float32)
         return told if self._new is None else told * ~self._new
 
     def _build_job(self, record: State, k: int, parts: int) -> None:
         """Make what learns."""
-        rate, first = self.fmt.rate, self._first_paths
+        rate, first, pairs = self.fmt.rate, self._given, None
+        if first is not None:
+            pairs = soundcheck.told(first, self._given_confidence, rate)
+            first, self._confidence = soundcheck.without_twins(pairs, first, self._given_confidence)
+            first = self._first_paths = stable(first)
         others = ~np.eye(k, dtype=bool)
         told = others if self._new is None else others & ~self._new & ~self._new[:, None]
         known = self._confidence is not None and bool(np.sum(self._confidence[told]) > 0.5 * np.sum(told))
@@ -180,7 +184,9 @@ class Canceller(Stage):
         anchored = np.zeros(k, bool)
         if first is not None and self._confidence is not None:
             anchored = np.mean(self._trusted(), axis=1, where=others) > 0.5
-        self._guard = estimates.make_guard(k, rate, record["shares"], self._instant, self._known_mics(k), anchored)
+        self._guard = estimates.make_guard(
+            k, rate, record["shares"], self._instant, self._known_mics(k), anchored, pairs
+        )
         self._quarantine = estimates.make_quarantine(k, rate, self._paths, self._guard)
         self._polarity = estimates.make_polarity(k, rate, self._paths, self._instant)
         self._job = job.JOB.make(

@@ -5,6 +5,10 @@ reaches both at nearly the same time, and so no pair learns whose cross-correlat
 by the way between the players, in the one mic or in the other. Nor does a pair that is coherent in all bands at about
 one level, or a louder mic from a softer one while only its own source plays.
 
+One line on two inputs (a split, a panned or delayed copy, however soft, also through an equaliser) is both: wholly
+coherent, and at close lags. So is a mic whose player rests where bleed is one number; who has been seen apart, or was
+heard alone in the soundcheck, is taken for that as long as such a rest may last.
+
 References
 ----------
 Carter 1987, doi:10.1109/PROC.1987.13723 (magnitude-squared coherence).
@@ -15,7 +19,7 @@ import math
 
 import numpy as np
 
-from rtsep_kernels.canceller.guard.record import BANDS, LAGS
+from rtsep_kernels.canceller.guard.record import ALIKE, APART, BANDS, LAGS, ONE, PERHAPS_ONE, SEEN, TOLD, UNKNOWN
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.record import view
@@ -163,6 +167,36 @@ def closeness(g, i, j):
 
 
 @kernel
+def is_soft(g, i):
+    """Tell whether mic i is so much softer than a twin that, by powers alone, it looks like bleed of that."""
+    twin = view(g, "twin")[i]
+    balance = view(g, "balance")
+    found = False
+    for j in range(g.channels):
+        above = balance[min(i, j), max(i, j)] if i < j else -balance[min(i, j), max(i, j)]
+        found |= twin[j] != 0 and above < math.log(g.soft)
+    return found
+
+
+@kernel
+def _is_one(g, i, j, coherent, close):
+    """Tell whether mics i < j hear one line, and keep what is known of their being two."""
+    parted = view(g, "parted")
+    alike = view(g, "alike")
+    if view(g, "seen")[i, j] < g.sure_blocks:
+        return False
+    if coherent > g.one and close > g.together:
+        alike[i, j] += g.turn_blocks
+        if alike[i, j] > g.rest_blocks:
+            parted[i, j] = UNKNOWN
+        return True
+    alike[i, j] = 0
+    if coherent < g.incoherent and parted[i, j] == UNKNOWN:
+        parted[i, j] = SEEN
+    return False
+
+
+@kernel
 def _judge_pair(g, i, j):
     """Free a pair that is seen incoherent, and bar one that is not any more."""
     power = view(g, "power")
@@ -174,18 +208,26 @@ def _judge_pair(g, i, j):
     coherent = coherence(g, i, j)
     close = closeness(g, i, j)
     near = abs(balance) < math.log(g.apart)
+    one = _is_one(g, i, j, coherent, close)
+    told = view(g, "parted")[i, j] == TOLD
     pure_twin = view(g, "pure_twin")
-    pure_twin[i, j] = pure_twin[j, i] = 1 if near and coherent > g.coherent else 0
+    same = ALIKE if near and coherent > g.coherent else APART
+    if one:
+        same = ONE if view(g, "parted")[i, j] == UNKNOWN else PERHAPS_ONE
+    pure_twin[i, j] = pure_twin[j, i] = same
     freed = view(g, "freed")
     twin = view(g, "twin")
     anchored = view(g, "anchored")
     for a, b in ((i, j), (j, i)):
-        if anchored[a]:
+        if anchored[a] and told:
+            freed[a, b] = 0 if one else 1
+            twin[a, b] = 1 if one else 0
             continue
         difference = balance if a == i else -balance     # of the mic that learns, above its reference
-        if (coherent < g.incoherent and close < g.elsewhere) or difference < -math.log(g.apart):
+        far_softer = difference < -math.log(g.apart) and close < g.together
+        if (coherent < g.incoherent and close < g.elsewhere) or far_softer:
             freed[a, b] = 1
             twin[a, b] = 0
         elif coherent > g.coherent or close > g.together:
             freed[a, b] = 0
-            twin[a, b] = 1 if near else 0
+            twin[a, b] = 1 if near or close > g.together else 0

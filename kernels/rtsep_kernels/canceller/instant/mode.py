@@ -5,11 +5,13 @@ how much the mean of log |x_i|^2 should fall by taking away this much independen
 Bleed through air is late by many periods of most bins: there the best single tap is next to nothing and explains
 nothing.
 
-Two mics on one source, twins, must not cancel each other: the mode is not for them.
+Two mics on one source, twins, must not cancel each other: the mode is not for them. Who hears one source alone, and
+has not been heard apart from another one, may be a twin, and waits for his own sound.
 """
 
 import numpy as np
 
+from rtsep_kernels.canceller.guard.record import ALIKE, ONE, PERHAPS_ONE
 from rtsep_kernels.canceller.instant import estimate
 from rtsep_kernels.canceller.instant.record import BANDS, EXPECTED, EXPLAINED, LOWEST, OURS, RIVAL
 from rtsep_kernels.canceller.record import HISTORY
@@ -146,7 +148,18 @@ def _would_cancel_twin(t, i):
     pure_twin = view(t, "pure_twin")
     found = False
     for j in range(t.channels):
-        found |= pure_twin[i, j] != 0 and max(abs(mixing[i, j]), abs(mixing[j, i])) > t.twin_entry
+        strong = max(abs(mixing[i, j]), abs(mixing[j, i])) > t.twin_entry
+        found |= pure_twin[i, j] >= PERHAPS_ONE or (pure_twin[i, j] == ALIKE and strong)
+    return found
+
+
+@kernel
+def _is_copy(t, i):
+    """Tell whether mic i and another one are one line."""
+    pure_twin = view(t, "pure_twin")
+    found = False
+    for j in range(t.channels):
+        found |= pure_twin[i, j] == ONE
     return found
 
 
@@ -170,7 +183,7 @@ def _decide(t):
     for i in range(t.channels):
         power, largest = _strength(view(t, "mixing")[t.used, i], i)
         if in_mode[i]:
-            bad = _mirrors_twin(t, i) or power < t.weakest or not _came_true(t, i, t.disbelieved)
+            bad = _mirrors_twin(t, i) or _is_copy(t, i) or power < t.weakest or not _came_true(t, i, t.disbelieved)
             doubted[i] = doubted[i] + 1 if bad else 0
             if doubted[i] > t.doubted_blocks:
                 _leave(t, i)

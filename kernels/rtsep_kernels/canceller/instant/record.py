@@ -35,7 +35,7 @@ INSTANT = record(
     moving=array(i8, "channels", start=0),                # blocks until it is wholly there
     doubted=array(i8, "channels", start=0),               # bad blocks in a row
     barred=array(i8, "channels", start=0),                # block before which it does not come back
-    pure_twin=given(i8, "channels", "channels"),          # the guard's: 1: two mics hear one source alone
+    pure_twin=given(i8, "channels", "channels"),          # the guard's: what two mics have in common
     advantage=number(f8, start=0), regret=number(f8, start=0),      # of the fast and of the past estimate, nepers
     patience=number(start=0), regretted=number(start=0),  # blocks for which they have been better
     settled=number(start=0),                              # blocks since the slow estimate was last restarted
