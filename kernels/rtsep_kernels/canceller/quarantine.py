@@ -12,6 +12,7 @@ import numpy as np
 from rtsep_kernels.canceller import dead
 from rtsep_kernels.canceller.guard import evidence
 from rtsep_kernels.canceller.guard.record import GUARD
+from rtsep_kernels.canceller.instant.record import INSTANT
 from rtsep_kernels.canceller.record import BINS, BLOCK, HISTORY, PATHS, ROW, SIZE
 from rtsep_kernels.maths.spectra import split
 from rtsep_kernels.maths.vectors import LANES, fill
@@ -30,7 +31,7 @@ _KEPT = HISTORY   # blocks of which the guard's sums are kept
 _STILL = np.float32(0.25)
 
 QUARANTINE = record(
-    channels=number(), paths=link(PATHS), guard=link(GUARD),
+    channels=number(), paths=link(PATHS), guard=link(GUARD), instant=link(INSTANT),
     # By octaves, block by block: power of each mic, and of mic j (third) in mic i, as the paths have it.
     heard=array(f4, _RECENT, "channels", BANDS, start=0),
     predicted=array(f4, _RECENT, "channels", "channels", BANDS, start=0),
@@ -112,9 +113,11 @@ def _is_unheard(q, c, m, j, later, easier):
     """Tell whether most of the other mics hear far too little of what mic j had in block ``m - later``."""
     louder = q.louder * easier * (_ALONE if q.channels == 2 else np.float32(1))
     predicted, heard = view(q, "predicted")[(m - later) % _RECENT], view(q, "heard")
+    in_mode = view(inner(q, "instant"), "instant")
     count = unheard = 0
     for i in range(q.channels):
-        if i == j or dead.was(c, m - later, i):
+        # In instantaneous mode a new mixture is found at once, and until then looks like this.
+        if i == j or in_mode[i] or dead.was(c, m - later, i):
             continue
         whole = much = np.float32(0)
         for band in range(BANDS):

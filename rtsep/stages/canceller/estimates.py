@@ -129,10 +129,11 @@ def _make_evidence(k: int, rate: int, known: NDArray[np.float32]) -> State:
     )
 
 
-def make_quarantine(k: int, rate: int, paths: State, guard: State) -> State:
+def make_quarantine(k: int, rate: int, paths: State, guard: State, instant: State) -> State:
     """Make QUARANTINE, which takes the guard back."""
     return QUARANTINE.make(
-        channels=k, paths=paths.address, guard=guard.address, **settings.numbers(settings.QUARANTINE, QUARANTINE, rate)
+        channels=k, paths=paths.address, guard=guard.address, instant=instant.address,
+        **settings.numbers(settings.QUARANTINE, QUARANTINE, rate),
     )
 
 

@@ -187,7 +187,7 @@ class Canceller(Stage):
         self._guard = estimates.make_guard(
             k, rate, record["shares"], self._instant, self._known_mics(k), anchored, pairs
         )
-        self._quarantine = estimates.make_quarantine(k, rate, self._paths, self._guard)
+        self._quarantine = estimates.make_quarantine(k, rate, self._paths, self._guard, self._instant)
         self._polarity = estimates.make_polarity(k, rate, self._paths, self._instant)
         self._job = job.JOB.make(
             canceller=record.address, paths=self._paths, kalman=self._kalman, handover=self._handover,
