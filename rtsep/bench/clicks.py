@@ -16,6 +16,9 @@ from rtsep_kernels.canceller.refine import round as refine
 
 HIGH_HZ = 8000.0
 AROUND_SECONDS = 0.005
+STANDS_OUT = 8.0      # times the RMS of what is around it is a step
+LEAST_STEP = 3e-4     # and at least so large, -70 dBFS: what is softer nobody hears
+_AROUND_STEP = 481    # samples that are around it: 10 ms at 48 kHz
 _QUIETEST = 1e-9   # -90 dBFS: what is weaker in both runs is no click
 
 
@@ -95,6 +98,28 @@ def loudest(cleaned: Block, without: Block, switches: Sequence[int], rate: int) 
     heard, expected = (high_energy(sound, switches, rate) for sound in (cleaned, without))
     floor = silence(rate)
     return float(10 * np.log10(np.max((heard + floor) / (expected + floor))))
+
+
+def steps(sound: Block) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Find jumps from one sample to the next that stand out of what is around them.
+
+    Parameters
+    ----------
+    sound : float32[mics, frames]
+
+    Returns
+    -------
+    found : bool[mics, frames]
+        Where the sample after a jump is one.
+    sizes : float64[mics, frames]
+        By how much it differs from what the jumps before and after it let expect.
+    """
+    jumps = np.diff(sound.astype(np.float64), axis=1)
+    sizes = np.zeros(sound.shape)
+    sizes[:, 2:-1] = np.abs(jumps[:, 1:-1] - 0.5 * (jumps[:, :-2] + jumps[:, 2:]))
+    around = np.ones(_AROUND_STEP) / _AROUND_STEP
+    near = np.sqrt(np.maximum([signal.fftconvolve(row, around, "same") for row in sizes**2], 0))
+    return (sizes > STANDS_OUT * near) & (sizes > LEAST_STEP), sizes
 
 
 def high_energy(sound: Block, places: Sequence[int], rate: int) -> NDArray[np.float64]:
