@@ -63,8 +63,8 @@ class Found:
     name : str
     steps, chance, elsewhere : int
         Steps at multiples of 512 samples, half a block later, and at all other samples.
-    worst_db : float
-        Largest step at a multiple of 512, dBFS, counted or not.
+    worst_db, chance_db : float
+        Largest step at a multiple of 512 and half a block later, dBFS, counted or not; -75 is the mics' noise.
     high_db : float
         By how much the most energy above 8 kHz within 5 ms of multiples of 512 exceeds that half a block later, in the
         mic where it does most.
@@ -75,6 +75,7 @@ class Found:
     chance: int
     elsewhere: int
     worst_db: float
+    chance_db: float
     high_db: float
 
 
@@ -219,7 +220,7 @@ def _frozen(c: Choir, known: Calibration, preset: Preset) -> Change:
 
     def turn(name: str, value: float) -> Action:
         def do(engine: Engine) -> None:
-            for path in engine.board.paths:
+            for path in engine.board.paths():
                 if path.split(".")[1] == name:
                     engine.board.set(path, value)
         return do
@@ -254,12 +255,12 @@ def judge(name: str, sound: Block, latency: int) -> Found:
     heard = sound[:, latency:]
     starts = np.arange(2 * BLOCK, heard.shape[1] - 2 * BLOCK, BLOCK)
     halves = starts + BLOCK // 2
-    found, sizes = clicks.steps(heard)
+    found, sizes = clicks.steps(heard), clicks.sizes(heard)
     at, chance = int(found[:, starts].sum()), int(found[:, halves].sum())
     energies = [clicks.high_energy(heard, list(places), RATE).max(axis=1) for places in (starts, halves)]
     high = 10 * np.log10((energies[0] + clicks.silence(RATE)) / (energies[1] + clicks.silence(RATE)))
-    worst = 20 * np.log10(max(float(sizes[:, starts].max()), 1e-9))
-    return Found(name, at, chance, int(found.sum()) - at - chance, worst, float(high.max()))
+    worst, by_chance = (20 * np.log10(sizes[:, places].max() + clicks.SMALLEST) for places in (starts, halves))
+    return Found(name, at, chance, int(found.sum()) - at - chance, float(worst), float(by_chance), float(high.max()))
 
 
 def measure(source: str, mics: int, seconds: float, seed: int, only: Sequence[str] = ()) -> Iterator[Found]:

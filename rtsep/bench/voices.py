@@ -16,6 +16,7 @@ SCALE = (45, 47, 49, 50, 52, 54, 56, 57)   # MIDI numbers from A2 on
 REGISTERS = (0, 7, 12, 16)                 # semitones above it: bass to soprano
 HARMONICS = 8
 GLIDE_SECONDS = 0.03        # from note to note, so that no source has a step of its own
+BEGIN_SECONDS = 0.1
 BLEED = 0.25                # of a voice in the others' mics: -12 dB
 NEAR, FARTHER = 20, 150     # samples from a voice to its mic, and more of it to each farther one
 REVERBERATION = 0.9         # seconds to -60 dB
@@ -108,4 +109,5 @@ def _voice(rng: np.random.Generator, number: int, frames: int, rate: int) -> Sig
     phase = 2 * np.pi * np.cumsum(hertz(pitch) * vibrato) / rate
     sung = sum(np.sin(h * phase + h) / h**1.5 for h in range(1, HARMONICS + 1))
     swell = 0.6 + 0.4 * np.sin(2 * np.pi * 0.3 * (number % len(REGISTERS) + 1) * time)
-    return np.asarray(sung * swell, np.float64)
+    begins = np.minimum(time / BEGIN_SECONDS, 1)
+    return np.asarray(sung * swell * begins**2 * (3 - 2 * begins), np.float64)

@@ -236,34 +236,24 @@ def _fall_back(s, given, y, n):
 
 @kernel
 def _blend(s, version, new):
-    """Return the inverse between both versions: `new` of the one in use, and the rest of the other one."""
+    """Write the inverse between both versions: `new` of the one in use, and the rest of the other one."""
     inverse, blend = view(inner(s, "filters"), "inverse"), view(s, "blend")
     for j in range(s.channels):
         for i in range(s.channels):
             before = inverse[1 - version, j, i]
             blend[j, i] = before + (inverse[version, j, i] - before) * new
-    return blend
 
 
 @kernel
-def _tell(s, taps, y, start):
-    """Add the next 63 taps of a sample to what is pending."""
-    p = inner(s, "sparing")
-    push(view(s, "pending"), taps, s.channels, y, start, view(s, "first"), view(s, "heard_from"))
-    if p.steps:
-        push(view(p, "pending"), taps, s.channels, y, start, view(p, "first"), view(p, "heard_from"))
-
-
-@kernel
-def _tell_both(s, version, new, y, start):
-    """Share a sample between both versions of the taps."""
+def _push_both(s, pending, version, new, y, start, first, heard_from):
+    """As `push`; the sample is shared between both versions of the taps."""
     taps, shared = view(inner(s, "filters"), "head"), view(s, "shared")
     for i in range(s.channels):
         shared[i] = y[i] - y[i] * new
-    _tell(s, taps[1 - version], shared, start)
+    push(pending, taps[1 - version], s.channels, shared, start, first, heard_from)
     for i in range(s.channels):
         shared[i] = y[i] * new
-    _tell(s, taps[version], shared, start)
+    push(pending, taps[version], s.channels, shared, start, first, heard_from)
 
 
 @kernel
@@ -276,19 +266,20 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames, deaths):
     f = inner(s, "filters")
     version = view(f, "versions")[0]
     taps = view(f, "head")[version]
-    inverse = view(f, "inverse")[version]
     pending = view(s, "pending")
     y = view(s, "row")
+    first, heard_from = view(s, "first"), view(s, "heard_from")
     p = inner(s, "sparing")
     apart = view(p, "pending")
     within = s.position & (BLOCK - 1)
     fades = view(f, "fading")[0] and within < SEGMENT
+    inverse = view(s, "blend") if fades else view(f, "inverse")[version]
     dry_from = 0 if s.fallen else frames
     for n in range(frames):
         new = np.float32(1)
         if fades:
             new = rising((np.float32(offset + n) + np.float32(0.5)) * np.float32(1 / SEGMENT))
-            inverse = _blend(s, version, new)
+            _blend(s, version, new)
         for i in range(k):
             y[i] = np.float32(0)
         weight = sparing.weight(p, within + n) if p.steps else np.float32(0)
@@ -311,9 +302,13 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames, deaths):
         for i in range(k):
             cleaned[i, n] = y[i]
         if fades:
-            _tell_both(s, version, new, y, offset + n + 1)
+            _push_both(s, pending, version, new, y, offset + n + 1, first, heard_from)
         else:
-            _tell(s, taps, y, offset + n + 1)
+            push(pending, taps, k, y, offset + n + 1, first, heard_from)
+        if p.steps and fades:
+            _push_both(s, apart, version, new, y, offset + n + 1, view(p, "first"), view(p, "heard_from"))
+        elif p.steps:
+            push(apart, taps, k, y, offset + n + 1, view(p, "first"), view(p, "heard_from"))
     return dry_from
 
 

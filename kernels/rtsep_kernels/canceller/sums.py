@@ -237,41 +237,19 @@ def _near_pair_fading(s, segment, i, j, leaves):
 def push(pending, taps, k, y, start, first, heard_from):
     """Add taps 1..63 of a sample just computed to the samples to come.
 
-    Mics are taken four and two at a time, in their order: what is pending is loaded and stored once for all of them.
+    Mics are taken two at a time, in their order: what is pending is loaded and stored half as often.
     """
+    place = start & (NEAR_SIZE - 1)
     for i in range(k):
         unit, last = first[i], first[i + 1]
-        while unit + 4 <= last:
-            j0, j1, j2, j3 = heard_from[unit], heard_from[unit + 1], heard_from[unit + 2], heard_from[unit + 3]
-            _push4(pending[i], taps[i, j0], taps[i, j1], taps[i, j2], taps[i, j3], y[j0], y[j1], y[j2], y[j3], start)
-            unit += 4
-        if unit + 2 <= last:
-            j0, j1 = heard_from[unit], heard_from[unit + 1]
-            _push2(pending[i], taps[i, j0], taps[i, j1], y[j0], y[j1], start)
+        while unit + 2 <= last:
+            j, h = heard_from[unit], heard_from[unit + 1]
+            v, w = y[j], y[h]
+            for n in range(SEGMENT):
+                pending[i, place + n] = fma(taps[i, h, n], w, fma(taps[i, j, n], v, pending[i, place + n]))
             unit += 2
         if unit < last and heard_from[unit] != i:
-            _push1(pending[i], taps[i, heard_from[unit]], y[heard_from[unit]], start)
-
-
-@kernel
-def _push4(row, a, b, c, d, va, vb, vc, vd, start):
-    """Add four mics' taps to a row."""
-    place = start & (NEAR_SIZE - 1)
-    for n in range(SEGMENT):
-        row[place + n] = fma(d[n], vd, fma(c[n], vc, fma(b[n], vb, fma(a[n], va, row[place + n]))))
-
-
-@kernel
-def _push2(row, a, b, va, vb, start):
-    """Add two."""
-    place = start & (NEAR_SIZE - 1)
-    for n in range(SEGMENT):
-        row[place + n] = fma(b[n], vb, fma(a[n], va, row[place + n]))
-
-
-@kernel
-def _push1(row, a, va, start):
-    """Add one."""
-    place = start & (NEAR_SIZE - 1)
-    for n in range(SEGMENT):
-        row[place + n] = fma(a[n], va, row[place + n])
+            j = heard_from[unit]
+            v = y[j]
+            for n in range(SEGMENT):
+                pending[i, place + n] = fma(taps[i, j, n], v, pending[i, place + n])
