@@ -16,6 +16,10 @@ from rtsep_kernels.canceller.refine import round as refine
 
 HIGH_HZ = 8000.0
 AROUND_SECONDS = 0.005
+STANDS_OUT = 8.0      # times the RMS of what is around it is a step
+LEAST_STEP = 3e-4     # and at least so large, -70 dBFS: what is softer nobody hears
+_AROUND_STEP = 481    # samples that are around it: 10 ms at 48 kHz
+SMALLEST = 1e-9       # -180 dBFS: below float32
 _QUIETEST = 1e-9   # -90 dBFS: what is weaker in both runs is no click
 
 
@@ -95,6 +99,38 @@ def loudest(cleaned: Block, without: Block, switches: Sequence[int], rate: int) 
     heard, expected = (high_energy(sound, switches, rate) for sound in (cleaned, without))
     floor = silence(rate)
     return float(10 * np.log10(np.max((heard + floor) / (expected + floor))))
+
+
+def steps(sound: Block) -> NDArray[np.bool_]:
+    """Find jumps from one sample to the next that stand out of what is around them.
+
+    A jump counts by how much it differs from the mean of those before and after it.
+
+    Parameters
+    ----------
+    sound : float32[mics, frames]
+
+    Returns
+    -------
+    bool[mics, frames]
+        Where the sample after a jump is one.
+    """
+    jumps = np.diff(sound.astype(np.float64), axis=1)
+    off = np.zeros(sound.shape)
+    off[:, 2:-1] = np.abs(jumps[:, 1:-1] - 0.5 * (jumps[:, :-2] + jumps[:, 2:]))
+    around = np.ones(_AROUND_STEP) / _AROUND_STEP
+    near = np.sqrt(np.maximum([signal.fftconvolve(row, around, "same") for row in off**2], 0))
+    return (off > STANDS_OUT * near) & (off > LEAST_STEP)
+
+
+def sizes(sound: Block) -> NDArray[np.float64]:
+    """Return how large a step there would be at each sample, float64[mics, frames], if all of it were one.
+
+    The sixth difference of a step is ten times as large at its place, that of a tone at 3 kHz 44 dB below it.
+    """
+    found = np.zeros(sound.shape)
+    found[:, 3:-3] = np.abs(np.diff(sound.astype(np.float64), 6, axis=1)) / 10
+    return found
 
 
 def high_energy(sound: Block, places: Sequence[int], rate: int) -> NDArray[np.float64]:

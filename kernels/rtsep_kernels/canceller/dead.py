@@ -12,10 +12,14 @@ A mic that has never lived, as one that is plugged in later, is dead, too, but n
 A gate closes when its player rests, and then the others go on learning: nothing of him is in their mics.
 
 Who is shut out (see `quarantine`) is treated alike, but for what goes out: that is his sound as it is cleaned.
+
+Neither comes nor ends at once: within 64 samples less and less is subtracted from who dies, and less and less is told
+of who is shut out; and back. So nobody hears a step, and a mic's own first sound is there with its first sample.
 """
 
 import numpy as np
 
+from rtsep_kernels.canceller.fades import rising
 from rtsep_kernels.canceller.record import BLOCK, HISTORY, NEAR
 from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
@@ -27,7 +31,9 @@ LEAST = 64
 FIRST = 128
 # Samples, 11 s at 48 kHz: who is dead for longer is out of the show, and the others learn again.
 LONGEST = 1 << 19
-ALIVE, DEAD, SHUT_OUT = 0, 1, 2
+ALIVE, DEAD, SHUT_OUT, COMES_BACK = 0, 1, 2, 3
+# Of who dies or comes back, or is shut out or let in, in a sample: nobody jumps, he is there or gone after 64.
+STEP = np.float32(1 / 64)
 # Who dithers silence to 16 bits gives -1, 0 and 1 of their steps, and to 24 bits of theirs: no sound is just that.
 _STEP_16, _STEP_24 = np.float32(2.0**-15), np.float32(2.0**-23)
 # Blocks before its death, 85 ms at 48 kHz: a gate's release is longer, a mute's ramp shorter.
@@ -57,9 +63,16 @@ def note_usual(s, block):
 
 @kernel
 def find(s, given, frames):
-    """Say of each sample whether its mic lives; returns how many do not."""
-    dead, shut = view(s, "dead"), view(s, "shut")
-    zeros, lived = view(s, "zeros"), view(s, "lived")
+    """Say of each sample whether its mic lives, and how far; returns how many are not just as they come.
+
+    Counts those samples of the block, by mic, and those of mics that may soon be back.
+    """
+    dead, shut, lives = view(s, "dead"), view(s, "shut"), view(s, "lives")
+    zeros, lived, rests = view(s, "zeros"), view(s, "lived"), view(s, "rests")
+    alive, told = view(s, "alive"), view(s, "told")
+    block = (s.position // BLOCK) % HISTORY
+    concealed, missing = view(s, "concealed")[block], view(s, "missing")
+    one = np.float32(1)
     count = 0
     for i in range(s.channels):
         run = zeros[i]
@@ -71,58 +84,71 @@ def find(s, given, frames):
             else:
                 run += 1
             if run == LEAST + 1:
-                view(s, "rests")[i] = lived[i] and _rested(s, i)
-            least = LEAST if lived[i] else FIRST
-            dead[i, n] = DEAD if run > least else SHUT_OUT if shut[i] else ALIVE
-            count += dead[i, n] != ALIVE
+                rests[i] = lived[i] and _rested(s, i)
+            gone = run > (LEAST if lived[i] else FIRST)
+            if not gone and shut[i] == 0 and alive[i] == one and told[i] == one:
+                dead[i, n] = ALIVE
+                continue
+            alive[i] = max(alive[i] - STEP, np.float32(0)) if gone else min(alive[i] + STEP, one)
+            told[i] = max(told[i] - STEP, np.float32(0)) if shut[i] else min(told[i] + STEP, one)
+            lives[0, i, n] = rising(alive[i])
+            lives[1, i, n] = rising(told[i])
+            dead[i, n] = DEAD if gone else SHUT_OUT if shut[i] else COMES_BACK
+            concealed[i] += 1
+            absent = lived[i] and run < LONGEST and not (rests[i] and run > LEAST)
+            missing[block] += dead[i, n] != COMES_BACK and absent
+            count += 1
         zeros[i] = run
     return count
 
 
 @kernel
-def conceal(s, inverse, y, n):
-    """Make the cleaned sample of each dead mic 0, and keep what its mic would have heard more for that."""
+def conceal(s, given, inverse, y, n):
+    """Take from each mic that is not just alive, and tell others of it, as much as it lives.
+
+    What its mic would have heard more for that is kept: of who is dead all that would have made it silent.
+    """
     k = s.channels
-    dead, fills, kept = view(s, "dead"), view(s, "fills"), view(s, "kept")
+    dead, lives, fills = view(s, "dead"), view(s, "lives"), view(s, "fills")
+    kept, heard = view(s, "kept"), view(s, "shared")
     for j in range(k):
         fills[j, n] = np.float32(0)
         if dead[j, n]:
-            kept[j, n] = y[j]
-            fills[j, n] = -y[j] / inverse[j, j]
+            share = lives[0, j, n]
+            kept[j, n] = y[j] if share == np.float32(1) else given[j, n] + (y[j] - given[j, n]) * share
+            heard[j] = lives[1, j, n] * kept[j, n]
+            fills[j, n] = (heard[j] - y[j]) / inverse[j, j]
             for i in range(k):
                 y[i] += inverse[j, i] * fills[j, n]
     for j in range(k):
         if dead[j, n]:
-            y[j] = np.float32(0)
-
-
-@kernel
-def note(s, frames):
-    """Count the dead samples of this block, by mic, and those of mics that may soon be back."""
-    dead, zeros, lived, rests = view(s, "dead"), view(s, "zeros"), view(s, "lived"), view(s, "rests")
-    block = (s.position // BLOCK) % HISTORY
-    concealed, missing = view(s, "concealed")[block], view(s, "missing")
-    for i in range(s.channels):
-        absent = lived[i] and zeros[i] < LONGEST and not (rests[i] and zeros[i] > LEAST)
-        for n in range(frames):
-            concealed[i] += dead[i, n] != ALIVE
-            missing[block] += dead[i, n] != ALIVE and absent
+            y[j] = heard[j]
 
 
 @kernel
 def shut_out(s, m):
-    """From now on tell nobody of those whom job m has shut out, nor of what they had before."""
-    shut, shuts = view(s, "shut"), view(s, "shuts")[m % HISTORY]
+    """From now on tell nobody of those whom job m has shut out; what they had before fades (see `sums`)."""
+    shut, shuts, leaves = view(s, "shut"), view(s, "shuts")[m % HISTORY], view(s, "leaves")
     for j in range(s.channels):
-        if shuts[j] and not shut[j]:
-            fill(view(s, "history")[j], np.float32(0))
-            for block in range(HISTORY):
-                fill(view(s, "far_re")[block, j], np.float32(0))
-                fill(view(s, "far_im")[block, j], np.float32(0))
-            for part in range(NEAR):
-                fill(view(s, "near_re")[part, j], np.float32(0))
-                fill(view(s, "near_im")[part, j], np.float32(0))
+        leaves[j] |= shuts[j] and not shut[j]
         shut[j] = shuts[j]
+
+
+@kernel
+def forget(s):
+    """Forget, a block later, what those who were shut out then had before."""
+    leaves = view(s, "leaves")
+    zero = np.float32(0)
+    for j in range(s.channels):
+        if leaves[j]:
+            fill(view(s, "history")[j], zero)
+            for block in range(HISTORY):
+                fill(view(s, "far_re")[block, j], zero)
+                fill(view(s, "far_im")[block, j], zero)
+            for part in range(NEAR):
+                fill(view(s, "near_re")[part, j], zero)
+                fill(view(s, "near_im")[part, j], zero)
+        leaves[j] = 0
 
 
 @kernel

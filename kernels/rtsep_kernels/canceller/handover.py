@@ -151,6 +151,20 @@ def _invert_tap0(s, v):
 
 
 @kernel
+def _note_changes(w, active, changed):
+    """Say of each pair how many partitions its versions differ in, at most, by this hand-over."""
+    held = view(w, "held")
+    for i in range(w.channels):
+        for j in range(w.channels):
+            if held[i, j]:
+                # Both versions of what is not tracked are alike, until it changes.
+                changed[i, j] = w.partitions if w.renew_far > 0 else w.tracked
+            else:
+                # Who leaves is handed over as a whole; who is spared keeps the last two versions.
+                changed[i, j] = w.partitions if active[i, j] else 0
+
+
+@kernel
 def hand_over(s, c, t, m):
     """Export the partitions whose turn it is to the idle version.
 
@@ -173,10 +187,10 @@ def hand_over(s, c, t, m):
     held = view(w, "held")
     leaving = view(w, "leaving")
     active = view(f, "active")
+    _note_changes(w, active, view(f, "changed")[group])
     if group == 0:
         fill(flat(s, "tap0"), 0.0)
     for p in range(group, w.partitions, GROUPS):
-        # Both versions of what is not tracked are alike, until it changes.
         renewed = p < w.tracked or w.renew_far > 0
         for i in range(k):
             for j in range(k):

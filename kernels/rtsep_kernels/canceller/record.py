@@ -32,6 +32,9 @@ AS_LEARNT, AS_INSTANT, AS_KNOWN = 0, 1, 2
 FILTERS = record(
     channels=number(), partitions=number(),
     versions=array(i8, GROUPS, start=0),              # which version of each group is in use
+    fading=array(i8, GROUPS, start=0),                # 1: the other one was until this block began (see `fades`)
+    # Both versions of a path differ in those partitions of a group that are below this number.
+    changed=array(i8, GROUPS, "channels", "channels", start=0),
     active=array(i8, "channels", "channels", start=0),   # 0 where filters are zero in both versions
     share=array(f4, "channels", start=0),             # of the subtraction, as the guard decides
     head=array(f4, 2, "channels", "channels", SEGMENT, start=0),      # taps 1 to 63
@@ -41,7 +44,10 @@ FILTERS = record(
     far_re=array(f4, 2, "partitions", "channels", "channels", ROW, start=0),
     far_im=array(f4, 2, "partitions", "channels", "channels", ROW, start=0),
 )
-"""What is applied. A shadow applies its master's."""
+"""What is applied. A shadow applies its master's.
+
+The helper writes to versions that are neither in use nor fading out, and with them to `changed`.
+"""
 
 PATHS = record(
     channels=number(), partitions=number(),
@@ -70,11 +76,15 @@ CANCELLER = record(
     filled=array(f4, "channels", HISTORY * BLOCK, start=0),      # x, and where a mic is dead what it would hear
     zeros=array(i8, "channels", start=0), lived=array(i8, "channels", start=0),   # see `dead`
     dead=scratch(i8, "channels", SEGMENT), fills=scratch(f4, "channels", SEGMENT),
+    # Of each mic: how far it lives, how far others are told of it, from 0 to 1; both by sample, without corners.
+    alive=array(f4, "channels", start=1), told=array(f4, "channels", start=1),
+    lives=scratch(f4, 2, "channels", SEGMENT),
+    leaves=array(i8, "channels", start=0),                       # 1: shut out from this block on
     usual=array(f4, "channels", start=0), usual_kept=number(f4),  # mean power of y, of blocks in which the mic lives
     rests=array(i8, "channels", start=0),                        # 1: his player had nothing to play when the mic died
     concealed=array(i8, HISTORY, "channels", start=0),           # dead samples, per block
     own=array(f4, "channels", HISTORY * BLOCK, start=0),         # y as it goes out; of who is shut out, too
-    kept=scratch(f4, "channels", SEGMENT),                       # the same, of this segment, where `dead` is SHUT_OUT
+    kept=scratch(f4, "channels", SEGMENT),                       # the same, of this segment, where `dead` is not ALIVE
     shut=array(i8, "channels", start=0),                         # 1: nobody is told of the mic, see `quarantine`
     shuts=array(i8, HISTORY, "channels", start=0),               # as each job decided
     missing=array(i8, HISTORY, start=0),                         # those of mics that have not been dead for long
@@ -88,6 +98,11 @@ CANCELLER = record(
     far_tail=array(f4, 2, "channels", BLOCK, start=0),           # of the far ones, for this block and the next one
     near_sum_re=scratch(f4, NEAR_ROW), near_sum_im=scratch(f4, NEAR_ROW),
     far_sum_re=array(f4, ROW, start=0), far_sum_im=array(f4, ROW, start=0),   # kept from one segment to the next
+    # What fades out (see `fades`): by how much the sums were more with the filters before, and whether they were.
+    near_gone_re=scratch(f4, NEAR_ROW), near_gone_im=scratch(f4, NEAR_ROW),
+    far_gone_re=array(f4, ROW, start=0), far_gone_im=array(f4, ROW, start=0), far_fades=array(i8, 1, start=0),
+    blend=scratch(f4, "channels", "channels"),                   # of `inverse`, between both versions
+    shared=scratch(f4, "channels"),                              # the part of a sample that one of them is given
     time=scratch(f4, SIZE), spectrum=scratch(f4, 2 * ROW),
     forward=address(), backward=address(),                       # FFTW's execute functions
     plan128=address(), inverse128=address(), plan1024=address(), inverse1024=address(),
@@ -98,11 +113,14 @@ CANCELLER = record(
     power=array(f4, HISTORY, 2, "channels", start=0),            # of x and y, per block
     loudest=number(f4, start=0), loudness_kept=number(f4),       # peak of all inputs, a part of which a segment keeps
     clear=number(start=0),                                       # 1: the history is to be forgotten
+    fallen=number(start=0),                                      # 1: for that reason all is dry in this segment
+    last=array(f4, "channels", start=0),                         # sample that went out
+    declick=array(f4, "channels", start=0), declick_left=number(start=0),   # what leads over to dry, and for how long
     exploded=number(start=0),                                    # samples given dry because the loop fed itself
     doubt=array(f4, "channels", start=1),                        # bleed left, 1 as usual, for later stages
     # Exchange with the job (job m of `plane.due` is that of block m). By block: was adaptation wanted, did it write,
     # the share of the subtraction, and how each mic is cleaned.
-    exchange=array(i8, EXCHANGE, start=0),
+    exchange=array(i8, EXCHANGE, start=0), taken=number(start=0),   # jobs in use; the helper is told a block later
     wanted=array(i8, HISTORY, start=0), wrote=array(i8, HISTORY, start=0),
     shares=array(f4, HISTORY, "channels", start=0), how=array(i8, HISTORY, "channels", start=0),
     inline=number(), job=address(), job_state=address(),         # 1: the job runs in the audio thread

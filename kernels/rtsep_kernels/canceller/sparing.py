@@ -34,6 +34,7 @@ SPARING = record(
     pending=array(f4, "channels", 2 * _SEGMENT, start=0), near_tail=array(f4, "channels", _SEGMENT, start=0),
     far_tail=array(f4, 2, "channels", _BLOCK, start=0),
     far_sum_re=array(f4, _ROW, start=0), far_sum_im=array(f4, _ROW, start=0),
+    far_gone_re=array(f4, _ROW, start=0), far_gone_im=array(f4, _ROW, start=0), far_fades=array(i8, 1, start=0),
 )
 
 

@@ -3,10 +3,14 @@
 They run over lists of pairs: ``first[i]`` to ``first[i + 1]`` are the places in `heard_from` of the mics that mic i is
 cleaned of. There are two lists: of the pairs that are summed, and of those that are just leaving or coming in (see
 `sparing`), which have sums of their own.
+
+Where filters have just changed the sums come with what fades out (see `fades`). So do those of a mic that `leaves`: in
+the block that begins now nobody hears of it any more.
 """
 
 import numpy as np
 
+from rtsep_kernels.canceller.fades import add_changed, clear, join_fading
 from rtsep_kernels.canceller.record import (
     BINS,
     BLOCK,
@@ -22,7 +26,6 @@ from rtsep_kernels.canceller.record import (
     SIZE,
 )
 from rtsep_kernels.maths.spectra import add_product, join, split
-from rtsep_kernels.maths.vectors import fill
 from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
 from rtsep_kernels.plane.record import inner, view
@@ -75,20 +78,18 @@ def list_pairs(s, place, first, heard_from):
 
 
 @kernel
-def far_share(s, block, share, first, heard_from, sum_re, sum_im, tail):
-    """Do one of the `SHARES` of the far partitions' sums of a list, for the block that follows `block`."""
+def far_share(s, block, share, first, heard_from, sums, tail):
+    """Do one of the `SHARES` of the far partitions' sums of a list, for the block that follows `block`.
+
+    `sums` are four rows: the sum and what is gone of it, real and imaginary; and a flag: anything is.
+    """
     k = s.channels
-    partitions = s.partitions
-    if partitions <= 2:
+    if s.partitions <= 2:
         return
-    f = inner(s, "filters")
-    versions = view(f, "versions")
-    far_re = view(s, "far_re")
-    far_im = view(s, "far_im")
-    filter_re = view(f, "far_re")
-    filter_im = view(f, "far_im")
+    sum_re, sum_im, gone_re, gone_im, fades = sums
     spectrum = view(s, "spectrum")
     time = view(s, "time")
+    leaves = view(s, "leaves")
     pairs = first[k]
     i = 0
     for unit in range(pairs * share // SHARES, pairs * (share + 1) // SHARES):
@@ -96,18 +97,47 @@ def far_share(s, block, share, first, heard_from, sum_re, sum_im, tail):
             i += 1
         j = heard_from[unit]
         if unit == first[i]:
-            fill(sum_re, np.float32(0))
-            fill(sum_im, np.float32(0))
-        for p in range(2, partitions if j != i else 2):
-            v = versions[p % GROUPS]
-            slot = (block + 1 - p) % HISTORY
-            add_product(sum_re, sum_im, far_re[slot, j], far_im[slot, j],
-                        filter_re[v, p, i, j], filter_im[v, p, i, j], ROW)
+            clear(sum_re, sum_im)
+            clear(gone_re, gone_im)
+            fades[0] = 0
+        if j != i:
+            fades[0] |= _far_pair(s, block, i, j, leaves[j], sum_re, sum_im, gone_re, gone_im)
         if unit == first[i + 1] - 1:
-            join(sum_re, sum_im, spectrum, BINS)
+            if fades[0]:
+                join_fading(sum_re, sum_im, gone_re, gone_im, spectrum, BINS)
+            else:
+                join(sum_re, sum_im, spectrum, BINS)
             call_fft(s.backward, s.inverse1024, s.spectrum, s.time)
             for n in range(BLOCK):
                 tail[(block + 1) % 2, i, n] = time[BLOCK + n] * np.float32(1 / SIZE)
+
+
+@kernel
+def _far_pair(s, block, i, j, leaves, sum_re, sum_im, gone_re, gone_im):
+    """Add what the far partitions of a path make of mic j; returns 1 if anything of it fades."""
+    f = inner(s, "filters")
+    versions, fading, changed = view(f, "versions"), view(f, "fading"), view(f, "changed")
+    far_re, far_im = view(s, "far_re"), view(s, "far_im")
+    filter_re, filter_im = view(f, "far_re"), view(f, "far_im")
+    fades = 0
+    for p in range(2, s.partitions):
+        group = p % GROUPS
+        v = versions[group]
+        slot = (block + 1 - p) % HISTORY
+        if leaves:
+            before = v ^ fading[group]
+            add_product(gone_re, gone_im, far_re[slot, j], far_im[slot, j],
+                        filter_re[before, p, i, j], filter_im[before, p, i, j], ROW)
+            fades = 1
+        elif fading[group] and p < changed[group, i, j]:
+            add_changed(sum_re, sum_im, gone_re, gone_im, far_re[slot, j], far_im[slot, j],
+                        filter_re[v, p, i, j], filter_im[v, p, i, j],
+                        filter_re[1 - v, p, i, j], filter_im[1 - v, p, i, j], ROW)
+            fades = 1
+        else:
+            add_product(sum_re, sum_im, far_re[slot, j], far_im[slot, j],
+                        filter_re[v, p, i, j], filter_im[v, p, i, j], ROW)
+    return fades
 
 
 @kernel
@@ -132,47 +162,94 @@ def near_spectra(s, segment):
 @kernel
 def near_sums(s, segment, first, heard_from, tail):
     """Sum the partitions of 64 of a list for the segment that begins."""
-    k = s.channels
-    f = inner(s, "filters")
-    near_re = view(s, "near_re")
-    near_im = view(s, "near_im")
-    filter_re = view(f, "near_re")
-    filter_im = view(f, "near_im")
-    versions = view(f, "versions")
-    sum_re = view(s, "near_sum_re")
-    sum_im = view(s, "near_sum_im")
+    leaves = view(s, "leaves")
+    sum_re, sum_im = view(s, "near_sum_re"), view(s, "near_sum_im")
+    gone_re, gone_im = view(s, "near_gone_re"), view(s, "near_gone_im")
     time = view(s, "time")
     spectrum = view(s, "spectrum")
-    v0 = versions[0]
-    v1 = versions[1]
-    for i in range(k):
-        for b in range(NEAR_LOOP):
-            sum_re[b] = np.float32(0)
-            sum_im[b] = np.float32(0)
+    begins = segment % SEGMENTS == 0
+    for i in range(s.channels):
+        clear(sum_re, sum_im)
+        clear(gone_re, gone_im)
+        fades = 0
         for unit in range(first[i], first[i + 1]):
             j = heard_from[unit]
             if j == i:
                 continue
-            for q in range(1, NEAR):
-                v = v0 if q < EARLY else v1
-                slot = (segment - q) % NEAR
-                add_product(sum_re, sum_im, near_re[slot, j], near_im[slot, j],
-                            filter_re[v, i, j, q - 1], filter_im[v, i, j, q - 1], NEAR_LOOP)
-        join(sum_re, sum_im, spectrum, NEAR_BINS)
+            if begins:
+                fades |= _near_pair_fading(s, segment, i, j, leaves[j])
+            elif leaves[j] == 0:
+                _near_pair(s, segment, i, j)
+        if fades:
+            join_fading(sum_re, sum_im, gone_re, gone_im, spectrum, NEAR_BINS)
+        else:
+            join(sum_re, sum_im, spectrum, NEAR_BINS)
         call_fft(s.backward, s.inverse128, s.spectrum, s.time)
         for n in range(SEGMENT):
             tail[i, n] = time[SEGMENT + n] * np.float32(1 / NEAR_SIZE)
 
 
 @kernel
+def _near_pair(s, segment, i, j):
+    """Add what the near partitions of a path make of mic j."""
+    f = inner(s, "filters")
+    near_re, near_im = view(s, "near_re"), view(s, "near_im")
+    filter_re, filter_im = view(f, "near_re"), view(f, "near_im")
+    versions = view(f, "versions")
+    sum_re, sum_im = view(s, "near_sum_re"), view(s, "near_sum_im")
+    v0 = versions[0]
+    v1 = versions[1]
+    for q in range(1, NEAR):
+        v = v0 if q < EARLY else v1
+        slot = (segment - q) % NEAR
+        add_product(sum_re, sum_im, near_re[slot, j], near_im[slot, j],
+                    filter_re[v, i, j, q - 1], filter_im[v, i, j, q - 1], NEAR_LOOP)
+
+
+@kernel
+def _near_pair_fading(s, segment, i, j, leaves):
+    """As `_near_pair`, where a block begins: what was there before is added to what is gone; returns 1 if any is."""
+    f = inner(s, "filters")
+    near_re, near_im = view(s, "near_re"), view(s, "near_im")
+    filter_re, filter_im = view(f, "near_re"), view(f, "near_im")
+    versions, fading = view(f, "versions"), view(f, "fading")
+    sum_re, sum_im = view(s, "near_sum_re"), view(s, "near_sum_im")
+    gone_re, gone_im = view(s, "near_gone_re"), view(s, "near_gone_im")
+    for q in range(1, NEAR):
+        group = 0 if q < EARLY else 1
+        v = versions[group]
+        slot = (segment - q) % NEAR
+        if leaves:
+            before = v ^ fading[group]
+            add_product(gone_re, gone_im, near_re[slot, j], near_im[slot, j],
+                        filter_re[before, i, j, q - 1], filter_im[before, i, j, q - 1], NEAR_LOOP)
+        elif fading[group]:
+            add_changed(sum_re, sum_im, gone_re, gone_im, near_re[slot, j], near_im[slot, j],
+                        filter_re[v, i, j, q - 1], filter_im[v, i, j, q - 1],
+                        filter_re[1 - v, i, j, q - 1], filter_im[1 - v, i, j, q - 1], NEAR_LOOP)
+        else:
+            add_product(sum_re, sum_im, near_re[slot, j], near_im[slot, j],
+                        filter_re[v, i, j, q - 1], filter_im[v, i, j, q - 1], NEAR_LOOP)
+    return leaves | fading[0] | fading[1]
+
+
+@kernel
 def push(pending, taps, k, y, start, first, heard_from):
-    """Add taps 1..63 of a sample just computed to the samples to come."""
+    """Add taps 1..63 of a sample just computed to the samples to come.
+
+    Mics are taken two at a time, in their order: what is pending is loaded and stored half as often.
+    """
     place = start & (NEAR_SIZE - 1)
     for i in range(k):
-        for unit in range(first[i], first[i + 1]):
+        unit, last = first[i], first[i + 1]
+        while unit + 2 <= last:
+            j, h = heard_from[unit], heard_from[unit + 1]
+            v, w = y[j], y[h]
+            for n in range(SEGMENT):
+                pending[i, place + n] = fma(taps[i, h, n], w, fma(taps[i, j, n], v, pending[i, place + n]))
+            unit += 2
+        if unit < last and heard_from[unit] != i:
             j = heard_from[unit]
-            if i == j:
-                continue
             v = y[j]
             for n in range(SEGMENT):
                 pending[i, place + n] = fma(taps[i, j, n], v, pending[i, place + n])
