@@ -7,6 +7,7 @@ is found there is chance. Voices themselves have no steps, see the first row.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -88,8 +89,8 @@ def changes(preset: Preset, mics: int, seconds: float, seed: int, only: Collecti
         If there is none of a name.
     """
     makers: dict[str, Callable[[Choir, Calibration, Preset], Change]] = {
-        "cold": lambda c, known, p: Change("cold", c.heard()),
-        "calibrated": lambda c, known, p: Change("calibrated", c.heard(), known),
+        "cold": lambda choir, _known, _preset: Change("cold", choir.heard()),
+        "calibrated": lambda choir, known, _preset: Change("calibrated", choir.heard(), known),
         "fader": _fader, "move": _move, "reload": _reload, "instant": _instant, "mute": _mute, "gate": _gate,
         "burst": _burst, "polarity": _polarity, "governor": _governor, "frozen": _frozen,
     }
@@ -235,7 +236,7 @@ def play(change: Change, preset: Preset, block: int = BLOCK) -> tuple[Block, int
     with Session.open(preset, RATE, names, change.known) as session:
         cuts = [0, *sorted(change.actions), change.mics.shape[1]]
         pieces = []
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+        for first, last in itertools.pairwise(cuts):
             if first in change.actions:
                 change.actions[first](session.engine)
             pieces.append(process(session.engine, np.ascontiguousarray(change.mics[:, first:last]), block))
