@@ -145,6 +145,7 @@ def test_sighup_without_a_lost_terminal_asks_to_read_the_preset_again() -> None:
 
 
 def test_processes_can_be_started_that_no_terminal_reaches() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with left_alone():
         process = subprocess.Popen([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"],
                                    stdout=subprocess.PIPE)
@@ -161,7 +162,7 @@ def test_processes_can_be_started_that_no_terminal_reaches() -> None:
         process.kill()
         process.wait()
         process.stdout.close()
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_what_a_killed_run_has_left_is_swept_and_a_living_one_keeps_its_own() -> None:
