@@ -297,6 +297,8 @@ class Guard:
     rest_seconds: float = 4.0           # as one line, after which who was heard apart is taken for a copy: a re-patch
     one: float = 0.85                   # coherence of one line: copies 0.88 to 1 (a delay of 1.75 ms: 0.92; filters
     #                                     with steep edges: 0.88), second mics at 15 cm 0.6 to 0.8, solos in rooms 0.4
+    exact: float = 0.97                 # of one through nothing but gains, which is no mixture either: splits 0.99; two
+    #                                     mics in a mixture, one of them with little of its own, stay at 0.83 to 0.91
     soft: float = 0.25                  # in power, 6 dB below a twin: what later stages take for its bleed; at 10 dB
     #                                     they cost half a dB, at 20 dB 1.8, at 30 dB 4
     incoherent: float = 0.6             # a pair is freed below: of two sources it is below 0.45, once both play

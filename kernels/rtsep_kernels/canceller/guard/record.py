@@ -45,7 +45,7 @@ GUARD = record(
     coherence_kept=number(f8), level_kept=number(f8), peak_kept=number(f8), loud_kept=number(f8),
     shrink_kept=number(f4), clipped_blocks=number(), first_blocks=number(), turn_blocks=number(),
     least_alike=number(f8), enough_alike=number(f8), least_innovations=number(f8), enough_innovations=number(f8),
-    sure_blocks=number(), rest_blocks=number(), one=number(f8), soft=number(f8),
+    sure_blocks=number(), rest_blocks=number(), one=number(f8), exact=number(f8), soft=number(f8),
     incoherent=number(f8), coherent=number(f8), elsewhere=number(f8), together=number(f8), apart=number(f8),
     active=number(f8), risen=number(f8), silence=number(f8), near_peak=number(f8),
 )

@@ -212,7 +212,7 @@ def _judge_pair(g, i, j):
     told = view(g, "parted")[i, j] == TOLD
     pure_twin = view(g, "pure_twin")
     same = ALIKE if near and coherent > g.coherent else APART
-    if one:
+    if one and coherent > g.exact:   # else a mixture may explain them, too
         same = ONE if view(g, "parted")[i, j] == UNKNOWN else PERHAPS_ONE
     pure_twin[i, j] = pure_twin[j, i] = same
     freed = view(g, "freed")
