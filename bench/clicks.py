@@ -1,25 +1,49 @@
-"""Clicks: energy above 8 kHz within 5 ms of each switch to refined filters, against the same run without it.
+"""Does anything click that changes? Steps in sustained voices, and energy above 8 kHz at new filters.
 
-    python bench/clicks.py CASE.npz …     cases of `bed/`; one of rtsep's own scenes without
+    python bench/clicks.py [--preset live] [--seconds 20] [--only NAME …]     each kind of change, in a simulated choir
+    python bench/clicks.py --cases [CASE.npz …]                               hand-overs of refined filters
 
-Each case is cleaned from a cold start, as it is and with every mic's fader 4 dB down from 9 s on.
+Steps are counted where filters change, at multiples of 512 samples, and half a block later, where there is none: that
+is chance. Hand-overs are compared with the same run without them, in cases of `bed/` or in one of rtsep's own scenes,
+as it is and with every mic's fader 4 dB down from 9 s on.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 
-from rtsep.bench import cases, clicks
+from rtsep.bench import cases, changes, clicks
 
 FADER_DB, FADER_SECONDS = -4.0, 9.0
 PLANTED = 0.1   # -20 dBFS
 
 
 def main() -> None:
-    found = [cases.read(path) for path in map(cases.Path, sys.argv[1:])] or list(cases.load(None))
-    for case in found:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="live")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each show")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--cases", nargs="*", metavar="CASE.npz", help="hand-overs in these")
+    args = parser.parse_args()
+    if args.cases is None:
+        _shows(args.preset, args.seconds, args.only)
+    else:
+        _handovers(args.cases)
+
+
+def _shows(preset: str, seconds: float, only: list[str]) -> None:
+    print(f"{'change':16}{'steps':>7}{'by chance':>11}{'elsewhere':>11}{'worst dBFS':>12}{'by chance':>11}{'high dB':>10}")
+    for found in changes.measure(preset, 4, seconds, 1, only):
+        print(
+            f"{found.name:16}{found.steps:7}{found.chance:11}{found.elsewhere:11}{found.worst_db:12.1f}"
+            f"{found.chance_db:11.1f}{found.high_db:10.1f}", flush=True,
+        )
+
+
+def _handovers(paths: list[str]) -> None:
+    for case in [cases.read(path) for path in map(cases.Path, paths)] or list(cases.load(None)):
         faded = case.mics.copy()
         faded[0, round(FADER_SECONDS * case.rate) :] *= np.float32(10 ** (FADER_DB / 20))
         for label, mics in (("as it is", case.mics), ("a fader -4 dB at 9 s", faded)):
