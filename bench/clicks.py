@@ -34,11 +34,11 @@ def main() -> None:
 
 
 def _shows(preset: str, seconds: float, only: list[str]) -> None:
-    print(f"{'change':16}{'steps':>7}{'by chance':>11}{'elsewhere':>11}{'worst dBFS':>12}{'by chance':>11}{'high dB':>10}")
+    print(f"{'change':16}{'steps':>7}{'by chance':>11}{'elsewhere':>11}{'worst dBFS':>12}{'by chance':>11}{'high':>7} dB")
     for found in changes.measure(preset, 4, seconds, 1, only):
         print(
             f"{found.name:16}{found.steps:7}{found.chance:11}{found.elsewhere:11}{found.worst_db:12.1f}"
-            f"{found.chance_db:11.1f}{found.high_db:10.1f}", flush=True,
+            f"{found.chance_db:11.1f}{found.high_db:7.1f}", flush=True,
         )
 
 
