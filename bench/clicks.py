@@ -34,12 +34,12 @@ def main() -> None:
 
 
 def _shows(preset: str, seconds: float, only: list[str]) -> None:
-    print(f"{'change':16}{'steps':>7}{'by chance':>11}{'elsewhere':>11}{'worst dBFS':>12}{'by chance':>11}{'high':>7} dB")
+    heads = ("steps", "by chance", "elsewhere", "worst dBFS", "by chance", "high dB")
+    print("change        " + "".join(head.rjust(12) for head in heads))
     for found in changes.measure(preset, 4, seconds, 1, only):
-        print(
-            f"{found.name:16}{found.steps:7}{found.chance:11}{found.elsewhere:11}{found.worst_db:12.1f}"
-            f"{found.chance_db:11.1f}{found.high_db:7.1f}", flush=True,
-        )
+        counts = "".join(f"{count:12}" for count in (found.steps, found.chance, found.elsewhere))
+        levels = "".join(f"{level:12.1f}" for level in (found.worst_db, found.chance_db, found.high_db))
+        print(f"{found.name:14}{counts}{levels}", flush=True)
 
 
 def _handovers(paths: list[str]) -> None:
