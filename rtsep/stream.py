@@ -208,8 +208,9 @@ class Stream:
     def limited(self) -> str:
         """What the output limiter had to do, as a line; empty: nothing."""
         count = self.status()["limited"]
+        times = "once" if count == 1 else f"{count} times"
         allowed = "set output.gain_db below 0 where it should not"
-        return f"the limiter has turned down peaks above -1 dBFS, {count} times; {allowed}" if count else ""
+        return f"the limiter has turned down peaks above -1 dBFS, {times}; {allowed}" if count else ""
 
     def microseconds(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return how long each of the last calls took (at most 65536), oldest not necessarily first."""

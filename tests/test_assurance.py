@@ -128,7 +128,7 @@ def test_render_saves_what_the_next_one_begins_with(
     assert "Spare" in told
     assert main([*words, "--calibration", str(place), "--save", str(place)]) == 0
     shown = capsys.readouterr()
-    assert shown.err == f"rtsep: calibration hall.cal: {told}\n"
+    assert shown.err.splitlines()[0] == f"rtsep: calibration hall.cal: {told}"
     assert shown.out.splitlines()[-1].startswith(f"{place}: learnt 12 s; sure of ")
     plain = tmp_path / "plain.toml"
     plain.write_text(head.replace("\n", '\nname = "plain"\n', 1) + '"input"\n')
