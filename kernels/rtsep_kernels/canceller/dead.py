@@ -65,6 +65,30 @@ def find(s, given, frames):
 
     Counts those samples of the block, by mic, and those of mics that may soon be back.
     """
+    dead, shut = view(s, "dead"), view(s, "shut")
+    zeros, lived = view(s, "zeros"), view(s, "lived")
+    alive, told = view(s, "alive"), view(s, "told")
+    one = np.float32(1)
+    count = 0
+    for i in range(s.channels):
+        run = most = zeros[i]
+        sounds = False
+        for n in range(frames):
+            sounds |= given[i, n] != np.float32(0)
+            run = 0 if given[i, n] != np.float32(0) else run + 1
+            most = max(most, run)
+        if most <= LEAST and shut[i] == 0 and alive[i] == one and told[i] == one:
+            fill(dead[i], ALIVE)
+            lived[i] |= sounds
+            zeros[i] = run
+        else:
+            count += _find_one(s, given, frames, i)
+    return count
+
+
+@kernel
+def _find_one(s, given, frames, i):
+    """Do it for mic i."""
     dead, shut, lives = view(s, "dead"), view(s, "shut"), view(s, "lives")
     zeros, lived, rests = view(s, "zeros"), view(s, "lived"), view(s, "rests")
     alive, told = view(s, "alive"), view(s, "told")
@@ -72,30 +96,29 @@ def find(s, given, frames):
     concealed, missing = view(s, "concealed")[block], view(s, "missing")
     one = np.float32(1)
     count = 0
-    for i in range(s.channels):
-        run = zeros[i]
-        for n in range(frames):
-            if given[i, n] != np.float32(0):
-                run = 0
-                lived[i] = 1
-            else:
-                run += 1
-            if run == LEAST + 1:
-                rests[i] = lived[i] and _rested(s, i)
-            gone = run > (LEAST if lived[i] else FIRST)
-            if not gone and shut[i] == 0 and alive[i] == one and told[i] == one:
-                dead[i, n] = ALIVE
-                continue
-            alive[i] = max(alive[i] - STEP, np.float32(0)) if gone else min(alive[i] + STEP, one)
-            told[i] = max(told[i] - STEP, np.float32(0)) if shut[i] else min(told[i] + STEP, one)
-            lives[0, i, n] = rising(alive[i])
-            lives[1, i, n] = rising(told[i])
-            dead[i, n] = DEAD if gone else SHUT_OUT if shut[i] else COMES_BACK
-            concealed[i] += 1
-            absent = lived[i] and run < LONGEST and not (rests[i] and run > LEAST)
-            missing[block] += dead[i, n] != COMES_BACK and absent
-            count += 1
-        zeros[i] = run
+    run = zeros[i]
+    for n in range(frames):
+        if given[i, n] != np.float32(0):
+            run = 0
+            lived[i] = 1
+        else:
+            run += 1
+        if run == LEAST + 1:
+            rests[i] = lived[i] and _rested(s, i)
+        gone = run > (LEAST if lived[i] else FIRST)
+        dead[i, n] = ALIVE
+        if not gone and shut[i] == 0 and alive[i] == one and told[i] == one:
+            continue
+        alive[i] = max(alive[i] - STEP, np.float32(0)) if gone else min(alive[i] + STEP, one)
+        told[i] = max(told[i] - STEP, np.float32(0)) if shut[i] else min(told[i] + STEP, one)
+        lives[0, i, n] = rising(alive[i])
+        lives[1, i, n] = rising(told[i])
+        dead[i, n] = DEAD if gone else SHUT_OUT if shut[i] else COMES_BACK
+        concealed[i] += 1
+        absent = lived[i] and run < LONGEST and not (rests[i] and run > LEAST)
+        missing[block] += dead[i, n] != COMES_BACK and absent
+        count += 1
+    zeros[i] = run
     return count
 
 
