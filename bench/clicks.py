@@ -1,49 +1,25 @@
-"""Does anything click that changes? Steps in sustained voices, and energy above 8 kHz at new filters.
+"""Clicks: energy above 8 kHz within 5 ms of each switch to refined filters, against the same run without it.
 
-    python bench/clicks.py [--preset live] [--seconds 20] [--only NAME …]     each kind of change, in a simulated choir
-    python bench/clicks.py --cases [CASE.npz …]                               hand-overs of refined filters
+    python bench/clicks.py CASE.npz …     cases of `bed/`; one of rtsep's own scenes without
 
-Steps are counted where filters change, at multiples of 512 samples, and half a block later, where there is none: that
-is chance. Hand-overs are compared with the same run without them, in cases of `bed/` or in one of rtsep's own scenes,
-as it is and with every mic's fader 4 dB down from 9 s on.
+Each case is cleaned from a cold start, as it is and with every mic's fader 4 dB down from 9 s on.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 
 import numpy as np
 
-from rtsep.bench import cases, changes, clicks
+from rtsep.bench import cases, clicks
 
 FADER_DB, FADER_SECONDS = -4.0, 9.0
 PLANTED = 0.1   # -20 dBFS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="live")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each show")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--cases", nargs="*", metavar="CASE.npz", help="hand-overs in these")
-    args = parser.parse_args()
-    if args.cases is None:
-        _shows(args.preset, args.seconds, args.only)
-    else:
-        _handovers(args.cases)
-
-
-def _shows(preset: str, seconds: float, only: list[str]) -> None:
-    heads = ("steps", "by chance", "elsewhere", "worst dBFS", "by chance", "high dB")
-    print("change        " + "".join(head.rjust(12) for head in heads))
-    for found in changes.measure(preset, 4, seconds, 1, only):
-        counts = "".join(f"{count:12}" for count in (found.steps, found.chance, found.elsewhere))
-        levels = "".join(f"{level:12.1f}" for level in (found.worst_db, found.chance_db, found.high_db))
-        print(f"{found.name:14}{counts}{levels}", flush=True)
-
-
-def _handovers(paths: list[str]) -> None:
-    for case in [cases.read(path) for path in map(cases.Path, paths)] or list(cases.load(None)):
+    found = [cases.read(path) for path in map(cases.Path, sys.argv[1:])] or list(cases.load(None))
+    for case in found:
         faded = case.mics.copy()
         faded[0, round(FADER_SECONDS * case.rate) :] *= np.float32(10 ** (FADER_DB / 20))
         for label, mics in (("as it is", case.mics), ("a fader -4 dB at 9 s", faded)):

@@ -167,9 +167,9 @@ def test_a_linear_mixture_is_undone_for_all_pairs() -> None:
     assert np.all(10 * np.log10(np.sum((x[:, late] - sources[:, late]) ** 2, axis=1) / left) > 20)
 
 
-@pytest.mark.parametrize("planted", [False, True])
-def test_a_pair_that_leaves_does_not_click(planted: bool) -> None:
-    """Against the same run in which it stays; let go of at once, it clicks.
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_pair_that_leaves_does_not_click(at_once: bool) -> None:
+    """Against the same run in which it stays; not even where it is let go of at once.
 
     There is next to nothing above 2 kHz in any mic, so that bleed that comes back is none itself.
     """
@@ -184,7 +184,7 @@ def test_a_pair_that_leaves_does_not_click(planted: bool) -> None:
         piece = np.ascontiguousarray(x[:, n * BLOCK : (n + 1) * BLOCK], np.float32)
         if n == start:
             ways[0]._paths["held"][0, 1] = 0
-            ways[0]._paths["leaving"][0, 1] = choice.FLUSH + (1 if planted else fade)
+            ways[0]._paths["leaving"][0, 1] = choice.FLUSH + (1 if at_once else fade)
             for way in ways:
                 way._choice["budget"] = 0   # nobody comes in, and nobody else leaves
         for way, out in zip(ways, outs, strict=True):
@@ -196,5 +196,6 @@ def test_a_pair_that_leaves_does_not_click(planted: bool) -> None:
     assert not held(ways[0])[0, 1]
     assert held(ways[1])[0, 1]
     switches = [n * BLOCK for n in range(start, start + fade + choice.FLUSH + 3)]
-    worst = loudest(cleaned, without, switches, RATE)
-    assert worst > 3 if planted else worst < 3
+    assert loudest(cleaned, without, switches, RATE) < 3
+    cleaned[0, switches[len(switches) // 2] + 50] += np.float32(0.01)   # planted
+    assert loudest(cleaned, without, switches, RATE) > 3

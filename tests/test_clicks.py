@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from rtsep.bench import clicks
+from rtsep.bench import changes, clicks
+from rtsep.bench.voices import choir
 from rtsep.scenes import make_scene
+from rtsep.stage import Format
+from rtsep.stages.canceller import Canceller
+from rtsep_kernels.canceller.record import BLOCK
 
 RATE = 48000
 
@@ -31,3 +36,38 @@ def test_what_is_far_from_a_switch_does_not_count() -> None:
     planted[0, 3000] += np.float32(0.5)
     assert clicks.loudest(planted, quiet, (1000, 2000), RATE) < 1e-6
     assert clicks.loudest(planted, quiet, (1000, 2900), RATE) > 20
+
+
+def test_a_jump_is_a_step_and_a_fade_is_none() -> None:
+    tone = 0.2 * np.sin(2 * np.pi * 220 / RATE * np.arange(RATE // 2) + 1)
+    jumps, fades = np.tile(tone, (2, 1)), np.tile(tone, (2, 1))
+    jumps[1, 10240:] *= 0.9
+    fades[1] *= 1 - 0.05 * (1 - np.cos(np.pi * np.clip((np.arange(RATE // 2) - 10240) / 64, 0, 1)))
+    found = clicks.steps(jumps.astype(np.float32))
+    assert found[1, 10240]
+    assert found.sum() <= 3                        # the jump, and the waves on both sides of it
+    assert not clicks.steps(fades.astype(np.float32)).any()
+    assert clicks.sizes(jumps)[1, 10240] == pytest.approx(abs(0.1 * tone[10240]), rel=0.1)
+
+
+@pytest.mark.parametrize("fades", [True, False])
+def test_filters_that_change_sign_make_no_step_unless_what_fades_is_cut_off(fades: bool) -> None:
+    singing = choir(2, 5.0, RATE, 3)
+    mics = singing.heard()
+    bleed = singing.paths * (1 - np.eye(2))[..., None]
+    stage = Canceller("canceller", 4096, refine=0, start=bleed.astype(np.float32))
+    stage.prepare(Format(RATE, 2))
+    heard = np.zeros_like(mics)
+    for n, first in enumerate(range(0, mics.shape[1] - BLOCK, 64)):
+        piece, out = np.ascontiguousarray(mics[:, first : first + 64]), np.empty((2, 64), np.float32)
+        stage.process(piece, out)
+        heard[:, first : first + 64] = out
+        if n % 2000 == 1500:                       # as where a mic's polarity flips
+            for name in ("w_re", "w_im"):
+                stage._paths[name][:] *= -1
+            stage._paths["renew_far"] = 8
+        if not fades:
+            stage._applied["fading"] = 0           # planted: the far filters flip as they come
+    found = changes.judge("", heard, 0)
+    assert found.chance == 0
+    assert (found.steps == 0) == fades

@@ -342,8 +342,8 @@ def test_frozen_stays() -> None:
     np.testing.assert_array_equal(stage.paths, before[0])
     np.testing.assert_array_equal(stage._instant["mixing"], before[1])
     expected = np.linalg.solve(np.eye(3) + before[0][..., 0].astype(float), other)
-    faded = slice(64, None)   # in from the silence before
-    np.testing.assert_allclose(y[:, faded], expected[:, faded], atol=1e-5 * np.abs(other).max())
+    # Mics that come back from silence are cleaned more and more in their first 64 samples.
+    np.testing.assert_allclose(y[:, 64:], expected[:, 64:], atol=1e-5 * np.abs(other).max())
     assert stage.status()["instant"] == 3
 
 

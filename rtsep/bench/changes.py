@@ -47,12 +47,15 @@ class Change:
         What it begins with.
     actions : mapping of int to callable
         What is done to the engine, by the sample before which it is done.
+    hides : int, optional
+        A mic whose own sound would hide steps: it is not judged.
     """
 
     name: str
     mics: Block
     known: Calibration | None = None
     actions: Mapping[int, Action] = field(default_factory=dict)
+    hides: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,18 +91,12 @@ def changes(preset: Preset, mics: int, seconds: float, seed: int, only: Collecti
     InputError
         If there is none of a name.
     """
-    makers: dict[str, Callable[[Choir, Calibration, Preset], Change]] = {
-        "cold": lambda choir, _known, _preset: Change("cold", choir.heard()),
-        "calibrated": lambda choir, known, _preset: Change("calibrated", choir.heard(), known),
-        "fader": _fader, "move": _move, "reload": _reload, "instant": _instant, "mute": _mute, "gate": _gate,
-        "burst": _burst, "polarity": _polarity, "governor": _governor, "frozen": _frozen,
-    }
     for name in only:
-        if name not in makers:
-            raise InputError("--only", name, ", ".join(makers))
+        if name not in SHOWS:
+            raise InputError("--only", f"there is no change {name!r}", f"allowed are {', '.join(SHOWS)}")
     singing = choir(mics, seconds, RATE, seed)
     known = soundcheck(singing)
-    for name, make in makers.items():
+    for name, make in SHOWS.items():
         if not only or name in only:
             yield make(singing, known, preset)
 
@@ -118,6 +115,18 @@ def _edge(frames: int, at: float, until: float = 1.0) -> Block:
     time, edge = np.arange(frames), EDGE_SECONDS * RATE
     rise, fall = (np.clip((time - share * frames) / edge, 0, 1) for share in (at, until))
     return np.asarray((1 - np.cos(np.pi * rise)) / 2 * (1 + np.cos(np.pi * fall)) / 2, np.float32)
+
+
+def _cold(c: Choir, known: Calibration, preset: Preset) -> Change:
+    """Begin with nothing, and learn."""
+    del known, preset
+    return Change("cold", c.heard())
+
+
+def _calibrated(c: Choir, known: Calibration, preset: Preset) -> Change:
+    """Begin with a soundcheck."""
+    del preset
+    return Change("calibrated", c.heard(), known)
 
 
 def _fader(c: Choir, known: Calibration, preset: Preset) -> Change:
@@ -188,7 +197,7 @@ def _burst(c: Choir, known: Calibration, preset: Preset) -> Change:
     mics = c.heard()
     noise = np.random.default_rng(3).standard_normal(mics.shape[1])
     mics[1] += (BURST * noise * _edge(mics.shape[1], 0.4, 0.6)).astype(np.float32)
-    return Change("burst", mics, known)
+    return Change("burst", mics, known, hides=1)
 
 
 def _polarity(c: Choir, known: Calibration, preset: Preset) -> Change:
@@ -230,6 +239,12 @@ def _frozen(c: Choir, known: Calibration, preset: Preset) -> Change:
     return Change("frozen", mics, known, {round(at * frames): turn(name, value) for at, name, value in turns})
 
 
+SHOWS: dict[str, Callable[[Choir, Calibration, Preset], Change]] = {
+    "cold": _cold, "calibrated": _calibrated, "fader": _fader, "move": _move, "reload": _reload, "instant": _instant,
+    "mute": _mute, "gate": _gate, "burst": _burst, "polarity": _polarity, "governor": _governor, "frozen": _frozen,
+}
+
+
 def play(change: Change, preset: Preset, block: int = BLOCK) -> tuple[Block, int]:
     """Play a show; returns what is heard, float32[mics, frames], and how late it is, samples."""
     names = [f"mic{n + 1}" for n in range(len(change.mics))]
@@ -264,6 +279,16 @@ def judge(name: str, sound: Block, latency: int) -> Found:
     return Found(name, at, chance, int(found.sum()) - at - chance, float(worst), float(by_chance), float(high.max()))
 
 
+def table(rows: Sequence[Found]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return what was found as heads and cells."""
+    heads = ("change", "steps", "by chance", "elsewhere", "worst dBFS", "by chance", "above 8 kHz dB")
+    return heads, [
+        [row.name, str(row.steps), str(row.chance), str(row.elsewhere), f"{row.worst_db:.1f}", f"{row.chance_db:.1f}",
+         f"{row.high_db:+.1f}"]
+        for row in rows
+    ]
+
+
 def measure(source: str, mics: int, seconds: float, seed: int, only: Sequence[str] = ()) -> Iterator[Found]:
     """Play every change, or those named, through a preset, and look for steps; what comes in first.
 
@@ -283,4 +308,5 @@ def measure(source: str, mics: int, seconds: float, seed: int, only: Sequence[st
         if not told:
             yield judge("as it comes in", change.mics, 0)
             told = True
-        yield judge(change.name, *play(change, preset))
+        heard, latency = play(change, preset)
+        yield judge(change.name, heard if change.hides is None else np.delete(heard, change.hides, axis=0), latency)
