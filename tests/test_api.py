@@ -321,7 +321,7 @@ def test_a_users_types_are_checked(tmp_path: pathlib.Path) -> None:
 def test_the_limiter_is_spoken_of() -> None:
     x = np.zeros((1, 4800), np.float32)
     x[0, 1000] = 1
-    with pytest.warns(SoundWarning, match="turned down peaks above -1 dBFS, 1 times"):
+    with pytest.warns(SoundWarning, match="turned down peaks above -1 dBFS, once"):
         rtsep.clean(x, 48000, "live")
 
 

@@ -163,16 +163,16 @@ def test_what_truncation_leaves_is_taken_from_all_frequencies() -> None:
 
 
 @pytest.mark.parametrize(("k", "seed", "largest"), [(2, 0, 1.5), (3, 1, 2.0), (5, 2, 4.0), (2, 3, 1.02)])
-def test_the_recursion_does_not_grow(k: int, seed: int, largest: float) -> None:
+def test_the_recursion_does_not_grow(k: int, seed: int, largest: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second of noise through the frozen canceller: no guard has to step in, and silence ends in silence."""
-    paths = room(k, 1024, seed, largest)
+    paths = np.roll(room(k, 1024, seed, largest), 150, axis=-1)   # mics that are as close as twins are taken for them
     x = (0.1 * np.random.default_rng(9).standard_normal((k, 2 * RATE))).astype(np.float32)
     x[:, RATE:] = 0
     ends = []
     for guarded in (True, False):
-        stage = Canceller(taps=1024, start=paths)
         if not guarded:
-            stage._first_paths = paths
+            monkeypatch.setattr("rtsep.stages.canceller.stage.stable", lambda paths: paths)
+        stage = Canceller(taps=1024, start=paths)
         stage.prepare(Format(RATE, k))
         stage.board.set("canceller.adapt", 0)
         y = process(stage, x)
