@@ -152,7 +152,7 @@ def test_sound_is_taken_at_a_low_rate(rate: int, factor: int) -> None:
         place = slice((m % canceller_kernels.HISTORY) * 512, (m % canceller_kernels.HISTORY + 1) * 512)
         stage.record["filled"][:, place] = heard[0, :, 512 * m : 512 * (m + 1)]
         stage.record["history"][:, place] = heard[1, :, 512 * m : 512 * (m + 1)]
-        refine.take(s, c, m)
+        refine.take(s, c, m, 0)
     assert s["have"] == 512 * blocks // factor
     truth = signal.lfilter(stage._refinement["lowpass"], 1, heard)[..., factor - 1 :: factor]
     for name, expected in zip("xy", truth, strict=True):
