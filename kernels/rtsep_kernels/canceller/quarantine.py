@@ -23,7 +23,7 @@ from rtsep_kernels.plane.record import array, f4, f8, i8, inner, link, number, r
 BANDS = 9       # octaves, from the lowest two bins on
 _EARLY = 2      # partitions of a path that predict: the first 21 ms, with most of its power
 _RECENT = 16    # blocks of which predictions are kept: more than `later_blocks` at any rate
-_ALONE = np.float32(4)   # times as sure must the only other mic be: in one octave partitions may cancel each other
+_WITNESSES = 2   # at least: what one other mic does not hear its path may have promised wrongly, after a move
 _FORGIVES = 4   # times as long as it was shut out must a mic be in before it is as if it had never been
 _ECHO = 8       # blocks in which others play what was subtracted from them: due, and its tail, until they are judged
 _KEPT = HISTORY   # blocks of which the guard's sums are kept
@@ -111,7 +111,7 @@ def _predict(q, i, j, bands):
 @kernel
 def _is_unheard(q, c, m, j, later, easier):
     """Tell whether most of the other mics hear far too little of what mic j had in block ``m - later``."""
-    louder = q.louder * easier * (_ALONE if q.channels == 2 else np.float32(1))
+    louder = q.louder * easier
     predicted, heard = view(q, "predicted")[(m - later) % _RECENT], view(q, "heard")
     in_mode = view(inner(q, "instant"), "instant")
     count = unheard = 0
@@ -130,7 +130,7 @@ def _is_unheard(q, c, m, j, later, easier):
         if whole > q.silence:
             count += 1
             unheard += much > easier * q.matters * whole
-    return 2 * unheard > count
+    return count >= _WITNESSES and 2 * unheard > count
 
 
 @kernel
