@@ -313,15 +313,15 @@ def _recursion(s, given, remainder, limits, cleaned, offset, frames, deaths):
 
 
 @kernel
-def _declick(s, target, dry_from, fell):
-    """Lead over from the last sample that went out to dry ones, within 64 samples."""
+def _declick(s, given, target, dry_from, fell):
+    """Lead over to dry samples: what was last taken from one fades out within 64."""
     last, declick = view(s, "last"), view(s, "declick")
     frames = target.shape[1]
     first = 0
     if fell:
         first = dry_from
         for i in range(s.channels):
-            declick[i] = (target[i, first - 1] if first > 0 else last[i]) - target[i, first]
+            declick[i] = target[i, first - 1] - given[i, first - 1] if first > 0 else last[i]
         s.declick_left = SEGMENT
     count = min(frames - first, s.declick_left)
     for i in range(s.channels):
@@ -377,9 +377,9 @@ def canceller(state, x, out, frames):
         power[0, i] = before
         power[1, i] = after
     if s.fallen or s.declick_left:
-        _declick(s, target, dry_from, s.fallen and not fallen)
+        _declick(s, given, target, dry_from, s.fallen and not fallen)
     last = view(s, "last")
     for i in range(k):
-        last[i] = target[i, frames - 1]
+        last[i] = target[i, frames - 1] - given[i, frames - 1]
     s.position += frames
     return 0

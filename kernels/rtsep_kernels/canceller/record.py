@@ -114,7 +114,7 @@ CANCELLER = record(
     loudest=number(f4, start=0), loudness_kept=number(f4),       # peak of all inputs, a part of which a segment keeps
     clear=number(start=0),                                       # 1: the history is to be forgotten
     fallen=number(start=0),                                      # 1: for that reason all is dry in this segment
-    last=array(f4, "channels", start=0),                         # sample that went out
+    last=array(f4, "channels", start=0),                         # sample that went out, less what came in
     declick=array(f4, "channels", start=0), declick_left=number(start=0),   # what leads over to dry, and for how long
     exploded=number(start=0),                                    # samples given dry because the loop fed itself
     doubt=array(f4, "channels", start=1),                        # bleed left, 1 as usual, for later stages
