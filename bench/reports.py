@@ -82,6 +82,7 @@ def steps(_place: pathlib.Path, y: Sound) -> str:
 def bad(place: pathlib.Path, out: pathlib.Path) -> str:
     """Separate by every method; say which do not answer with finite sound."""
     wrong, told = [], set()
+    out.mkdir()
     listed = subprocess.run([*_RTSEP, "separate", "--list", "--json"], capture_output=True, text=True, check=True)
     methods = [one["name"] for one in json.loads(listed.stdout)]
     for name in methods:
