@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import struct
+import warnings
 
 import numpy as np
+
+from rtsep import audiofile
+from rtsep.errors import SoundWarning
 
 RATE = 8000
 
@@ -65,3 +69,14 @@ def found(path: pathlib.Path) -> dict[bytes, bytes]:
         place += 8 + length + length % 2
     assert place == len(raw)
     return every
+
+
+def opened(place: pathlib.Path) -> tuple[audiofile.Input, list[str]]:
+    """Open a recording; returns what is said of it, too, but for its lengths."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = audiofile.open_input(place)
+    lines = [str(one.message) for one in caught if issubclass(one.category, SoundWarning)]
+    lines = [line for line in lines if "the longest file has" not in line]
+    assert all(line.isprintable() and line.startswith(str(place)) for line in lines)
+    return source, lines

@@ -6,29 +6,17 @@ import os
 import pathlib
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
 import soundfile
-from chunks import RATE, bext, chunk, write
+from chunks import RATE, bext, chunk, opened, write
 
-from rtsep import audiofile
 from rtsep.audiofile import numbering, open_input
-from rtsep.errors import InputError, SoundWarning
+from rtsep.errors import InputError
 
 LONG, SHORT = 2000, 1300   # frames
 X = (0.1 * np.random.default_rng(5).standard_normal((6, 8000))).astype(np.float32)
-
-
-def opened(folder: pathlib.Path) -> tuple[audiofile.Input, list[str]]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        source = open_input(folder)
-    lines = [str(one.message) for one in caught if issubclass(one.category, SoundWarning)]
-    lines = [line for line in lines if "the longest file has" not in line]   # of lengths, not of what files are
-    assert all(line.isprintable() and line.startswith(str(folder)) for line in lines)
-    return source, lines
 
 
 def cut(folder: pathlib.Path, pattern: str, numbers: list[int], x: np.ndarray, length: int = LONG) -> None:

@@ -11,6 +11,7 @@ import soundfile
 from live_systems import LIVE
 
 from rtsep import separation
+from rtsep.bench import fuzz
 from rtsep.catalogue import SYSTEMS
 from rtsep.cli import main
 from rtsep.runner import process
@@ -23,18 +24,7 @@ RATE = 16000
 
 
 def music(channels: int, frames: int = 2 * RATE, seed: int = 0) -> Audio:
-    """Return notes and hits that bleed into all channels."""
-    rng = np.random.default_rng(seed)
-    time = np.arange(frames) / RATE
-    sources = np.zeros((channels, frames))
-    for c in range(channels):
-        for start in range(c * 900, frames - 4000, 5000):
-            pitch = 150 * (c + 1) * 2 ** (rng.integers(12) / 12)
-            decay = np.exp(-np.arange(4000) / 1500)
-            tone = sum(np.sin(2 * np.pi * pitch * h * time[:4000]) / h for h in range(1, 8))
-            sources[c, start : start + 4000] += tone * decay + 0.3 * rng.standard_normal(4000) * decay**8
-    mixing = np.eye(channels) + 0.25 * rng.random((channels, channels))
-    return (0.1 * mixing @ sources + 1e-4 * rng.standard_normal((channels, frames))).astype(np.float32)
+    return fuzz.music(channels, frames / RATE, seed=seed)
 
 
 def stream(stage: Stage, x: Audio, keep: int | None) -> Audio:

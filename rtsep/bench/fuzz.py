@@ -110,9 +110,9 @@ def sounds(case: Case) -> dict[str, Audio]:
     return made
 
 
-def music(channels: int, seconds: float = SECONDS, alone: bool = False) -> Audio:
+def music(channels: int, seconds: float = SECONDS, alone: bool = False, seed: int = 0) -> Audio:
     """Return notes and hits that bleed into all channels, with a little noise; `alone`: one source after the other."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     frames = round(seconds * RATE)
     time = np.arange(frames) / RATE
     sources = np.zeros((channels, frames))
