@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rtsep.errors import InputError
 from rtsep.shared import Shared
 
-_SPARE = 32   # parameters that presets loaded later may add
+# What presets loaded later may add: parameters of every mic, and others (chains of plug-ins have hundreds).
+_SPARE_PER_MIC, _SPARE = 32, 4096
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Param:
     Parameters
     ----------
     name : str
+        May have dots in it, where a stage has parts: `vox.comp.threshold_db`.
     unit : str
         `dB`, `ms`, `on` (0 or 1) or empty.
     low, high, default : float
@@ -145,7 +147,8 @@ class Board:
         self._places: dict[str, tuple[Param, int]] = {}
         self._used = 0
         params = list(params)
-        size = len(self.mics) * (_SPARE + sum(len(group) for _, group in params))
+        used = sum(self._width(param) for _, group in params for param in group)
+        size = used + _SPARE_PER_MIC * len(self.mics) + _SPARE
         self._memory = Shared({"values": (np.float32, (size,))}, name, create)
         self.values: NDArray[np.float32] = self._memory["values"]
         self.extend(params, fill=create)
@@ -166,17 +169,19 @@ class Board:
             If the room that was spared for them is used up; then nothing is laid out.
         """
         told = [(f"{stage}.{param.name}", param) for stage, group in params for param in group]
-        fresh = {path: param for path, param in told if path not in self._places}
-        if self._used + len(fresh) * len(self.mics) > self.values.size:
+        # Another kind of stage may have come by a name: its parameter stays where it was if that has room for it.
+        fresh = {path: param for path, param in told if self._room(path) < self._width(param)}
+        if self._used + sum(map(self._width, fresh.values())) > self.values.size:
             raise InputError(next(iter(fresh)), "the board is full", "restart with this preset instead of reloading it")
         for path, param in told:
             if path in fresh:
                 self._places[path] = (fresh[path], self._used)
+                width = self._width(param)
                 if fill:
-                    self.values[self._used : self._used + len(self.mics)] = param.default
-                self._used += len(self.mics)
+                    self.values[self._used : self._used + width] = param.default
+                self._used += width
                 del fresh[path]
-            else:   # another kind of stage may have come by this name
+            else:
                 self._places[path] = (param, self._places[path][1])
 
     def set(self, path: str, value: float) -> None:
@@ -198,6 +203,33 @@ class Board:
         """Return all paths without the microphones' names."""
         return list(self._places)
 
+    def param(self, path: str) -> Param:
+        """Return what stands at a path.
+
+        Raises
+        ------
+        InputError
+            If nothing does.
+        """
+        return self._find(path)[0]
+
+    def spread(self, path: str) -> list[str]:
+        """Return the paths of single targets that a path means: one for each microphone, or itself."""
+        param, places = self._find(path)
+        several = param.per_mic and places.stop - places.start == len(self.mics) and path in self._places
+        return [f"{path}.{mic}" for mic in self.mics] if several else [path]
+
+    def changed(self, before: NDArray[np.float32], now: NDArray[np.float32]) -> dict[str, float]:
+        """Return the targets that differ between two copies of `values`, the new ones by path, of each single one."""
+        found = {}
+        if not np.array_equal(before, now):
+            different = (before != now).tolist()
+            for path, (param, first) in tuple(self._places.items()):
+                for n in range(self._width(param)):
+                    if different[first + n]:
+                        found[f"{path}.{self.mics[n]}" if param.per_mic else path] = float(now[first + n])
+        return found
+
     def address(self, path: str) -> int:
         """Return the address of the first microphone's target: what a stage's state record holds."""
         return int(self.values.ctypes.data + 4 * self._places[path][1])
@@ -206,17 +238,23 @@ class Board:
         """Remove the shared memory if this side made it; the values stay readable."""
         self._memory.close()
 
+    def _room(self, path: str) -> int:
+        """Return how many targets are laid out for a path."""
+        return self._width(self._places[path][0]) if path in self._places else 0
+
+    def _width(self, param: Param) -> int:
+        """Return how many targets a parameter has."""
+        return len(self.mics) if param.per_mic else 1
+
     def _find(self, path: str) -> tuple[Param, slice]:
-        stage, _, rest = path.partition(".")
-        name, _, mic = rest.partition(".")
-        key = f"{stage}.{name}"
-        if key not in self._places:
-            raise InputError(path, "there is no such parameter", "known: " + ", ".join(self._places))
+        key, mic = located(path, self._places)
+        if not key:
+            raise InputError(path, "there is no such parameter", f"known: {', '.join(self._places)}")
         param, place = self._places[key]
         if not mic or not param.per_mic:
             if mic:
                 raise InputError(path, "this parameter is one for all microphones", f"use {key}")
-            return param, slice(place, place + len(self.mics))
+            return param, slice(place, place + self._width(param))
         if mic in self.mics:
             index = self.mics.index(mic)
         elif mic.isdecimal() and 1 <= int(mic) <= len(self.mics):
@@ -225,3 +263,29 @@ class Board:
             known = ", ".join(self.mics)
             raise InputError(path, f"there is no microphone {mic!r}", f"known: {known} or 1 to {len(self.mics)}")
         return param, slice(place + index, place + index + 1)
+
+
+def located(path: str, known: Container[str]) -> tuple[str, str | None]:
+    """Take a path apart: into what of it is a known parameter's, and the microphone, whose name may have dots as well.
+
+    Parameters
+    ----------
+    path : str
+        `stage.param` or `stage.param.mic`.
+    known : container of str
+        Paths of parameters.
+
+    Returns
+    -------
+    key : str
+        The longest one that `path` begins with; empty: there is none.
+    mic : str or None
+        What follows; None: nothing does.
+    """
+    key, mic = path, None
+    while key not in known:
+        key, dot, _ = key.rpartition(".")
+        if not dot:
+            return "", None
+        mic = path[len(key) + 1 :]
+    return key, mic

@@ -12,7 +12,7 @@ from typing import Any
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
-from rtsep.params import Option, Param
+from rtsep.params import Option, Param, located
 from rtsep.tomltext import skeleton, statements, too_deep
 
 MOST_STAGES = 32
@@ -146,7 +146,9 @@ class _Reader:
         )
         host = HostConfig(**self._options(("host",), self._table(("host",)), HOST_OPTIONS, ()))
         chain = self._chain()
-        params = self._params({**{c.name: STAGES[c.stage].params for c in chain}, "output": OUTPUT_PARAMS})
+        params = self._params({
+            **{c.name: STAGES[c.stage].params_of(c.options) for c in chain}, "output": OUTPUT_PARAMS,
+        })
         return Preset(name, latency_class, host, chain, params)
 
     def _chain(self) -> tuple[StageConfig, ...]:
@@ -192,17 +194,17 @@ class _Reader:
         values: dict[str, float] = {}
         for where, value in self._leaves(("params",), self._table(("params",))):
             path = ".".join(str(part) for part in where[1:])
-            stage, name, mic = (*path.split(".", 2), None, None)[:3]
-            param = known.get(f"{stage}.{name}")
+            key, mic = located(path, known)
+            param = known.get(key)
             if param is None or (mic is not None and not (mic and mic.isprintable())):
                 allowed = "known: " + ", ".join(known) + ", each also with .mic where it is per microphone"
                 raise self._error(where, "there is no such parameter", allowed)
             if mic is not None and not param.per_mic:
-                raise self._error(where, "this parameter is one for all microphones", f"use {stage}.{name}")
+                raise self._error(where, "this parameter is one for all microphones", f"use {key}")
             if path in values:
                 raise self._error(where, "is there twice", "allowed is once")
             values[path] = self._check(where, param, value)
-        return dict(sorted(values.items(), key=lambda item: item[0].count(".") > 1))
+        return dict(sorted(values.items(), key=lambda item: item[0] not in known))
 
     def _leaves(self, where: Key, table: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
         # Without quotes, output.gain_db = -18 is a table in a table to TOML, and the same to an engineer.
@@ -307,6 +309,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)

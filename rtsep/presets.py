@@ -120,7 +120,9 @@ def diff(old: Preset, new: Preset) -> Literal["nothing", "params", "chain", "hos
 
 def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
     """Return what `Board` is laid out by: each stage's name and parameters, and the engine's own last."""
-    groups: list[tuple[str, Sequence[Param]]] = [(c.name, STAGES[c.stage].params) for c in preset.chain]
+    groups: list[tuple[str, Sequence[Param]]] = [
+        (c.name, STAGES[c.stage].params_of(c.options)) for c in preset.chain
+    ]
     return [*groups, ("output", OUTPUT_PARAMS)]
 
 

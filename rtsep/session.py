@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from rtsep import learnt, presets
 from rtsep.errors import InputError
 from rtsep.limits import check_mics, check_rate
-from rtsep.params import Board
+from rtsep.params import Board, located
 from rtsep.presets import Preset
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def with_settings(preset: Preset, settings: Iterable[str]) -> Preset:
         path, equals, text = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}", "there is no =", "write path=number")
-        param = known.get(".".join(path.split(".")[:2]))
+        param = known.get(located(path, known)[0])
         if param is None:
             raise InputError(path, "there is no such parameter", "known: " + ", ".join(known))
         try:

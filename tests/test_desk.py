@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 
@@ -11,10 +12,12 @@ import pytest
 from rtsep import presets
 from rtsep.bench import clicks
 from rtsep.control.desk import Desk
+from rtsep.control.follow import Follower
 from rtsep.control.watch import Watch
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.hosts.distant import Distant
+from rtsep.params import Param
 from rtsep.presets import make_board
 from rtsep.runner import process
 from rtsep.session import Session
@@ -269,11 +272,33 @@ def test_another_process_is_asked_one_by_one_and_the_latest_wins() -> None:
 
 def test_a_board_that_is_full_is_left_as_it_is() -> None:
     preset = presets.loads(LIVE, "test")
-    chain = "".join(f'[[chain]]\nstage = "spectral"\nname = "s{n}"\n' for n in range(20))
     playing = Distant(preset, make_board(preset, MICS), lambda *_: None)
+    for n in range(playing.board.values.size):   # leave room for less than a spectral stage has
+        with contextlib.suppress(InputError):
+            playing.board.extend([("full", (Param(f"p{n}", "", 0.0, 1.0, 0.0, False, ""),))])
     paths = playing.board.paths()
-    playing.reload(presets.loads(LIVE.replace('"live"', '"record"') + chain, "test"))
+    playing.reload(presets.loads(FOH, "test"))
     with pytest.raises(InputError, match="the board is full; restart with this preset"):
         playing.hand_on()
     assert playing.board.paths() == paths
     assert playing.idle
+
+
+def test_a_follower_tells_what_others_have_turned() -> None:
+    desk = Desk(engine())
+    follower = Follower(desk)
+    desk.set("output.gain_db", -6)
+    desk.set("canceller.adapt", 0)
+    assert sorted(follower.changed()) == [
+        ("canceller.adapt", 0), ("output.gain_db.kick", -6), ("output.gain_db.vox", -6),
+    ]
+    assert follower.changed() == []
+    desk.set("output.gain_db.vox", -3.1)
+    follower.knows("output.gain_db.vox", -3.1)
+    assert follower.changed() == []            # its own
+    follower.knows("output.gain_db.vox", -4)
+    desk.set("output.gain_db.vox", -5)         # another surface was quicker
+    assert follower.changed() == [("output.gain_db.vox", -5)]
+    assert set(desk.every()) >= {"output.gain_db.vox", "output.dry_all", "canceller.adapt"}
+    assert "output.gain_db" not in desk.every()
+    assert desk.param("output.gain_db.vox").unit == "dB"

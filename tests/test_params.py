@@ -173,9 +173,34 @@ def test_mics_are_addressed_by_name_number_or_all() -> None:
     assert [board.get(f"output.gain_db.{n}") for n in (1, 2, 3)] == [-6, -3, 2]
     assert board.get("output.gain_db") == -6
     board.set("canceller.adapt", 0)
-    # Kernels read every mic's place, also of what is one for all.
-    np.testing.assert_array_equal(board.values[3:6], 0)
-    np.testing.assert_array_equal(board.values[6:9], np.float32(0.25))
+    np.testing.assert_array_equal(board.values[3:7], np.float32([0, 0.25, 0.25, 0.25]))   # what is one for all is one
+
+
+def test_a_name_may_have_dots_and_so_may_a_mic() -> None:
+    mics = ("snare", "snare.top")
+    parts = Param("snare.comp.threshold_db", "dB", -60.0, 0.0, -20.0, False, "Level.")
+    board = Board(mics, [("strips", (parts, TRIM)), ("output", (GAIN,))])
+    board.set("strips.snare.comp.threshold_db", -31)
+    board.set("output.gain_db.snare.top", -3)
+    assert board.get("strips.snare.comp.threshold_db") == -31
+    assert [board.get(f"output.gain_db.{n}") for n in (1, 2)] == [0, -3]
+    assert board.param("strips.snare.comp.threshold_db") is parts
+    assert board.spread("strips.snare.comp.threshold_db") == ["strips.snare.comp.threshold_db"]
+    assert board.spread("output.gain_db") == ["output.gain_db.snare", "output.gain_db.snare.top"]
+    assert board.spread("output.gain_db.snare.top") == ["output.gain_db.snare.top"]
+    with pytest.raises(InputError, match=r"strips\.snare\.comp: there is no such parameter"):
+        board.get("strips.snare.comp")
+
+
+def test_what_has_changed_is_told_by_path() -> None:
+    board = Board(MICS, LAYOUT)
+    before = board.values.copy()
+    board.set("output.gain_db.vox 1", -3)
+    board.set("canceller.adapt", 0)
+    board.set("canceller.trim.bass", 2)
+    board.set("canceller.trim.kick", 0.25)   # as it was
+    found = board.changed(before, board.values.copy())
+    assert found == {"output.gain_db.vox 1": -3, "canceller.adapt": 0, "canceller.trim.bass": 2}
 
 
 @pytest.mark.parametrize(
@@ -231,11 +256,23 @@ def test_extending_keeps_places_and_values() -> None:
     assert len({board.address(path) for path in board.paths()}) == 5
 
 
+def test_a_stage_of_another_kind_gets_the_room_it_needs() -> None:
+    board = Board(MICS, [("fx", (Param("x", "", 0.0, 1.0, 0.5, False, ""),)), ("output", (GAIN,))])
+    board.extend([("fx", (Param("x", "", 0.0, 9.0, 0.25, True, ""),))])
+    board.set("fx.x.bass", 7)
+    assert [board.get(f"fx.x.{mic}") for mic in MICS] == [0.25, 0.25, 7]
+    assert [board.get(f"output.gain_db.{mic}") for mic in MICS] == [0, 0, 0]
+    address = board.address("fx.x")
+    board.extend([("fx", (Param("x", "", 0.0, 1.0, 0.5, False, ""),))])   # one again: there is room
+    assert board.address("fx.x") == address
+
+
 def test_a_full_board_is_said_and_stays_as_it_is() -> None:
     board = Board(MICS, LAYOUT)
     board.set("output.gain_db.bass", -3)
-    spare = board.values.size // len(MICS) - len(board.paths())
-    assert spare >= 16
+    left = board.values.size - 7
+    spare = left // len(MICS)
+    assert left >= 16 * len(MICS)
     for n in range(spare):
         board.extend([(f"s{n}", (TRIM,))])
     with pytest.raises(InputError, match=r"late\.trim: the board is full; restart"):
@@ -243,7 +280,7 @@ def test_a_full_board_is_said_and_stays_as_it_is() -> None:
     assert "late.trim" not in board.paths()
     board.extend([("s3", (TRIM,))])   # known: needs no room
     board.set(f"s{spare - 1}.trim.bass", 2)
-    assert board.values[-1] == 2
+    assert board.values[6 + spare * len(MICS)] == 2
     assert board.get("output.gain_db.bass") == -3
 
 

@@ -28,7 +28,7 @@ from rtsep.control import paint, view
 from rtsep.control.desk import Desk
 from rtsep.control.layout import NAME, lay_out
 from rtsep.control.removed import Removed
-from rtsep.control.surface import Show
+from rtsep.control.surface import Running
 from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.figures import told
@@ -47,20 +47,20 @@ MICS = (*PLAYERS, *(f"{name} 2" for name in PLAYERS))
 INFO = {"sample_rate": 48000, "device_latency_s": 0.0027, "host_api": "JACK Audio Connection Kit"}
 
 
-def made(names: Sequence[str], save: Any = None) -> Show:
+def made(names: Sequence[str], save: Any = None) -> Running:
     playing = Engine(presets.loads(PRESET, "test"))
     playing.board = make_board(playing.preset, names)
     meters = Meters(len(names))
     for name, value in (("load", 0.07), ("xruns", 2), ("block_us.p99", 141), ("latency", 96), ("block", 64)):
         meters.put(name, value)
-    return Show(Desk(playing, save=save), INFO, meters)
+    return Running(Desk(playing, save=save), INFO, meters)
 
 
 def picture(
-    show: Show, columns: int = 110, rows: int = 24, removed: Sequence[float] | None = None, **more: Any
+    running: Running, columns: int = 110, rows: int = 24, removed: Sequence[float] | None = None, **more: Any
 ) -> list[str]:
-    found = np.full(len(show.desk.mics), 7.3) if removed is None else np.array(removed, float)
-    return [paint.plain(line).rstrip() for line in view.render(show, found, columns, rows, **more)]
+    found = np.full(len(running.desk.mics), 7.3) if removed is None else np.array(removed, float)
+    return [paint.plain(line).rstrip() for line in view.render(running, found, columns, rows, **more)]
 
 
 def on_screen(text: str, columns: int, rows: int) -> list[str]:
@@ -86,12 +86,12 @@ def on_screen(text: str, columns: int, rows: int) -> list[str]:
 
 def test_it_shows_levels_and_what_the_keys_have_done() -> None:
     saved = []
-    show = made(("vox", "kick"), lambda: saved.append(1))
-    level, desk = show.meters.level, show.desk
+    running = made(("vox", "kick"), lambda: saved.append(1))
+    level, desk = running.meters.level, running.desk
     level("in_peak")[:], level("out_peak")[:], level("limiter_gain")[:] = (0.5, 0), (0.25, 0), (0.5, 1)
-    shown = picture(show, removed=(10, float("nan")), notes=["a note"])
+    shown = picture(running, removed=(10, float("nan")), notes=["a note"])
     assert shown[0] == "test (live)  latency 96 samples 2.00 ms + device 2.7 ms  JACK Audio Connection Kit"
-    assert shown[1] == "load 7 %  p99 141 of 1333 us  " + told(show.meters.get, "view", "  ")
+    assert shown[1] == "load 7 %  p99 141 of 1333 us  " + told(running.meters.get, "view", "  ")
     assert "xruns 2  late blocks 0  late updates 0" in shown[1]
     vox, kick = (next(line for line in shown if line.startswith(name)) for name in ("vox", "kick"))
     assert vox.split() == ["vox", "-6.0", "█" * 18 + "··", "-12.0", "█" * 16 + "····", "10.0", "dB", "-6.0", "dB"]
@@ -99,28 +99,28 @@ def test_it_shows_levels_and_what_the_keys_have_done() -> None:
     assert shown[-1] == "a note"
     assert not any(" ON" in line for line in shown)
     assert not any(terminal.press(key, desk) for key in "dmfx")
-    keys = picture(show)[-1]
+    keys = picture(running)[-1]
     assert all(word in keys for word in ("dry all ON", "mute all ON", "freeze ON", "s save"))
     assert desk.get("canceller.adapt") == 0
     assert not any(terminal.press(key, desk) for key in "dmfs")
     assert saved == [1]
-    assert not any(" ON" in line for line in picture(show))
+    assert not any(" ON" in line for line in picture(running))
     assert terminal.press("q", desk)
 
 
 def test_what_cannot_be_saved_is_not_offered() -> None:
-    show = made(("vox",))
-    assert not any("save" in line for line in picture(show))
-    assert not terminal.press("s", show.desk)
+    running = made(("vox",))
+    assert not any("save" in line for line in picture(running))
+    assert not terminal.press("s", running.desk)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (40, 12)])
 @pytest.mark.parametrize("mics", [1, 4, 8, 16, 32])
 def test_every_name_can_be_read(mics: int, size: tuple[int, int]) -> None:
     columns, rows = size
-    show = made(MICS[:mics])
-    show.meters.level("out_peak")[:] = 1
-    lines = view.render(show, np.full(mics, 12.3), columns, rows, notes=["1", "2", "3", "4", "5"])
+    running = made(MICS[:mics])
+    running.meters.level("out_peak")[:] = 1
+    lines = view.render(running, np.full(mics, 12.3), columns, rows, notes=["1", "2", "3", "4", "5"])
     screen = on_screen(paint.paint(lines, columns, rows), columns, rows)
     assert [line for line in screen if line] == [paint.plain(line).rstrip() for line in lines]   # nothing was cut
     for name in MICS[:mics]:
@@ -142,8 +142,8 @@ def test_what_does_not_fit_is_counted() -> None:
 
 
 def test_names_are_shown_as_they_are_and_obey_nothing() -> None:
-    show = made(("Vox [/b]", "a\x1b[31mb", "大太鼓", "tab\there"))
-    shown = picture(show, notes=["kick\x1b[2J: no [red]signal"])
+    running = made(("Vox [/b]", "a\x1b[31mb", "大太鼓", "tab\there"))
+    shown = picture(running, notes=["kick\x1b[2J: no [red]signal"])
     for name in ("Vox [/b]", r"a\x1b[31mb", "大太鼓", r"tab\there", r"kick\x1b[2J: no [red]signal"):
         assert any(line.startswith(name) for line in shown)
     numbers = [paint.width(line[: line.index("-120.0")]) for line in shown if "-120.0" in line]
@@ -152,9 +152,9 @@ def test_names_are_shown_as_they_are_and_obey_nothing() -> None:
 
 
 def test_latency_that_does_not_exist_is_not_shown() -> None:
-    show = made(("vox",))
+    running = made(("vox",))
     info = {**INFO, "device_latency_s": 178956.9693}
-    assert picture(Show(show.desk, info, show.meters))[0].startswith(
+    assert picture(Running(running.desk, info, running.meters))[0].startswith(
         "test (live)  latency 96 samples 2.00 ms + device (its latency is not known)"
     )
 
@@ -165,11 +165,11 @@ def test_what_is_hidden_below_the_own_sound_is_a_bound(removed: float, shown: st
 
 
 def test_what_goes_wrong_is_shown_on_the_smallest_terminal() -> None:
-    show = made(MICS)
-    assert picture(show, 40, 12)[0] == "2.00 ms  load 7 %  xruns 2"
-    assert picture(show, 40, 12, waiting="opening the device, 1.2 s")[0] == "opening the device, 1.2 s"
-    assert picture(show, 40, 12, notes=["device lost"], fresh=True)[0] == "device lost"
-    assert picture(show, 40, 12, notes=["device lost"])[0] == "2.00 ms  load 7 %  xruns 2"
+    running = made(MICS)
+    assert picture(running, 40, 12)[0] == "2.00 ms  load 7 %  xruns 2"
+    assert picture(running, 40, 12, waiting="opening the device, 1.2 s")[0] == "opening the device, 1.2 s"
+    assert picture(running, 40, 12, notes=["device lost"], fresh=True)[0] == "device lost"
+    assert picture(running, 40, 12, notes=["device lost"])[0] == "2.00 ms  load 7 %  xruns 2"
 
 
 # How much bleed was removed
@@ -278,21 +278,21 @@ def seen(file: int, word: str) -> str:
 def test_something_is_shown_from_the_beginning_and_the_start_line_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as (ours, theirs):
         before = termios.tcgetattr(theirs)
-        shown, show = terminal.View(), made(("vox", "kick"))
+        shown, running = terminal.View(), made(("vox", "kick"))
         shown.wait("loading the engine", 0.3)
         text = seen(ours, "loading the engine, 0.3 s")
         assert "\n" not in text
         shown.say("the start line")
         shown.wait("opening the device", 0.4)
         text += seen(ours, "opening the device, 0.4 s")
-        assert not shown.update(show)
+        assert not shown.update(running)
         text += seen(ours, " quit ")
         shown.say("said later")
         os.write(ours, b"mQ")
         shown._drawn = 0.0
-        assert shown.update(show)
+        assert shown.update(running)
         text += seen(ours, "said later")
-        assert show.desk.get("output.mute_all") == 1
+        assert running.desk.get("output.mute_all") == 1
         shown.close()
         text += seen(ours, "said later\r\n")
         assert termios.tcgetattr(theirs) == before
@@ -305,8 +305,8 @@ def test_in_the_background_nothing_is_drawn_and_then_all_anew(monkeypatch: pytes
     """Ctrl-Z, bg, fg: the shell has had the terminal, and has set it up for itself."""
     with on_terminal(monkeypatch) as (ours, theirs):
         cooked = termios.tcgetattr(theirs)
-        shown, show = terminal.View(), made(("vox",))
-        shown.update(show)
+        shown, running = terminal.View(), made(("vox",))
+        shown.update(running)
         seen(ours, " quit ")
         ours_now = termios.tcgetattr(theirs)
         assert ours_now != cooked
@@ -316,14 +316,14 @@ def test_in_the_background_nothing_is_drawn_and_then_all_anew(monkeypatch: pytes
         with contextlib.suppress(BlockingIOError):
             os.read(ours, 65536)   # the end of the picture
         shown._drawn = 0.0
-        assert not shown.update(show)
+        assert not shown.update(running)
         time.sleep(0.1)
         with pytest.raises(BlockingIOError):
             os.read(ours, 65536)
         assert termios.tcgetattr(theirs) == cooked
         monkeypatch.setattr(terminal, "foreground", lambda _file: True)
         shown._drawn = 0.0
-        shown.update(show)
+        shown.update(running)
         assert "\x1b[?1049h" in seen(ours, " quit ")
         assert termios.tcgetattr(theirs) == ours_now
         shown.close()
@@ -332,11 +332,11 @@ def test_in_the_background_nothing_is_drawn_and_then_all_anew(monkeypatch: pytes
 
 def test_a_waiting_device_is_shown_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as (ours, _theirs):
-        shown, show = terminal.View(), made(("vox",))
-        shown.update(show)
+        shown, running = terminal.View(), made(("vox",))
+        shown.update(running)
         shown.wait("waiting for the device", 3.0)
         shown._drawn = 0.0
-        shown.update(show)
+        shown.update(running)
         assert "load" not in seen(ours, "waiting for the device, 3.0 s").split("\x1b[H")[-1]
         shown.close()
 
@@ -345,8 +345,8 @@ def test_a_waiting_device_is_shown_in_the_picture(monkeypatch: pytest.MonkeyPatc
 def test_a_terminal_that_is_gone_or_stopped_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     with on_terminal(monkeypatch) as (ours, theirs):
         before = termios.tcgetattr(theirs)
-        shown, show = terminal.View(), made(MICS)
-        shown.update(show)
+        shown, running = terminal.View(), made(MICS)
+        shown.update(running)
         seen(ours, " quit ")
         if fault == "closed":
             os.close(ours)
@@ -356,7 +356,7 @@ def test_a_terminal_that_is_gone_or_stopped_holds_nothing_up(monkeypatch: pytest
         for n in range(300):
             shown._drawn = 0.0
             shown.say(str(n))
-            assert not shown.update(show)
+            assert not shown.update(running)
         assert time.monotonic() - begun < 30     # waiting for a reader takes for ever
         begun = time.monotonic()
         shown.close()
@@ -419,16 +419,16 @@ def test_lines_say_little(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.pipe()
     with os.fdopen(theirs, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
-        lines, show = terminal.Lines(), made(("vox",))
+        lines, running = terminal.Lines(), made(("vox",))
         for tenths in range(100):
             lines.wait("loading the engine", tenths / 10)
         lines.say("kick\x1b[2J: no signal")
-        show.meters.put("running", 1)
+        running.meters.put("running", 1)
         lines._shown = -10.0
-        lines.update(show)
-        lines.update(show)
+        lines.update(running)
+        lines.update(running)
         lines.close()
     said = os.read(ours, 65536).decode().splitlines()
     os.close(ours)
     assert said[:3] == ["loading the engine, 2 s", "loading the engine, 4 s", "loading the engine, 8 s"]
-    assert said[3:] == [r"kick\x1b[2J: no signal", f"load 7 %, p99 141 us, {told(show.meters.get, 'view', ', ')}"]
+    assert said[3:] == [r"kick\x1b[2J: no signal", f"load 7 %, p99 141 us, {told(running.meters.get, 'view', ', ')}"]

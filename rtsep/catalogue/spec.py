@@ -139,6 +139,11 @@ class StageSpec:
         del options, mics
         return []
 
+    def params_of(self, options: Mapping[str, Any]) -> Sequence[Param]:
+        """Return what may be turned while it runs with these options."""
+        del options
+        return self.params
+
     def latency(self, options: Mapping[str, Any]) -> int:
         """Return what it adds, samples."""
         del options

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rtsep import presets
 from rtsep.errors import InputError
-from rtsep.params import Board
+from rtsep.params import Board, Param
 from rtsep.presets import Preset
 from rtsep.session import check_block, with_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Playing(Protocol):
@@ -28,6 +32,29 @@ class Playing(Protocol):
         """Go over to a preset, now or soon; returns what it took, or `asked` if that will be known later."""
 
 
+class Snapshots(Protocol):
+    """The snapshots of a show, whoever keeps them; any thread may ask."""
+
+    @property
+    def current(self) -> int | None:
+        """Number of the one that was recalled last; None: none was."""
+
+    def listing(self) -> list[tuple[int, str]]:
+        """Return number and name of each, in the order of the show."""
+
+    def go(self, which: int | str) -> None:
+        """Recall one by its number or name.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+
+    def step(self, by: int) -> None:
+        """Recall the one that stands so far behind the current one; at the ends nothing happens."""
+
+
 class Desk:
     """Turns, freezes and reloads what plays; touches no audio.
 
@@ -40,6 +67,11 @@ class Desk:
         Frames per block of the sound card, whatever a preset says; default: the preset's.
     save : callable, optional
         Has what was learnt kept in a file, and says to the user, now or soon, what has become of that.
+
+    Attributes
+    ----------
+    snapshots : Snapshots or None
+        Of the show that is open; None: there is none.
     """
 
     def __init__(
@@ -50,6 +82,7 @@ class Desk:
         self._settings = tuple(settings)
         self._block = block
         self._save = save
+        self.snapshots: Snapshots | None = None
 
     @property
     def preset(self) -> Preset:
@@ -65,12 +98,33 @@ class Desk:
         """Return what can be turned now: the paths of the preset's parameters, without the microphones' names."""
         return [f"{stage}.{param.name}" for stage, params in presets.layout(self.preset) for param in params]
 
+    def param(self, path: str) -> Param:
+        """Return what stands at a path; see `Board.param`."""
+        return self._playing.board.param(path)
+
+    def spread(self, path: str) -> list[str]:
+        """Return the single targets that a path means; see `Board.spread`."""
+        return self._playing.board.spread(path)
+
+    def every(self) -> list[str]:
+        """Return the path of every single target that can be turned now."""
+        return [single for path in self.paths() for single in self.spread(path)]
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """All targets, as they stand just now: float32[targets], not to be written to; see `Board.changed`."""
+        return self._playing.board.values
+
+    def changed(self, before: NDArray[np.float32], now: NDArray[np.float32]) -> dict[str, float]:
+        """Return the targets that differ between two copies of `values`; see `Board.changed`."""
+        return self._playing.board.changed(before, now)
+
     def get(self, path: str) -> float:
         """Return a target; see `Board.get`."""
         return self._playing.board.get(path)
 
     def set(self, path: str, value: float) -> None:
-        """Set a target, to which the sound ramps.
+        """Set a target, to which the sound ramps; any thread may.
 
         Raises
         ------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Show:
+class Running:
     """What is running.
 
     Parameters
@@ -46,7 +46,7 @@ class Surface(Protocol):
     def wait(self, what: str, seconds: float) -> None:
         """Show what the run waits for, and how long already; called as often as `update`, before it."""
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """Show what runs and do what was asked for; True when that is to quit."""
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ class Surfaces:
         for surface in self._surfaces:
             surface.wait(what, seconds)
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """See `Surface.update`: every one is updated, whoever wants to quit."""
         quit_ = False
         for surface in self._surfaces:
-            quit_ |= surface.update(show)
+            quit_ |= surface.update(running)
         return quit_
 
     def close(self) -> None:

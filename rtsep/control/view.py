@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rtsep.control.surface import Show
+    from rtsep.control.surface import Running
 
 _FLOOR_DB = -60.0     # left end of a bar
 _LOUD_DB, _HOT_DB = -12.0, -3.0   # from here on a bar is yellow, red: room for a drum hit, none left
@@ -25,14 +25,14 @@ _TITLES = {"in": "in dB", "out": "out dB", "in_bar": "", "out_bar": "", "level":
 
 
 def render(
-    show: Show, removed: NDArray[np.float64], columns: int, rows: int, notes: Sequence[str] = (), waiting: str = "",
-    fresh: bool = False,
+    running: Running, removed: NDArray[np.float64], columns: int, rows: int, notes: Sequence[str] = (),
+    waiting: str = "", fresh: bool = False,
 ) -> list[Line]:
     """Draw one picture, of at most as many lines as the terminal has rows.
 
     Parameters
     ----------
-    show : Show
+    running : Running
     removed : float64[mics]
         Bleed reduction in dB, see `rtsep.control.removed`; nan: not known.
     columns, rows : int
@@ -44,24 +44,24 @@ def render(
     fresh : bool
         The last note is new: where there is no line for it, it takes the place of the first.
     """
-    names = [shown(mic) for mic in show.desk.mics]
+    names = [shown(mic) for mic in running.desk.mics]
     layout = lay_out(len(names), max(width(name) for name in names), columns, rows)
-    lines = _head(show, layout, columns, waiting)
+    lines = _head(running, layout, columns, waiting)
     if fresh and notes and not layout.notes:
         lines = [((shown(notes[-1]), "yellow"),)]
     lines += _titles(layout)
-    cells = [_mic(show, layout, c, name, float(removed[c])) for c, name in enumerate(names)]
+    cells = [_mic(running, layout, c, name, float(removed[c])) for c, name in enumerate(names)]
     if len(cells) > layout.across * layout.down:
         more = len(cells) - layout.across * layout.down + 1
         cells = [*cells[:-more], ((f"+{more} more", "dim"),)]
     lines += _side_by_side(cells, layout)
     if layout.keys:
-        lines.append(_keys(show, columns))
+        lines.append(_keys(running, columns))
     return lines + [((shown(note), "yellow"),) for note in list(notes)[len(notes) - layout.notes :] if layout.notes]
 
 
-def _head(show: Show, layout: Layout, columns: int, waiting: str) -> list[Line]:
-    desk, info, get = show.desk, show.info, show.meters.get
+def _head(running: Running, layout: Layout, columns: int, waiting: str) -> list[Line]:
+    desk, info, get = running.desk, running.info, running.meters.get
     samples, rate = get("latency"), info["sample_rate"]
     late = f"{1000 * samples / rate:.2f} ms"
     device = figures.milliseconds(info["device_latency_s"])
@@ -98,8 +98,8 @@ def _titles(layout: Layout) -> list[Line]:
     return [(((" " * layout.between).join([one] * layout.across).rstrip(), "dim"),)]
 
 
-def _mic(show: Show, layout: Layout, c: int, name: str, removed: float) -> Line:
-    level = show.meters.level
+def _mic(running: Running, layout: Layout, c: int, name: str, removed: float) -> Line:
+    level = running.meters.level
     limiter = float(level("limiter_gain")[c])
     spans: list[Span] = [(fit(name, layout.name), "")]
     for part in layout.parts:
@@ -131,8 +131,8 @@ def _side_by_side(cells: Sequence[Line], layout: Layout) -> list[Line]:
     return lines
 
 
-def _keys(show: Show, columns: int) -> Line:
-    desk = show.desk
+def _keys(running: Running, columns: int) -> Line:
+    desk = running.desk
     keys = [
         ("d", "dry all", desk.get("output.dry_all") > 0.5),
         ("m", "mute all", desk.get("output.mute_all") > 0.5),

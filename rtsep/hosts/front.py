@@ -8,7 +8,7 @@ from typing import Any
 
 from rtsep import presets
 from rtsep.control.desk import Desk
-from rtsep.control.surface import Show, Surface
+from rtsep.control.surface import Running, Surface
 from rtsep.control.watch import Watch
 from rtsep.hosts import words
 from rtsep.hosts.distant import Distant
@@ -106,4 +106,4 @@ class Front:
         if running:
             for name in self._quiet.update(now, self.meters):
                 self._surface.say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
-        return self._surface.update(Show(self.desk, info, self.meters))
+        return self._surface.update(Running(self.desk, info, self.meters))

@@ -21,6 +21,9 @@ from rtsep.workers import recorder
 from rtsep.workers.take import claim, release
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rtsep.hosts.request import Request
     from rtsep.params import Board
 
@@ -107,7 +110,7 @@ class Recording:
         self._marks: collections.deque[tuple[int, str, int, dict[str, Any]]] = collections.deque(maxlen=_MOST_MARKS)
         self._numbers = self._sent = 0      # of the newest mark, of the newest that is on its way
         self._board: Board | None = None
-        self._values = b""
+        self._values: NDArray[np.float32] | None = None
         self._looked = time.monotonic_ns()
         self._deaths = 0
         self._still = self._ended = self._closed = False
@@ -117,7 +120,7 @@ class Recording:
 
     def watch(self, board: Board) -> None:
         """Mark from now on which targets of the board change."""
-        self._board, self._values = board, board.values.tobytes()
+        self._board, self._values = board, board.values.copy()
 
     def mark(self, kind: str, since: float | None = None, **details: Any) -> None:
         """Mark a place in the recording: now, or from an earlier time until now.
@@ -239,26 +242,12 @@ class Recording:
 
     def _note_values(self) -> None:
         since, self._looked = self._looked, time.monotonic_ns()
-        if self._board is None:
+        if self._board is None or self._values is None:
             return
-        now = self._board.values.tobytes()
-        if now != self._values:
-            before, self._values = self._values, now
-            self.mark("values", since / _NS, **{"set": _changed(self._board, before, now)})
-
-
-def _changed(board: Board, before: bytes, now: bytes) -> dict[str, float]:
-    """Return which parameters of which microphones have other targets, by path."""
-    import numpy as np
-
-    old, new = (np.frombuffer(values, np.float32) for values in (before, now))
-    found = {}
-    for path in board.paths():
-        first = (board.address(path) - board.values.ctypes.data) // 4
-        for mic, name in enumerate(board.mics):
-            if old[first + mic] != new[first + mic]:
-                found[f"{path}.{name}"] = float(new[first + mic])
-    return found
+        before, now = self._values, self._board.values.copy()
+        if (found := self._board.changed(before, now)):
+            self._values = now
+            self.mark("values", since / _NS, **{"set": found})
 
 
 def _check_memory(place: TapePlace) -> None:

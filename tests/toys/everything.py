@@ -303,7 +303,7 @@ from __future__ import annotations
 
 import argparse
 
-from rtsep.control.surface import Show
+from rtsep.control.surface import Running
 
 
 class Toy:
@@ -315,9 +315,9 @@ class Toy:
     def wait(self, what: str, seconds: float) -> None:
         """See `Surface.wait`."""
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """See `Surface.update`."""
-        show.desk.set("output.mute_all", 1)
+        running.desk.set("output.mute_all", 1)
         return True
 
     def close(self) -> None:
@@ -339,7 +339,7 @@ import argparse
 
 from rtsep.commands import run
 from rtsep.control.desk import Desk
-from rtsep.control.surface import Show, open_all
+from rtsep.control.surface import Running, open_all
 from rtsep.meters import Meters
 from rtsep.session import Session
 
@@ -349,9 +349,9 @@ def test_surface():
     run.arguments(parser)
     with Session.open("live", 48000, ("a", "b")) as session:
         desk = Desk(session.engine)
-        show = Show(desk, {}, Meters(2))
-        assert not open_all(parser.parse_args([])).update(show)
-        assert open_all(parser.parse_args(["--toy"])).update(show)
+        running = Running(desk, {}, Meters(2))
+        assert not open_all(parser.parse_args([])).update(running)
+        assert open_all(parser.parse_args(["--toy"])).update(running)
         assert desk.get("output.mute_all") == 1
 ''',
     },

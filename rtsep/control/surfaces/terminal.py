@@ -23,7 +23,7 @@ from rtsep.figures import told
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
     from rtsep.control.removed import Removed
-    from rtsep.control.surface import Show
+    from rtsep.control.surface import Running
 
 _DRAW_EVERY = 0.1     # seconds between two pictures
 _STATUS_EVERY = 5.0   # seconds between two lines where there is no picture
@@ -56,9 +56,9 @@ class Lines:
             self._next_wait = 2 * seconds
             self.say(f"{what}, {seconds:.0f} s")
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """Write a line if it is time; nobody can ask to quit here."""
-        now, get = time.monotonic(), show.meters.get
+        now, get = time.monotonic(), running.meters.get
         if get("running"):
             self._next_wait = _FIRST_WAIT
             if now - self._shown >= _STATUS_EVERY:
@@ -103,14 +103,14 @@ class View:
         if not self._open:
             self._writer.frame(_AGAIN + fit(self._waiting, self._size()[0] - 1).rstrip())
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """Draw if it is time and obey keys; True when the user wants to quit."""
         from rtsep.control.removed import Removed
 
         now = time.monotonic()
         if self._removed is None:
-            self._removed = Removed(len(show.desk.mics))
-        self._removed.update(show.meters)
+            self._removed = Removed(len(running.desk.mics))
+        self._removed.update(running.meters)
         ours = self._writer.file is None or foreground(self._writer.file)
         if ours and (not self._open or now - self._updated > _STOPPED):
             self._take()
@@ -118,10 +118,10 @@ class View:
         quit_ = False
         if ours:
             for key in self._keyboard.read():
-                quit_ |= press(key, show.desk)
+                quit_ |= press(key, running.desk)
             if now - self._drawn >= _DRAW_EVERY and not self._writer.gone:
                 self._drawn = now
-                self._draw(show, now)
+                self._draw(running, now)
         self._waiting = ""
         return quit_
 
@@ -142,14 +142,14 @@ class View:
         self._open = True
         self._keyboard.open()
 
-    def _draw(self, show: Show, now: float) -> None:
+    def _draw(self, running: Running, now: float) -> None:
         from rtsep.control.paint import paint
         from rtsep.control.view import render
 
         assert self._removed is not None
         columns, rows = self._size()
         fresh = now - self._noted < _FRESH
-        lines = render(show, self._removed.decibels(), columns, rows, tuple(self._notes), self._waiting, fresh)
+        lines = render(running, self._removed.decibels(), columns, rows, tuple(self._notes), self._waiting, fresh)
         self._writer.frame(paint(lines, columns, rows, not self._plain))
 
     def _size(self) -> tuple[int, int]:
