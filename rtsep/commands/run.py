@@ -9,12 +9,17 @@ from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_save, add_settings, positive
 
+_PRESET = "live"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep run` takes."""
     from rtsep.control import surface
 
-    add_preset(parser, "live")
+    add_preset(parser, _PRESET)
+    parser.set_defaults(preset=None)   # a show may name another one
+    parser.add_argument("--show", metavar="FOLDER", help="what `rtsep show` makes: preset, patch, snapshots")
+    parser.add_argument("--no-restore", action="store_true", help="begin a show anew, not where it stood last")
     parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
@@ -43,10 +48,15 @@ def run(args: argparse.Namespace) -> int:
     from rtsep.hosts.supervisor import run
 
     options = RunOptions(
-        preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
-        block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
-        settings=tuple(args.set), save=args.save, end_on_hangup=args.end_on_hangup,
+        preset=args.preset or _PRESET, input_device=args.input_device, output_device=args.output_device,
+        rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
+        record=args.record, seconds=args.seconds, settings=tuple(args.set), save=args.save,
+        end_on_hangup=args.end_on_hangup, show=args.show, restore=not args.no_restore,
     )
+    if options.show is not None:
+        from rtsep.show import starting
+
+        options = starting.options(options, args.preset)
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 
 

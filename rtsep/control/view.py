@@ -140,6 +140,10 @@ def _keys(running: Running, columns: int) -> Line:
         *([("s", "save", False)] if desk.can_save else []),
         ("q", "quit", False),
     ]
+    if (snapshots := desk.snapshots) is not None:
+        known = dict(snapshots.listing())
+        current = f"{snapshots.current} {shown(known.get(snapshots.current, ''))}" if snapshots.current else "none yet"
+        keys[-1:-1] = [("n p", f"snapshot {current}", False), ("w", "store", False)]
     texts = [(f" {key} {word}{' ON' if on else ''} ", on) for key, word, on in keys]
     if sum(width(text) + 1 for text, _on in texts) > columns:   # what is on, and the letters
         texts = [(f"{key} {word} ON" if on else key, on) for key, word, on in keys]

@@ -18,6 +18,7 @@ from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
+from rtsep.show.starting import open_show
 
 
 class Front:
@@ -61,6 +62,8 @@ class Front:
         self.desk = Desk(
             self.playing, options.settings, options.block, self.saves.ask if options.save is not None else None
         )
+        self._show = None if options.show is None else open_show(options, self.desk)
+        self.desk.snapshots = self._show
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
         self._waits = ""   # for what, as it was said last
@@ -73,6 +76,8 @@ class Front:
         InputError
             If it cannot be.
         """
+        if self._show is not None:
+            self._show.close()
         self.meters.close()
         self.playing.board.close()
         self.saves.finish()
@@ -103,6 +108,8 @@ class Front:
 
     def look(self, now: float, info: dict[str, Any], running: bool) -> bool:
         """Show what runs; True when the user wants to quit."""
+        while self._show is not None and self._show.said:
+            self._surface.say(self._show.said.popleft())
         if running:
             for name in self._quiet.update(now, self.meters):
                 self._surface.say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")

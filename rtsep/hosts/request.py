@@ -46,6 +46,10 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    show : str, optional
+        Folder of a show, whose snapshots can be recalled; see `rtsep.show.starting.options`.
+    restore : bool
+        Begin with what stood in the show last.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     """
@@ -61,6 +65,8 @@ class RunOptions:
     save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    show: str | None = None
+    restore: bool = True
     end_on_hangup: bool = False
 
 

@@ -66,7 +66,7 @@ class Cue:
 
     def fade(self, path: str) -> float:
         """Return the seconds in which a path goes to its value."""
-        return next((s for pattern, s in reversed(self.fades.items()) if any_matches((pattern,), path)), self.fade_s)
+        return next((s for one, s in reversed(tuple(self.fades.items())) if any_matches((one,), path)), self.fade_s)
 
     def has(self, path: str, apart: Iterable[str]) -> bool:
         """Return whether a path is in its scope; see `rtsep.show.scope.within`."""

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from rtsep.control.keyboard import Keyboard, foreground
 from rtsep.control.paint import fit, shown
 from rtsep.control.writer import Writer
+from rtsep.errors import InputError
 from rtsep.figures import told
 
 if TYPE_CHECKING:
-    from rtsep.control.desk import Desk
+    from rtsep.control.desk import Desk, Snapshots
     from rtsep.control.removed import Removed
     from rtsep.control.surface import Running
 
@@ -118,7 +119,10 @@ class View:
         quit_ = False
         if ours:
             for key in self._keyboard.read():
-                quit_ |= press(key, running.desk)
+                try:
+                    quit_ |= press(key, running.desk)
+                except InputError as error:   # of a snapshot
+                    self.say(str(error))
             if now - self._drawn >= _DRAW_EVERY and not self._writer.gone:
                 self._drawn = now
                 self._draw(running, now)
@@ -178,7 +182,15 @@ def press(key: str, desk: Desk) -> bool:
         desk.freeze(not desk.frozen)
     elif key == "s":
         desk.save()
+    elif desk.snapshots is not None and key in _SNAPSHOTS:
+        _SNAPSHOTS[key](desk.snapshots)
     return key == "q"
+
+
+_SNAPSHOTS: dict[str, Callable[[Snapshots], object]] = {
+    "n": lambda snapshots: snapshots.step(1), "p": lambda snapshots: snapshots.step(-1),
+    "w": lambda snapshots: snapshots.store(),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
