@@ -234,6 +234,24 @@ def test_a_swap_fades_and_shared_stages_run_once() -> None:
     assert old.samples == 960
 
 
+def test_what_runs_beside_is_not_heard_and_may_be_anything() -> None:
+    old, new = _Counting("old", 0), _Counting("new", -6)
+    before = Chain([old])
+    before.prepare(Format(RATE, 2))
+    after = Chain([new], before, fade_seconds=0.02, beside_seconds=0.1)
+    after.prepare(Format(RATE, 2))
+    values = new.inner.board.values.copy()
+    new.inner.board.values[:] = np.nan   # planted
+    y = process(after, np.ones((2, 3840), np.float32), 64)
+    np.testing.assert_array_equal(y, 1)
+    assert new.samples == 3840
+    new.inner.board.values[:] = values
+    new.inner.reset()
+    y = process(after, np.ones((2, 1920), np.float32), 64)
+    truth = 1 + (10 ** (-6 / 20) - 1) * np.clip((np.arange(1920) + 1 - 960) / 960, 0, 1)
+    np.testing.assert_allclose(y, np.tile(truth, (2, 1)), atol=1e-6)
+
+
 def test_reload_keeps_what_was_learnt() -> None:
     live = EMPTY + '[[chain]]\nstage = "canceller"\ntaps = 1024\n'
     foh = live.replace('"live"', '"foh"').replace('"empty"', '"with gains"') + '[[chain]]\nstage = "spectral"\n'
