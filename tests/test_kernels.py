@@ -15,6 +15,7 @@ from pace import process_live
 
 from rtsep.chain import Chain
 from rtsep.engine import Engine
+from rtsep.figures import FIGURES
 from rtsep.presets import loads
 from rtsep.runner import process
 from rtsep.stage import Block, Format, Stage
@@ -159,6 +160,16 @@ def test_the_limiter_is_its_twin() -> None:
     quiet = slice(0, int(np.argmax(np.abs(x[0]) > 10 ** (-1 / 20))))
     np.testing.assert_array_equal(got[quiet], x[0, quiet])
     assert engine.status()["limited"] > 0
+
+
+def test_what_is_limited_counts_how_often_and_not_how_long() -> None:
+    engine = Engine(loads(EMPTY, "test"))
+    engine.prepare(Format(RATE, 2))
+    x = np.full((2, 2 * RATE), 0.1, np.float32)
+    x[0, 1000:2000] = x[1, 5000:9000] = 1
+    process(engine, x)
+    assert engine.status()["limited"] == 2   # once in each mic
+    assert {figure.unit for figure in FIGURES if "limited" in figure.name} == {"times"}
 
 
 def test_the_matrix_is_the_pseudo_inverse_and_moves_without_a_step() -> None:
