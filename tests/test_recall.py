@@ -16,7 +16,11 @@ import pytest
 
 from rtsep import presets
 from rtsep.bench import clicks
+from rtsep.control import view
 from rtsep.control.desk import Desk
+from rtsep.control.paint import plain
+from rtsep.control.surface import Running
+from rtsep.control.surfaces.terminal import press
 from rtsep.errors import InputError
 from rtsep.params import Board
 from rtsep.presets import Preset
@@ -343,6 +347,66 @@ def test_the_threads_fade_and_keep_by_themselves(stage: Stage) -> None:
     stage.show.close()
     assert FADE_EVERY <= 0.01
     assert not any(thread.is_alive() for thread in stage.show._threads)
+
+
+def test_what_is_changed_in_the_folder_while_it_runs_is_taken_over_unless_it_is_wrong(stage: Stage) -> None:
+    show, said = stage.show, stage.show.said
+    path = show._show.folder / "snapshots" / "1.toml"
+    show.store("mine")
+    show._keep()
+    show._read_again()
+    said.clear()
+    show._read_again()
+    assert not said   # what it has written itself is no news
+    path.write_text(path.read_text().replace("-3", "-4"))
+    show._read_again()
+    assert not said   # it may be half a file
+    show._read_again()
+    assert said.pop() == "the show is read again: 4 snapshots"
+    show.go(1)
+    assert stage.at(0) == [-4, -6]
+    said.clear()
+    path.write_text(path.read_text().replace("-4", "loud"))
+    for _ in range(3):
+        show._read_again()
+    assert len(said) == 1
+    assert "1.toml:9: " in said.pop()
+    show.go(1)
+    assert stage.at(0) == [-4, -6]
+
+
+def test_two_runs_of_one_show_are_told(stage: Stage) -> None:
+    stage.show.begin()
+    other = Stage(stage.show._show)
+    other.show.begin()
+    assert "another run has this show open" in other.show.said.popleft()
+    for one in (stage, other):
+        one.show.close()
+    third = Stage(stage.show._show)
+    third.show.begin()
+    third.show.close()
+    assert not third.show.said
+
+
+def test_the_view_tells_which_snapshot_it_is(stage: Stage) -> None:
+    running = Running(stage.desk, {}, None)   # type: ignore[arg-type]
+    assert "snapshot" not in plain(view._keys(running, 200))
+    stage.desk.snapshots = stage.show
+    assert " n p snapshot none yet   w store   q quit " in plain(view._keys(running, 200))
+    stage.show.go(2)
+    assert " n p snapshot 2 ballad " in plain(view._keys(running, 200))
+
+
+def test_keys_recall_and_store_and_an_error_ends_nothing(stage: Stage) -> None:
+    stage.desk.snapshots = stage.show
+    for key in "nnp":
+        assert not press(key, stage.desk)
+    assert stage.show.current == 1
+    press("w", stage.desk)
+    assert stage.show.listing()[-1] == (6, "snapshot 6")
+    stage.desk.snapshots = None
+    press("n", stage.desk)
+    assert stage.show.current == 6
 
 
 # Sound ---------------------------------------------------------------------------------------------------------------

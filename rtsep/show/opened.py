@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -17,14 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtsep import presets
+from rtsep.atomic import hold, let_go
 from rtsep.errors import InputError
 from rtsep.show import storing
 from rtsep.show.cue import Cue, rounded
 from rtsep.show.fades import Fades
-from rtsep.show.folder import Show
+from rtsep.show.folder import Show, load
 from rtsep.show.keeping import Keeper, State
 from rtsep.show.placing import place
 from rtsep.show.scope import any_matches, apart
+from rtsep.show.watching import FolderWatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,11 +72,11 @@ class OpenShow:
         self._current: int | None = None
         self._safe = show.safe
         self._waiting: _Waiting | None = None
-        self._keeper = Keeper(show.folder)
+        self._keeper, self._watch = Keeper(show.folder), FolderWatch(show.folder)
         self._jobs: deque[Callable[[], None]] = deque()   # for the disk
         self._kept: _Mark | None = None
         self._trouble = ""   # with the disk, as it was said last
-        self._closing = False
+        self._closing, self._held = False, -1
         self._moving, self._writing = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self.said: deque[str] = deque()
@@ -81,6 +84,9 @@ class OpenShow:
     def begin(self) -> None:
         """Start the threads."""
         self._kept = self._mark()
+        self._held = hold(self._show.folder)
+        if self._held < 0 and sys.platform != "win32":   # which has no such locks
+            self.said.append(f"{self._show.folder}: another run has this show open, and keeps its state there as well")
         for name, work in (("fades", self._move), ("show", self._write)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
@@ -95,6 +101,7 @@ class OpenShow:
             thread.join(_DISK_PATIENCE)
         if not any(thread.is_alive() for thread in self._threads):
             self._keep(last=True)
+        let_go(self._held)
 
     # What surfaces ask
 
@@ -125,7 +132,7 @@ class OpenShow:
         with self._lock:
             self._show, cue = storing.stored(self._show, name, self._values(), self._desk.preset)
             show, self._current = self._show, cue.number
-            self._jobs.append(lambda: storing.save(show, cue, self._keeper))
+            self._jobs.append(lambda: self._watch.ours(storing.save(show, cue, self._keeper)))
         self._writing.set()
         self.said.append(f"snapshot {cue.number} {cue.name}: stored")
         return cue.number
@@ -230,6 +237,24 @@ class OpenShow:
             self._writing.wait(KEEP_EVERY)
             self._writing.clear()
             self._keep()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Take over what somebody has changed in the folder; what is wrong there changes nothing."""
+        if self._jobs or not self._watch.changed():
+            return
+        self._watch.seen()
+        try:
+            show = load(self._show.folder)
+        except (InputError, OSError) as error:
+            self.said.append(f"the show is not read again: {error}")
+            return
+        with self._lock:
+            if not self._jobs:   # else something has just been stored, which is not in the folder yet
+                if show.safe != self._show.safe:
+                    self._safe = show.safe
+                self._show = show
+                self.said.append(f"the show is read again: {len(show.cues)} snapshots")
 
     def _keep(self, last: bool = False) -> None:
         """Do what waits for the disk, and write the state if it is another one than before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtsep import presets
@@ -58,17 +59,19 @@ def stored(show: Show, name: str, values: Mapping[str, float], preset: Preset) -
     return dataclasses.replace(show, cues=others if cue in others else (*others, cue)), cue
 
 
-def save(show: Show, cue: Cue, keeper: Keeper) -> None:
-    """Write a snapshot's file; the one that was there is in the history from now on.
+def save(show: Show, cue: Cue, keeper: Keeper) -> Path:
+    """Write a snapshot's file, and return it; the one that was there is in the history from now on.
 
     Raises
     ------
     InputError
         If it cannot be written.
     """
-    keeper.keep_old(show.folder / SNAPSHOTS / f"{cue.file}.toml")
-    (show.folder / SNAPSHOTS).mkdir(exist_ok=True)
-    cues.save(cue, show.folder / SNAPSHOTS)
+    path = show.folder / SNAPSHOTS / f"{cue.file}.toml"
+    path.parent.mkdir(exist_ok=True)
+    keeper.keep_old(path)
+    cues.save(cue, path.parent)
+    return path
 
 
 def store_offline(show: Show, name: str) -> tuple[Cue, str]:
