@@ -6,9 +6,11 @@
 Unit n is published with its last sample. What comes of it is due `delay` samples after its first one; until then it
 is not looked at. A unit that is late, malformed or not finite is replaced by the input, as late as the stage is:
 from the last sample heard the step to it decays over a segment. The way back is a cross-fade, once a few units in a
-row have come on time.
+row have come on time. What the worker makes may itself be late, by `extra` samples: so is then what replaces it.
 
-All that both processes use lies in shared memory and holds no addresses: `exchange` and the three tables of slots.
+With each unit goes what the board says at its last sample: targets that the worker has asked for.
+
+All that both processes use lies in shared memory and holds no addresses: `exchange` and the tables of slots.
 """
 
 import numpy as np
@@ -17,14 +19,17 @@ from numba import carray
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import array, f4, given, i8, number, record, view
 
 REMOTE = record(
-    channels=number(), position=number(start=0), unit=number(), delay=number(), slots=number(),
+    channels=number(), position=number(start=0), unit=number(), delay=number(), extra=number(), slots=number(),
     dry_frames=number(),                             # a power of two
     exchange=given(i8, due.EXCHANGE),                # jobs are units
     marks=given(i8, "slots", due.LINE),              # n + 1: unit n is in this slot; -(n + 1): it was malformed
     inputs=given(f4, "slots", "channels", "unit"), outputs=given(f4, "slots", "channels", "unit"),
+    params=number(), targets=array(i8, "params"),    # addresses of what the worker is told, on the board
+    told=given(f4, "slots", "params"),
     dry=array(f4, "channels", "dry_frames", start=0),
     last=array(f4, "channels", start=0), step=array(f4, "channels", start=0),   # last sample out; from dry to it
     usable=number(start=0), wet=number(start=1),     # 1: the unit that is due is as it should be; it is heard
@@ -97,7 +102,7 @@ def _start_segment(s):
         s.mode = CLOSING
         dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
         for c in range(s.channels):
-            step[c] = last[c] - dry[c, heard & (s.dry_frames - 1)]
+            step[c] = last[c] - dry[c, (heard - s.extra) & (s.dry_frames - 1)]
     s.wet = 1 if trusted else 0
 
 
@@ -114,6 +119,9 @@ def _write(s, x, frames):
             slot[c, within + i] = x[c, i]
             dry[c, place + i] = x[c, i]
     if within + frames == s.unit:
+        targets, told = view(s, "targets"), view(s, "told")[n % s.slots]
+        for k in range(s.params):
+            told[k] = carray(samples(targets[k]), (1,))[0]
         due.publish(view(s, "exchange").ctypes.data, n + 1)
 
 
@@ -123,7 +131,7 @@ def _read(s, y, frames):
     heard = s.position - s.delay
     offset = s.position % GRID
     dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
-    place = heard & (s.dry_frames - 1)
+    place, mask = heard - s.extra, s.dry_frames - 1
     n = max(heard, 0) // s.unit
     within = max(heard, 0) - n * s.unit
     result = view(s, "outputs")[n % s.slots]
@@ -134,14 +142,15 @@ def _read(s, y, frames):
         elif s.mode == OPENING:
             for i in range(frames):
                 share = np.float32(offset + i + 1) * np.float32(1 / GRID)
-                y[c, i] = dry[c, place + i] + (result[c, within + i] - dry[c, place + i]) * share
+                now = dry[c, (place + i) & mask]
+                y[c, i] = now + (result[c, within + i] - now) * share
         elif s.mode == CLOSING:
             for i in range(frames):
                 share = np.float32(GRID - 1 - offset - i) * np.float32(1 / GRID)
-                y[c, i] = dry[c, place + i] + step[c] * share
+                y[c, i] = dry[c, (place + i) & mask] + step[c] * share
         else:
             for i in range(frames):
-                y[c, i] = dry[c, place + i]
+                y[c, i] = dry[c, (place + i) & mask]
         last[c] = y[c, frames - 1]
 
 
