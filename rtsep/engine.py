@@ -376,6 +376,10 @@ class Engine(Stage):
         counters = self.record["counters"]
         return {**total, "faults": int(counters[kernels.FAULTS]), "limited": int(counters[kernels.LIMITED])}
 
+    def news(self) -> list[str]:
+        """See `Stage.news`."""
+        return self.chain.news()
+
 
 def warm(stage: Stage) -> None:
     """Let a prepared stage touch every memory page and code path once, and begin as new."""

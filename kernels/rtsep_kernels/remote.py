@@ -6,7 +6,8 @@
 Unit n is published with its last sample. What comes of it is due `delay` samples after its first one; until then it
 is not looked at. A unit that is late, malformed or not finite is replaced by the input, as late as the stage is:
 from the last sample heard the step to it decays over a segment. The way back is a cross-fade, once a few units in a
-row have come on time. What the worker makes may itself be late, by `extra` samples: so is then what replaces it.
+row have come on time. What the worker makes may itself be late, by `extra` samples: so is then
+what replaces it.
 
 With each unit goes what the board says at its last sample: targets that the worker has asked for.
 
@@ -23,11 +24,12 @@ from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import array, f4, given, i8, number, record, view
 
 REMOTE = record(
-    channels=number(), position=number(start=0), unit=number(), delay=number(), extra=number(), slots=number(),
+    channels=number(), position=number(start=0), unit=number(), delay=number(), slots=number(),
     dry_frames=number(),                             # a power of two
     exchange=given(i8, due.EXCHANGE),                # jobs are units
     marks=given(i8, "slots", due.LINE),              # n + 1: unit n is in this slot; -(n + 1): it was malformed
     inputs=given(f4, "slots", "channels", "unit"), outputs=given(f4, "slots", "channels", "unit"),
+    extra=array(i8, "channels"),                     # samples that each channel's result is later than `delay`
     params=number(), targets=array(i8, "params"),    # addresses of what the worker is told, on the board
     told=given(f4, "slots", "params"),
     dry=array(f4, "channels", "dry_frames", start=0),
@@ -100,9 +102,9 @@ def _start_segment(s):
         s.mode = WET if s.wet else OPENING
     elif s.wet:
         s.mode = CLOSING
-        dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
+        dry, last, step, extra = view(s, "dry"), view(s, "last"), view(s, "step"), view(s, "extra")
         for c in range(s.channels):
-            step[c] = last[c] - dry[c, (heard - s.extra) & (s.dry_frames - 1)]
+            step[c] = last[c] - dry[c, (heard - extra[c]) & (s.dry_frames - 1)]
     s.wet = 1 if trusted else 0
 
 
@@ -131,11 +133,12 @@ def _read(s, y, frames):
     heard = s.position - s.delay
     offset = s.position % GRID
     dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
-    place, mask = heard - s.extra, s.dry_frames - 1
+    mask, extra = s.dry_frames - 1, view(s, "extra")
     n = max(heard, 0) // s.unit
     within = max(heard, 0) - n * s.unit
     result = view(s, "outputs")[n % s.slots]
     for c in range(s.channels):
+        place = heard - extra[c]
         if s.mode == WET:
             for i in range(frames):
                 y[c, i] = result[c, within + i]

@@ -74,7 +74,7 @@ class Link:
         # Also when the stage is forgotten, or the program ends, without a word.
         self._end = weakref.finalize(self, _end, self.supervisor, self._shared)
         self.record = kernels.REMOTE.make(
-            channels=fmt.channels, unit=unit, delay=delay, extra=0, slots=slots,
+            channels=fmt.channels, unit=unit, delay=delay, extra=np.zeros(fmt.channels, np.int64), slots=slots,
             dry_frames=1 << (delay + most_extra + GRID - 1).bit_length(),
             penalty=max(1, round(_CALM_SECONDS * fmt.rate / unit)), patience=_NAPS,
             params=len(targets), targets=np.array(targets, np.int64),
@@ -97,17 +97,18 @@ class Link:
             raise
         return self.supervisor.report
 
-    def set_extra(self, extra: int) -> None:
-        """Say how late, samples, what the worker makes is by itself; before anything is processed.
+    def set_extra(self, extra: Sequence[int]) -> None:
+        """Say how late, samples, what the worker makes of each channel is by itself; before anything is processed.
 
         Raises
         ------
         InputError
             If it is more than there is room for.
         """
-        if extra > self._most_extra:
-            raise InputError(self._place, f"its latency is {extra} samples", f"allowed are up to {self._most_extra}")
-        self.record["extra"] = extra
+        if max(extra) > self._most_extra:
+            allowed = f"allowed are up to {self._most_extra}"
+            raise InputError(self._place, f"its latency is {max(extra)} samples", allowed)
+        self.record["extra"][:] = extra
 
     def start(self) -> None:
         """Begin as new; the record has been started."""
