@@ -25,7 +25,7 @@ from rtsep.presets import loads
 from rtsep.runner import Runner, process
 from rtsep.stage import Block, Format
 from rtsep.stages.mix import Input
-from rtsep.stages.remote import Remote
+from rtsep.stages.remote.stage import Remote
 from rtsep_kernels.plane import due
 
 RATE, MICS = 48000, 2
@@ -390,7 +390,7 @@ OWNER = """
 import sys, time
 import numpy as np
 from rtsep.stage import Format
-from rtsep.stages.remote import Remote
+from rtsep.stages.remote.stage import Remote
 stage = Remote("far", "workers:Turned")
 stage.prepare(Format(48000, 2))
 print(stage.pid, stage._there._shared.name, flush=True)

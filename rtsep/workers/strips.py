@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import pedalboard  # noqa: F401  (a spare has it, before it has a job)
 from numpy.typing import NDArray
 
 from rtsep.plugins.chain import PluginChain

@@ -27,6 +27,7 @@ from rtsep_kernels.plane.record import State
 _WORKER = "rtsep.workers.strips"
 # What a chain's plug-ins may add: four times what other hosts warn of (4000 samples, Waves LV1).
 _MOST_LATENCY = 16384
+_FLOAT = 4        # bytes: of a target on the board
 _PER_CORE = 4     # processes; with more they cost more than the plug-ins in them
 _HUNG_TICKS = 5   # half a second: the chain is back within a second
 
@@ -43,13 +44,16 @@ class Strip:
         Empty: it is in none.
     chain : tuple of SlotConfig
     paths : tuple of str
-        Of its parameters on the board, without the stage's name.
+        Of its parameters on the board, without the stage's name and the microphone's.
+    place : int
+        Of the microphone among what stands at each of those paths.
     """
 
     mic: int
     group: str
     chain: tuple[SlotConfig, ...]
     paths: tuple[str, ...]
+    place: int
 
 
 class Strips(Stage):
@@ -130,14 +134,17 @@ class Strips(Stage):
             entry = own.get(mic)
             chain = slots(self._options["each"] if entry is None else entry["plugins"])
             names = [param.name for param in chain_params(chain)] if chain else []
-            paths = [f"{name}.{mic}" if entry is None else f"{mic}.{name}" for name in names]
-            if chain:
-                found.append(Strip(c, "" if entry is None else entry["group"], chain, tuple(paths)))
+            if chain and entry is None:
+                found.append(Strip(c, "", chain, tuple(names), c))
+            elif chain:
+                found.append(Strip(c, entry["group"], chain, tuple(f"{mic}.{name}" for name in names), 0))
         return found
 
     def _link(self, row: Sequence[Strip], fmt: Format) -> Link:
         mics = [self.board.mics[strip.mic] for strip in row]
-        targets = [self.board.address(f"{self.name}.{path}") for strip in row for path in strip.paths]
+        targets = [
+            self.board.address(f"{self.name}.{path}") + _FLOAT * strip.place for strip in row for path in strip.paths
+        ]
         return Link(
             f"{self.name}.strips ({', '.join(mics)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
             self._options["unit"], self._options["delay"],
