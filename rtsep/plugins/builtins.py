@@ -38,8 +38,9 @@ class Builtin:
     ducked : frozenset of str
         Parameters without a way from one value to another, or with which it begins anew: they are set while the dry
         input is heard.
-    memoryless : bool
-        What it gives depends on one sample of the input: a second one with other values takes over in a cross-fade.
+    beside : float, optional
+        Seconds that a second one with other values runs beside, before it takes over in a cross-fade; 0: what it gives
+        depends on one sample of the input. None: values that are not `smooth` are ramped.
     latency : callable
         From its values by name and the rate to samples.
     """
@@ -49,7 +50,7 @@ class Builtin:
     params: tuple[Param, ...]
     smooth: frozenset[str] = frozenset()
     ducked: frozenset[str] = frozenset()
-    memoryless: bool = False
+    beside: float | None = None
     latency: Callable[[Mapping[str, float], int], int] = never_late
 
 
@@ -89,8 +90,11 @@ def _mix(default: float) -> Param:
     return _p("mix", "", 0.0, 1.0, default, "Share of the effect; 0 is the input.")
 
 
-# JUCE's oversampling filters of the true-peak detector, 60.94 samples whatever the rate, rounded up.
-_TRUE_PEAK = 61
+# A gate's gain falls by ratio - 1 dB for each dB of its threshold: no ramp is slow enough. 50 attacks of its default.
+_SETTLED = 0.05
+
+# JUCE's oversampling filters of the true-peak detector, 60 samples whatever the rate.
+_TRUE_PEAK = 60
 
 
 def _lookahead(values: Mapping[str, float], rate: int) -> int:
@@ -109,8 +113,8 @@ _MOVING = frozenset({"rate_hz", "depth", "feedback", "mix"})
 # movements of Chorus and Phaser; times are heard only in what follows.
 _ALL = (
     Builtin("Gain", "makes it louder or softer", (_p("gain_db", "dB", -80.0, 30.0, 1.0, "By how much."),),
-            memoryless=True),
-    Builtin("Invert", "turns the polarity", (), memoryless=True),
+            beside=0.0),
+    Builtin("Invert", "turns the polarity", (), beside=0.0),
     Builtin("HighpassFilter", "takes away what is low, 6 dB an octave",
             (_hz("cutoff_frequency_hz", 50.0, "Where it has taken away 3 dB."),)),
     Builtin("LowpassFilter", "takes away what is high, 6 dB an octave",
@@ -126,11 +130,12 @@ _ALL = (
     Builtin("Compressor", "makes what is loud softer; without make-up gain", _dynamics(
         _p("threshold_db", "dB", -80.0, 0.0, 0.0, "What is louder is made softer."), 1.0, 20.0), smooth=_TIMES),
     Builtin("NoiseGate", "makes what is soft softer", _dynamics(
-        _p("threshold_db", "dB", -100.0, 0.0, -100.0, "What is softer is made softer."), 10.0, 100.0), smooth=_TIMES),
+        _p("threshold_db", "dB", -100.0, 0.0, -100.0, "What is softer is made softer."), 10.0, 100.0),
+        smooth=_TIMES, beside=_SETTLED),
     Builtin("Limiter", "makes it as loud as can be, clipped at 0 dBFS: it is no ceiling", (
         _p("threshold_db", "dB", -40.0, 0.0, -10.0, "What is louder is held; all gets louder by as much."),
         _p("release_ms", "ms", 1.0, 5000.0, 100.0, "Time to go back."),
-    ), smooth=_TIMES),
+    ), smooth=frozenset({"release_ms"})),
     Builtin("BrickwallLimiter", "a ceiling; adds its look-ahead as latency", (
         _p("ceiling_db", "dB", -40.0, 0.0, -1.0, "Nothing gets louder."),
         _p("release_ms", "ms", 1.0, 5000.0, 100.0, "Time to go back."),
@@ -160,11 +165,11 @@ _ALL = (
         _p("feedback", "", -0.99, 0.99, 0.0, "How much comes again."), _mix(0.5),
     ), smooth=_MOVING),
     Builtin("Distortion", "drives it into saturation", (_p("drive_db", "dB", 0.0, 60.0, 25.0, "How hard."),),
-            memoryless=True),
+            beside=0.0),
     Builtin("Clipping", "cuts off what is louder",
-            (_p("threshold_db", "dB", -40.0, 0.0, -6.0, "Where it cuts."),), memoryless=True),
+            (_p("threshold_db", "dB", -40.0, 0.0, -6.0, "Where it cuts."),), beside=0.0),
     Builtin("Bitcrush", "makes it coarse", (_p("bit_depth", "", 1.0, 32.0, 8.0, "Bits that are left."),),
-            memoryless=True),
+            beside=0.0),
 )
 
 BUILTINS: dict[str, Builtin] = {one.name: one for one in _ALL}

@@ -89,7 +89,7 @@ class PluginChain:
         self._configs = tuple(slots)
         self.params: tuple[Param, ...] = chain_params(slots, rate, unit)
         self._read()
-        self._line = Line(rate, unit, self._made(self._configs, self._values))
+        self._line = Line(rate, unit, self._made(self._configs, self.params, self._values))
         self._whole = Slot("chain", self._line, rate, unit)
         self._pad = Late(rate, unit, max(0, align - self._whole.latency))
         self._fresh, self._waiting = True, False   # the first values are taken over at once
@@ -119,7 +119,8 @@ class PluginChain:
             Finite, the caller's to keep.
         """
         self._take_over(values)
-        out = self._whole.work(block)
+        with np.errstate(over="ignore", invalid="ignore"):   # both are looked for, and dealt with
+            out = self._whole.work(block)
         self._pad.aim(max(0, self._align - self._whole.latency))
         out = self._pad.push(out)
         self._fresh = False
@@ -143,7 +144,7 @@ class PluginChain:
             if config.same in kept and len(kept[config.same][1]) == last - first:
                 values[first:last] = kept[config.same][1]
         values[0] = self._values[0]
-        made = self._made(slots, values, params)
+        made = self._made(slots, params, values, amid=True)
         for config, slot in zip(slots, made, strict=True):
             if config.same in kept and not config.builtin:
                 slot.hosted.load(kept[config.same][0].hosted.state())
@@ -212,13 +213,13 @@ class PluginChain:
             np.array([getattr(param, name) for param in self.params], np.float32) for name in ("low", "high", "default")
         )
 
-    def _made(self, slots: Sequence[SlotConfig], values: NDArray[np.float32],
-              params: Sequence[Param] | None = None) -> list[Slot]:
+    def _made(self, slots: Sequence[SlotConfig], params: Sequence[Param], values: NDArray[np.float32],
+              amid: bool = False) -> list[Slot]:
         """Return slots that run; of values, those of the plug-ins and the states are taken."""
         made = []
-        for config, first, last in _places(slots, self.params if params is None else params):
+        for config, first, last in _places(slots, params):
             hosted = _hosted(config, self._rate, self._unit, values[first + len(OWN) : last].tolist())
-            made.append(Slot(config.name, hosted, self._rate, self._unit, round(float(values[first]))))
+            made.append(Slot(config.name, hosted, self._rate, self._unit, round(float(values[first])), amid))
         return made
 
     def _take_over(self, values: NDArray[np.float32]) -> None:
@@ -245,7 +246,7 @@ class PluginChain:
 
     def _order(self) -> list[int]:
         """Return the slots in the order of their places."""
-        places = [float(values[1]) for _, _, values in self._slots()]
+        places = [float(self._values[first + 1]) for _, first, _ in _places(self._configs, self.params)]
         return sorted(range(len(places)), key=lambda n: (round(places[n]), n))
 
     def _slots(self) -> list[tuple[SlotConfig, Slot, NDArray[np.float32]]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.params import Param
 from rtsep.plugins.builtins import BUILTINS, Builtin, never_late
 from rtsep.plugins.fades import Fade
 
@@ -100,8 +101,9 @@ class BuiltinHost(Hosted):
         self._from = list(self._now)
         self._ramp = max(1, round(RAMP_SECONDS * rate))
         self._at = self._ramp   # samples of the ramp that are done
-        self._plugin = self._made()
-        self._next: Any = None   # of a memoryless one: with other values
+        self._plugin: Any = self._made()
+        self._next: Any = None   # one with other values that is taking over
+        self._beside = 0         # samples until it is faded to
         self._fade = Fade(rate, False)
         self._latency = self._reckoned()
 
@@ -147,7 +149,7 @@ class BuiltinHost(Hosted):
 
     def work(self, block: Block) -> Block:
         """See `Hosted.work`."""
-        if self._builtin.memoryless:
+        if self._builtin.beside is not None:
             return self._blended(block)
         if self._at >= self._ramp:
             return self._run(self._plugin, block)
@@ -193,9 +195,11 @@ class BuiltinHost(Hosted):
         if self._next is None and self._now != self._goal:
             self._now = list(self._goal)
             self._next = self._made()
-            self._fade.goal = True
+            self._beside = round((self._builtin.beside or 0.0) * self._rate)
         if self._next is None:
             return self._run(self._plugin, block)
+        self._fade.goal = self._beside <= 0
+        self._beside -= self._unit
         out = self._fade.mix(self._run(self._plugin, block), self._run(self._next, block))
         if self._fade.level == 1:
             self._plugin, self._next = self._next, None
@@ -205,14 +209,14 @@ class BuiltinHost(Hosted):
     def _move(self, share: float) -> None:
         for n, (first, last) in enumerate(zip(self._from, self._goal, strict=True)):
             if first != last and n not in self._ducked:
-                on_octaves = self._builtin.params[n].unit == "Hz"
-                value = first * (last / first) ** share if on_octaves else first + (last - first) * share
-                self._now[n] = last if share == 1 else value
+                self._now[n] = last if share == 1 else _between(self._builtin.params[n], first, last, share)
                 self._set(n)
 
     def _set(self, n: int) -> None:
         name = self._builtin.params[n].name
-        setattr(self._plugin, name, self._spoken(name, self._now[n]))
+        for plugin in (self._plugin, self._next):
+            if plugin is not None:
+                setattr(plugin, name, self._spoken(name, self._now[n]))
 
     def _spoken(self, name: str, value: float) -> Any:
         """Return a value as pedalboard takes it."""
@@ -228,6 +232,15 @@ class BuiltinHost(Hosted):
     def _reckoned(self) -> int:
         told = {param.name: value for param, value in zip(self._builtin.params, self._now, strict=True)}
         return self._builtin.latency(told, self._rate)
+
+
+def _between(param: Param, first: float, last: float, share: float) -> float:
+    """Return a value on the way between two, so that equal shares are heard as equal steps."""
+    if param.unit == "Hz" or param.name == "q":
+        return first * float(last / first) ** share
+    if param.name == "ratio":
+        return 1 / (1 / first + (1 / last - 1 / first) * share)
+    return first + (last - first) * share
 
 
 _CORNERS = {

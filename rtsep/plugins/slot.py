@@ -30,6 +30,8 @@ class Slot:
     rate, unit : int
     state : int
         `ON`, `BYPASS` or `OFF`.
+    amid : bool
+        It begins while there is sound: that is faded in, as echoes would repeat its first step.
 
     Attributes
     ----------
@@ -37,12 +39,16 @@ class Slot:
         Units that were no numbers, and how often it was made anew for that.
     """
 
-    def __init__(self, name: str, hosted: Hosted, rate: int, unit: int, state: int = ON) -> None:
+    def __init__(self, name: str, hosted: Hosted, rate: int, unit: int, state: int = ON,
+                 amid: bool = False) -> None:
         self.name, self.hosted = name, hosted
         self._rate, self._unit = rate, unit
         self._late = Late(rate, unit, hosted.latency)
         self._heard = Fade(rate, state == ON)       # against the dry input, as late
         self._there = Fade(rate, state != OFF)      # against the input as it is
+        self._fed = Fade(rate, not amid)            # what goes into it, after it was made anew
+        self._fed.goal = True
+        self._silence = np.zeros((1, unit), np.float32)
         self.state = state
         self._runs = state != OFF
         self._unheard = 0   # samples that it has to run before it is heard
@@ -61,7 +67,7 @@ class Slot:
     @property
     def plain(self) -> Any:
         """Its plug-in where it just runs and is heard, see `Hosted.plain`."""
-        still = self._runs and not self._unheard and self._heard.level == 1 and self._there.level == 1
+        still = self._runs and not self._unheard and self._fed.level == self._heard.level == self._there.level == 1
         return self.hosted.plain if still and self.state == ON else None
 
     @property
@@ -94,7 +100,7 @@ class Slot:
         if not self._runs:
             out = block
         else:
-            wet: Block | None = self.hosted.work(block)
+            wet: Block | None = self.hosted.work(self._fed.mix(self._silence, block))
             wet = usable(wet)
             if wet is None:
                 self.failed()
@@ -112,13 +118,14 @@ class Slot:
         self._late.aim(self.hosted.latency)
         self._late.clear()
         self.turn(self.state, at_once=True)
+        self._fed.jump(True)
         self._unheard, self._last, self._given_up = 0, np.float32(0), False
         self._remakes.clear()
 
     def twin(self) -> Slot | None:
         """Return another one in the same state, with nothing in it; None: that takes too long while playing."""
         hosted = self.hosted.twin()
-        return None if hosted is None else Slot(self.name, hosted, self._rate, self._unit, self.state)
+        return None if hosted is None else Slot(self.name, hosted, self._rate, self._unit, self.state, True)
 
     def news(self) -> list[str]:
         """Return what has happened since the last call."""
@@ -131,7 +138,7 @@ class Slot:
         if wanted and not self._runs:
             self.hosted.reset()
             self._runs = True
-            self._wait()
+            self._begin()
             self._heard.jump(False)
         if not wanted and self._there.silent:
             self._runs = False
@@ -147,6 +154,11 @@ class Slot:
         self._heard.goal = self.state == ON and ready
         self._there.goal = wanted
 
+    def _begin(self) -> None:
+        self._fed.jump(False)
+        self._fed.goal = True
+        self._wait()
+
     def _wait(self) -> None:
         self._unheard = max(self.hosted.latency, round(_SETTLE_SECONDS * self._rate))
 
@@ -154,7 +166,7 @@ class Slot:
         """Be dry at once, and have the plug-in made anew: it answered something that is no number."""
         self.bad_blocks += 1
         self._heard.jump(False)
-        self._wait()
+        self._begin()
         recent = [at for at in self._remakes if self._worked - at < _TRIES_SECONDS * self._rate]
         if len(recent) < _TRIES:
             self._remakes = [*recent, self._worked]
