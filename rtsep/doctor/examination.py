@@ -50,7 +50,8 @@ def examine(question: Question) -> Iterator[Finding]:
     checks: Sequence[Callable[[], Sequence[Finding]]] = (
         machine.system, machine.limits, machine.processor, lambda: machine.wake_up(q.block / q.rate),
         lambda: devices.sound(q.input_device, q.output_device, q.rate, q.mics), lambda: devices.midi(q.midi),
-        lambda: plugins(q.preset, q.rate), providers, lambda: disk(q.record, q.rate, q.mics), lambda: room(q.preset, q.rate, q.block, q.mics),
+        lambda: plugins(q.preset, q.rate), providers, lambda: disk(q.record, q.rate, q.mics),
+        lambda: room(q.preset, q.rate, q.block, q.mics),
     )
     for check in checks:
         yield from check()
