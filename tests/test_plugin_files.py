@@ -65,6 +65,8 @@ def test_a_probe_tells_what_it_is(cache: Path) -> None:
     assert not found.nan
     assert found.state_kept
     assert not found.late_params
+    assert found.latency_knobs == ("delay_look_ahead",)
+    assert found.breaks_at == ""
     assert found.p50_ms < 1000 * UNIT / RATE
     knobs = {knob.param.name: knob for knob in found.knobs}
     assert list(knobs) == ["gain", "armed", "delay_look_ahead", "tone", "mode"]
@@ -91,7 +93,7 @@ def test_a_liar_is_measured() -> None:
 
 @pytest.mark.parametrize(("kind", "told"), [
     ("crash armed", "crashes while working .SIGSEGV"), ("unloadable", "crashes while being loaded"),
-    ("hang armed", "hangs while working"),
+    pytest.param("hang armed", "hangs while working", marks=pytest.mark.slow),   # as long as it is waited for
 ])
 def test_what_misbehaves_is_refused_in_one_line(kind: str, told: str) -> None:
     with pytest.raises(PluginProblem, match=told) as refused:
@@ -150,13 +152,36 @@ def test_parameters_and_latency_that_changes() -> None:
     heard = play(chain, sine(300), values(chain, one__gain=-20.0), values(chain, one__gain=0.0), every=60)[:, 600:]
     assert high(heard) < -30   # a jump of it is -12
     play(chain, sine(30), values(chain, one__delay_look_ahead=128.0))
-    assert any("says 128 samples of latency now" in line for line in chain.news())
+    assert any("latency is 128 samples now, not 32" in line for line in chain.news())
     assert chain.report()[0].latency == 128
     assert chain.latency == 256
     play(chain, sine(30), values(chain, one__delay_look_ahead=128.0))
     sound = noise(60)
     heard = play(chain, sound, values(chain, one__delay_look_ahead=128.0))
     assert np.array_equal(heard[:, 640:], later(sound, 256)[:, 640:])
+
+
+def test_a_liar_that_moves_is_measured_again() -> None:
+    assert probe("Tested", str(made("liar"))).latency_knobs == ("delay_look_ahead",)
+    chain = PluginChain(RATE, UNIT, [slot("liar")], align=256)
+    play(chain, sine(60), values(chain))
+    moved = values(chain, one__delay_look_ahead=100.0)
+    no_click(play(chain, sine(120), moved)[:, 600:])
+    assert chain.report()[0].latency == 100   # though it says 0
+    sound = noise(60)
+    assert np.array_equal(play(chain, sound, moved)[:, 640:], later(sound, 256)[:, 640:])
+
+
+def test_what_breaks_when_it_is_turned_is_told() -> None:
+    found = probe("Tested", str(made("crash")))
+    assert found.breaks_at == "armed"
+    assert any("when armed is turned" in note for note in found.notes)
+    assert found.latency == 32
+
+
+@pytest.mark.slow   # as long as it is waited for
+def test_what_hangs_when_it_is_turned_is_told() -> None:
+    assert probe("Tested", str(made("hang"))).breaks_at == "armed"
 
 
 def test_state_is_kept_and_measured_again() -> None:

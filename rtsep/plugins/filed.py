@@ -21,8 +21,9 @@ class FileHost(Hosted):
     """A plug-in of a file; loaded by the thread that makes it, the main thread.
 
     Its parameters go to their targets in a ramp of one step a unit, as it takes them over at the edges of blocks; those
-    with choices, and those of two values, go at once. Its latency is what was measured, and if it says another one
-    later, different by as much; after another state it is measured again.
+    with choices, and those of two values, go at once; those that move its latency, while the dry input is heard. Its
+    latency is what was measured. If it says another one later, it is different by as much; that of a plug-in that says
+    what is not so is measured again, as it is after every state that is loaded.
 
     Parameters
     ----------
@@ -34,15 +35,17 @@ class FileHost(Hosted):
     """
 
     def __init__(self, found: Probe, state: bytes, values: Sequence[float]) -> None:
-        self._found, self._first_state = found, state
+        self._found = found
         self._steps = max(1, round(RAMP_SECONDS * found.rate / found.unit))
         self._ramps: dict[int, list[float]] = {}   # by knob: raw values to come, the last one first
+        self._ducked = [n for n, knob in enumerate(found.knobs) if knob.param.name in found.latency_knobs]
         self._news: list[str] = []
         self._failed = 0
         self.measured = found.measured
         self._off = found.latency - found.declared
         self._plugin: Any = None
         self._load(state)
+        self._initial = self._known = self.state()   # known: the one of which the latency is known
         self.aim(values, at_once=True)
 
     @property
@@ -57,12 +60,30 @@ class FileHost(Hosted):
             if abs(raw - self._goal[n]) <= _SAME:
                 continue
             self._goal[n] = raw
+            if n in self._ducked:
+                continue
             first = self._now[n]
             jumps = at_once or knob.choices or len(knob.curve) <= 2
             steps = 1 if jumps else self._steps
             self._ramps[n] = [first + (raw - first) * k / steps for k in range(steps, 0, -1)]
-            if at_once:
-                self._step()
+        if at_once:
+            self._step()
+            self.settle()
+
+    @property
+    def ducks(self) -> bool:
+        """See `Hosted.ducks`."""
+        return any(self._now[n] != self._goal[n] for n in self._ducked)
+
+    def settle(self) -> None:
+        """See `Hosted.settle`."""
+        if not self.ducks:
+            return
+        for n in self._ducked:
+            self._tell(n, self._goal[n])
+        self._run_silence()
+        if not self._found.agrees:
+            self._measure()
 
     def work(self, block: Block) -> Block:
         """See `Hosted.work`."""
@@ -94,12 +115,14 @@ class FileHost(Hosted):
 
     def load(self, state: bytes) -> None:
         """See `Hosted.load`; without a state, as it was made."""
-        if not state and not self._first_state:
-            self._load(b"")
-            return
-        self._plugin.raw_state = state or self._first_state
+        state = state or self._initial
+        if self.state() != state:
+            self._plugin.raw_state = state
+        self._run_silence()
         self._read()
-        self._measure()
+        if state != self._known:
+            self._known = state
+            self._measure()
 
     def news(self) -> list[str]:
         """See `Hosted.news`."""
@@ -136,13 +159,16 @@ class FileHost(Hosted):
 
     def _step(self) -> None:
         for n in list(self._ramps):
-            self._now[n] = self._ramps[n].pop()
-            self._parameters[self._found.knobs[n].index].raw_value = self._now[n]
+            self._tell(n, self._ramps[n].pop())
             if not self._ramps[n]:
                 del self._ramps[n]
 
+    def _tell(self, n: int, raw: float) -> None:
+        self._now[n] = raw
+        self._parameters[self._found.knobs[n].index].raw_value = raw
+
     def _look(self) -> None:
-        """See whether it says another latency now: it takes parameters over with a unit, and some move by themselves."""
+        """See whether it says another latency now: it takes parameters over with a unit, or moves by itself."""
         said = int(self._plugin.reported_latency_samples)
         if said != self.declared:
             self._news.append(f"it says {said} samples of latency now, not {self.declared}")

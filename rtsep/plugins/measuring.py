@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import threading
 import time
@@ -24,6 +25,8 @@ _LEVELS = (0.5, 0.1, 0.02)  # of impulses: gates let the loud ones through, and 
 _WINDOW_SECONDS = 0.25    # in which an impulse has to come; what is later is an echo
 _SETTLE_SECONDS = 0.5
 _TIMED = 400              # units
+_TURN_SECONDS = 5.0       # for all parameters that are turned, and for one that hangs
+_SHORT = 16               # units of silence before an impulse when parameters are turned
 
 
 def main(told: Mapping[str, Any]) -> None:
@@ -49,7 +52,8 @@ def load(file: str, plugin: str) -> Any:
     """
     import pedalboard
 
-    return pedalboard.load_plugin(file, plugin_name=plugin, initialization_timeout=INIT_SECONDS)
+    board: Any = pedalboard
+    return board.load_plugin(file, plugin_name=plugin, initialization_timeout=INIT_SECONDS)
 
 
 def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
@@ -100,6 +104,7 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
         channels=channels, declared=int(plugin.reported_latency_samples), measured=measured, knobs=knobs, **timed,
         state_kept=kept, late_params=False if timed["nan"] else _late(plugin, knobs, rate, unit, channels),
     )
+    say(latency_knobs=[] if timed["nan"] else _moving(plugin, knobs, rate, unit, channels, say))
     say(doing="being loaded by another thread")
     say(main_thread=_needs_main_thread(file, plugin.name))
 
@@ -139,13 +144,16 @@ def _timed(plugin: Any, rate: int, unit: int, channels: int) -> dict[str, Any]:
 def latency(plugin: Any, rate: int, unit: int, channels: int) -> int | None:
     """Return after how many samples impulses of several levels come out; None: they do not, or not all alike."""
     declared = int(plugin.reported_latency_samples)
-    found = {_impulse(plugin, level * sign, rate, unit, channels, declared) for level in _LEVELS for sign in (1, -1)}
+    settle = -(-round(_SETTLE_SECONDS * rate) // unit)
+    found = {
+        _impulse(plugin, level * sign, rate, unit, channels, declared, settle) for level in _LEVELS for sign in (1, -1)
+    }
     found.discard(None)
     return found.pop() if len(found) == 1 else None
 
 
-def _impulse(plugin: Any, level: float, rate: int, unit: int, channels: int, declared: int) -> int | None:
-    settle = -(-round(_SETTLE_SECONDS * rate) // unit)
+def _impulse(plugin: Any, level: float, rate: int, unit: int, channels: int, declared: int,
+             settle: int) -> int | None:
     units = -(-(declared + round(_WINDOW_SECONDS * rate)) // unit)
     silence = np.zeros((1, unit), np.float32)
     impulse = silence.copy()
@@ -168,7 +176,7 @@ def _late(plugin: Any, knobs: list[dict[str, Any]], rate: int, unit: int, channe
     noise = (0.1 * np.random.default_rng(1).standard_normal((1, unit))).astype(np.float32)
     steady = [run(plugin, noise, rate, channels) for _ in range(200)][-2:]
     declared = int(plugin.reported_latency_samples)
-    if not np.array_equal(*steady) or declared >= unit:   # it moves by itself, or answers later anyhow
+    if not np.array_equal(steady[0], steady[1]) or declared >= unit:   # it moves by itself, or answers later anyhow
         return False
     for knob in knobs[:8]:
         parameter = plugin._parameters[knob["index"]]
@@ -181,6 +189,39 @@ def _late(plugin: Any, knobs: list[dict[str, Any]], rate: int, unit: int, channe
         if not np.array_equal(second, steady[0]):
             return bool(np.array_equal(first, steady[0]))
     return False
+
+
+def _moving(plugin: Any, knobs: list[dict[str, Any]], rate: int, unit: int, channels: int,
+            say: Callable[..., None]) -> list[str]:
+    """Return the parameters that move the latency, by what the plug-in says or by what an impulse takes.
+
+    Each is turned to both ends, which some plug-ins do not survive: the parent knows then which one it was.
+    """
+    def both() -> tuple[int, int | None]:
+        run(plugin, np.zeros((1, unit), np.float32), rate, channels)   # then it has taken it over
+        declared = int(plugin.reported_latency_samples)
+        return declared, _impulse(plugin, _LEVELS[0], rate, unit, channels, declared, _SHORT)
+
+    found, began = [], time.monotonic()
+    first = both()
+    for knob in knobs:
+        if time.monotonic() - began > _TURN_SECONDS:
+            break
+        say(doing=f"being turned at {knob['param']['name']}", turned=knob["param"]["name"])
+        watch = threading.Timer(_TURN_SECONDS, os._exit, (1,))   # it may hang
+        watch.start()
+        parameter = plugin._parameters[knob["index"]]
+        before = float(parameter.raw_value)
+        for end in (0.0, 1.0):
+            parameter.raw_value = end
+            declared, measured = both()
+            if declared != first[0] or (None not in (measured, first[1]) and measured != first[1]):
+                found.append(knob["param"]["name"])
+                break
+        parameter.raw_value = before
+        both()
+        watch.cancel()
+    return found
 
 
 def _needs_main_thread(file: str, name: str) -> bool:

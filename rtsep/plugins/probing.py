@@ -93,6 +93,10 @@ class Probe:
         It can be loaded by the main thread of its process only.
     late_params : bool
         A parameter takes effect only a block later.
+    latency_knobs : tuple of str
+        Parameters that move its latency, whether it says so or not.
+    breaks_at : str
+        The parameter at which it crashed or hung when it was turned to its ends; empty: at none.
     state_kept : bool
         A state that is loaded reads back the same, without its editor having been open.
     """
@@ -116,6 +120,8 @@ class Probe:
     nan: bool
     main_thread: bool
     late_params: bool
+    latency_knobs: tuple[str, ...]
+    breaks_at: str
     state_kept: bool
 
     @property
@@ -145,6 +151,8 @@ class Probe:
             told.append("answers what is no number: its dry input is heard then")
         if self.late_params:
             told.append("takes its parameters over a block late")
+        if self.breaks_at:
+            told.append(f"crashes or hangs when {self.breaks_at} is turned to its ends")
         if not self.state_kept:
             told.append("does not read back a state that was loaded: some take it over only when their editor was open")
         return told
@@ -231,12 +239,14 @@ def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
     name, doing = Path(str(told["file"])).name, said.get("doing", "being loaded")
     if "problem" in said:
         raise PluginProblem(place, f"{name} {said['problem']}", str(said.get("allowed", "")))
-    if "knobs" in said and "main_thread" in said:
-        return said
+    if "main_thread" in said:
+        return {**said, "breaks_at": ""}
+    if "latency_knobs" in said:   # it died of being loaded by another thread, and of nothing else
+        return {**said, "breaks_at": "", "main_thread": True}
+    if "turned" in said:          # of that parameter: the chain is warned, the user may keep away from it
+        return {**said, "breaks_at": said["turned"], "latency_knobs": [], "main_thread": True}
     if hung:
         raise PluginProblem(place, f"{name} hangs while {doing} ({seconds:g} s)", "take it out of the chain")
-    if "knobs" in said and doing == "being loaded by another thread":   # it died of that, and of nothing else
-        return {**said, "main_thread": True}
     raise PluginProblem(place, f"{name} crashes while {doing} ({_how(child.returncode)})", "take it out of the chain")
 
 
@@ -265,5 +275,5 @@ def _read(told: Mapping[str, Any]) -> Probe:
         Knob(Param(**knob["param"]), knob["index"], knob["label"], tuple(knob["curve"]), tuple(knob["choices"]))
         for knob in told["knobs"]
     )
-    fields = {field.name: told[field.name] for field in dataclasses.fields(Probe) if field.name != "knobs"}
-    return Probe(**fields, knobs=knobs)
+    fields = {field.name: told[field.name] for field in dataclasses.fields(Probe)}
+    return Probe(**{**fields, "knobs": knobs, "latency_knobs": tuple(told["latency_knobs"])})
