@@ -88,7 +88,7 @@ class PluginChain:
         self._rate, self._unit, self._align = rate, unit, align
         self._configs = tuple(slots)
         self.params: tuple[Param, ...] = chain_params(slots, rate, unit)
-        self._read()
+        self._low, self._high, self._values = _bounds(self.params)
         self._line = Line(rate, unit, self._made(self._configs, self.params, self._values))
         self._whole = Slot("chain", self._line, rate, unit)
         self._pad = Late(rate, unit, max(0, align - self._whole.latency))
@@ -150,7 +150,7 @@ class PluginChain:
                 slot.hosted.load(kept[config.same][0].hosted.state())
         self._line.finish()
         self.params, self._configs = params, tuple(slots)
-        self._read()
+        self._low, self._high, _ = _bounds(params)
         self._values = values
         self._line.go_over(made, self._order())
         self._given = b""
@@ -207,12 +207,6 @@ class PluginChain:
             for config, slot, _ in self._slots()
         ]
 
-    def _read(self) -> None:
-        """Read from `params` what `work` needs of them."""
-        self._low, self._high, self._values = (
-            np.array([getattr(param, name) for param in self.params], np.float32) for name in ("low", "high", "default")
-        )
-
     def _made(self, slots: Sequence[SlotConfig], params: Sequence[Param], values: NDArray[np.float32],
               amid: bool = False) -> list[Slot]:
         """Return slots that run; of values, those of the plug-ins and the states are taken."""
@@ -268,6 +262,14 @@ def _hosted(config: SlotConfig, rate: int, unit: int, values: Sequence[float]) -
 
     found = probe(config.plugin, config.path, rate, unit, config.state, place=config.name)
     return FileHost(found, config.state, values)
+
+
+def _bounds(params: Sequence[Param]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the lowest, the highest and the default values."""
+    low, high, default = (
+        np.array([getattr(param, name) for param in params], np.float32) for name in ("low", "high", "default")
+    )
+    return low, high, default
 
 
 def _places(slots: Sequence[SlotConfig], params: Sequence[Param]) -> list[tuple[SlotConfig, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -237,7 +238,7 @@ class BuiltinHost(Hosted):
 def _between(param: Param, first: float, last: float, share: float) -> float:
     """Return a value on the way between two, so that equal shares are heard as equal steps."""
     if param.unit == "Hz" or param.name == "q":
-        return first * float(last / first) ** share
+        return first * math.exp(math.log(last / first) * share)
     if param.name == "ratio":
         return 1 / (1 / first + (1 / last - 1 / first) * share)
     return first + (last - first) * share

@@ -97,20 +97,20 @@ class Slot:
         self._worked += self._unit
         self._get_ready()
         dry = self._late.push(block)
-        if not self._runs:
-            out = block
-        else:
-            wet: Block | None = self.hosted.work(self._fed.mix(self._silence, block))
-            wet = usable(wet)
-            if wet is None:
-                self.failed()
-                out = glued(dry, self._last)
-            else:
-                out = self._heard.mix(dry, wet)
-            out = self._there.mix(block, out)
+        out = block
+        if self._runs:
+            out = self._there.mix(block, dry if self._given_up else self._worked_on(block, dry))
             self._unheard = max(0, self._unheard - self._unit)
         self._last = out[0, -1]
         return out
+
+    def _worked_on(self, block: Block, dry: Block) -> Block:
+        wet = usable(self.hosted.work(self._fed.mix(self._silence, block)))
+        if wet is not None:
+            return self._heard.mix(dry, wet)
+        unheard = self._heard.silent
+        self.failed()
+        return dry if unheard else glued(dry, self._last)
 
     def reset(self) -> None:
         """Forget all that sounds."""
