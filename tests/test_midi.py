@@ -204,7 +204,7 @@ ONE = "schema = 1\n[[control]]\n"
 @pytest.mark.parametrize(("text", "problem"), [
     ("", r"m:1: schema: is missing; allowed is 1"),
     ("schema = 2\n", r"m:1: schema: 2 is not a schema"),
-    ("schema = 1\n[[contrl]]\n", r"m:2: contrl: unknown key; known: schema, port, control, program"),
+    ("schema = 1\n[[contrl]]\n", r"m:2: contrl: unknown key; known: schema, api, port, control, program"),
     (ONE + "message = \"cc\"\nchannel = 17\n", r"m:4: \[\[control\]\] 1\.channel: 17 is not allowed"),
     (ONE + "message = \"knob\"\nchannel = 1\n", r"m:3: .*'knob' is not allowed; allowed is one of cc"),
     (ONE + "channel = 1\n", r"m:2: .*the key 'message' is missing; allowed is one of"),

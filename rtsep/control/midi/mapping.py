@@ -33,6 +33,7 @@ SCHEMA = 1
 """The number that a mapping's `schema` must be."""
 
 KINDS = ("cc", "cc14", "nrpn", "rpn", "note", "pitch")
+APIS = ("alsa", "jack")
 MODES = ("absolute", "pickup", "relative", "toggle", "momentary", "note")
 CODINGS = ("twos", "offset", "sign")
 PANICS = (120, 123)
@@ -171,12 +172,15 @@ class Mapping:
     controls : tuple of Control
     programs : Programs or None
         None: program changes do nothing.
+    api : str
+        `alsa` or `jack`; empty: what the system has.
     """
 
     place: str
     ports: tuple[Port, ...]
     controls: tuple[Control, ...]
     programs: Programs | None
+    api: str = ""
 
 
 def load(path: str | os.PathLike[str]) -> Mapping:
@@ -221,19 +225,22 @@ class _Reader:
         self._content = self._file.content
 
     def mapping(self) -> Mapping:
-        known = ("schema", "port", "control", "program")
+        known = ("schema", "api", "port", "control", "program")
         self._known((), self._content, known)
         schema = self._content.get("schema")
         if type(schema) is not int or schema != SCHEMA:
             problem = "is missing" if schema is None else f"{schema!r} is not a schema of this version"
             line = self._file.line(("schema",)) if "schema" in self._content else 1
             raise InputError(f"{self._place}:{line}", f"schema: {problem}", f"allowed is {SCHEMA}")
+        api = self._content.get("api", "")
+        if "api" in self._content:
+            self._check(("api",), Option("api", str, "", "", choices=APIS), api)
         self._inputs: list[str] = []
         ports = tuple(self._port(("port", n), table) for n, table in enumerate(self._tables("port")))
         programs = self._programs() if "program" in self._content else None
         controls = [self._control(("control", n), table) for n, table in enumerate(self._tables("control"))]
         self._conflicts(controls, programs)
-        return Mapping(self._place, ports, tuple(controls), programs)
+        return Mapping(self._place, ports, tuple(controls), programs, api)
 
     def _port(self, where: Key, table: dict[str, Any]) -> Port:
         self._known(where, table, ("input", "output"))
