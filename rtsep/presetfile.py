@@ -97,19 +97,19 @@ def dumps(preset: Preset) -> str:
     """Return a preset as TOML, every option written out; `loads` makes an equal one of it."""
     lines = [
         f"schema = {SCHEMA}",
-        f"name = {_toml(preset.name)}",
-        f"latency_class = {_toml(preset.latency_class)}",
+        f"name = {toml(preset.name)}",
+        f"latency_class = {toml(preset.latency_class)}",
         "",
         "[host]",
-        f"block = {_toml(preset.host.block)}",
+        f"block = {toml(preset.host.block)}",
     ]
     for config in preset.chain:
-        lines += ["", "[[chain]]", f"stage = {_toml(config.stage)}"]
+        lines += ["", "[[chain]]", f"stage = {toml(config.stage)}"]
         if config.name != config.stage:
-            lines.append(f"name = {_toml(config.name)}")
-        lines += [f"{key} = {_toml(value)}" for key, value in config.options.items()]
+            lines.append(f"name = {toml(config.name)}")
+        lines += [f"{key} = {toml(value)}" for key, value in config.options.items()]
     lines += ["", "[params]"]
-    lines += [f"{_toml(path)} = {_toml(value)}" for path, value in preset.params.items()]
+    lines += [f"{toml(path)} = {toml(value)}" for path, value in preset.params.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -249,13 +249,14 @@ class _Reader:
         return self._file.error(where, subject, problem, allowed)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """Return a value as TOML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)

@@ -7,18 +7,18 @@ told of a change only if it does not stand there already, and what comes back of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+from rtsep import presets
+from rtsep.control.desk import Desk
 from rtsep.control.follow import Follower
 from rtsep.control.midi.curves import Curve, usual
 from rtsep.control.midi.mapping import PANICS, Control, Mapping, Programs
 from rtsep.control.midi.parse import Event, message_of
 from rtsep.errors import InputError
-
-if TYPE_CHECKING:
-    from rtsep.control.desk import Desk
-    from rtsep.params import Param
+from rtsep.params import Board, Param, located
+from rtsep.presets import Preset
 
 HOLD = 0.5        # seconds after its last move in which a fader is told nothing: a hand is on it, or a motor still runs
 _KEY_HOLD = 0.15  # seconds in which a key that sends its light back has not been pressed: no finger is so quick
@@ -321,6 +321,45 @@ def ticks(raw: int, coding: str) -> int:
     if coding == "sign":
         return -(raw & 63) if raw & 64 else raw
     return raw - 128 if raw & 64 else raw
+
+
+def check(mapping: Mapping, preset: str, mics: Sequence[str]) -> None:
+    """Check whether a preset has all that a mapping turns.
+
+    Parameters
+    ----------
+    mapping : Mapping
+    preset : str
+        Its name or file.
+    mics : sequence of str
+        Names of the microphones; none: all that the mapping names are there.
+
+    Raises
+    ------
+    InputError
+        The first complaint, with the line.
+    """
+    loaded = presets.load(preset)
+    known = {f"{stage}.{param.name}" for stage, params in presets.layout(loaded) for param in params}
+    named = {located(path, known)[1] or "" for control in mapping.controls for path in control.to}
+    desk = Desk(_Silent(loaded, presets.make_board(loaded, mics or sorted(named - {""}) or ("mic",))))
+    for control in mapping.controls:
+        try:
+            _Bound(control, desk)
+        except InputError as error:
+            place = f"{mapping.place}:{control.line}"
+            raise InputError(place, f"{error.place}: {error.problem}", error.allowed) from None
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """What a desk needs of who plays; nothing sounds."""
+
+    preset: Preset
+    board: Board
+
+    def reload(self, preset: Preset) -> str:
+        raise NotImplementedError(preset.name)
 
 
 def _pairs(control: Control, params: list[Param]) -> Iterator[tuple[str, Param]]:
