@@ -13,7 +13,8 @@ import pytest
 from rtsep import presets
 from rtsep.control.desk import Desk
 from rtsep.control.midi.curves import Curve, usual
-from rtsep.control.midi.mapping import Control, load, loads
+from rtsep.control.midi.learn import Found, Recogniser, entry, write
+from rtsep.control.midi.mapping import Control, Port, load, loads
 from rtsep.control.midi.parse import Decoder, Event, Parser, message_of
 from rtsep.control.midi.turning import HOLD, Turning, ticks
 from rtsep.errors import InputError
@@ -467,3 +468,77 @@ def test_two_surfaces_that_send_back_what_they_are_told_settle(cables: dict[str,
     assert rounds == 0
     assert rig.desk.get("output.mute.vox") == 1
     assert rig.desk.get(VOX) == pytest.approx(np.interp(59 / 127, [1 / 4, 1 / 2], [-16.8, -2.4]), abs=1e-4)
+
+
+# Learning
+
+def learnt(data: bytes) -> Found | None:
+    recogniser = Recogniser()
+    for message in Parser().feed(data):
+        recogniser.take(message)
+    return recogniser.found()
+
+
+def ccs(*pairs: tuple[int, int]) -> bytes:
+    return b"".join(bytes((0xB2, number, value)) for number, value in pairs)
+
+
+def nrpns(values: range) -> bytes:
+    return b"".join(data for value in values for data in message_of("nrpn", 3, 300, value))
+
+
+@pytest.mark.parametrize(("data", "found"), [
+    (ccs(*((7, n) for n in range(0, 128, 3))), Found("cc", 3, 7)),
+    (ccs(*((7, n) for n in (60, 61, 63, 64, 66, 65, 63, 62))), Found("cc", 3, 7)),           # a fader around its middle
+    (ccs((20, 127), (20, 0), (20, 127), (20, 0)), Found("cc", 3, 20, {"mode": "toggle"})),
+    (ccs(*((16, v) for v in (1, 1, 2, 1, 127, 127, 126))), Found("cc", 3, 16, {"mode": "relative", "coding": "twos"})),
+    (ccs(*((16, v) for v in (1, 1, 2, 65, 65, 66, 1))), Found("cc", 3, 16, {"mode": "relative", "coding": "sign"})),
+    (ccs(*((16, v) for v in (65, 65, 66, 63, 63, 62))), Found("cc", 3, 16, {"mode": "relative", "coding": "offset"})),
+    (ccs(*(p for v in range(0, 16384, 300) for p in ((7, v >> 7), (39, v & 127)))), Found("cc14", 3, 7)),
+    (nrpns(range(0, 16384, 500)), Found("nrpn", 3, 300, {"bits": 14})),
+    (nrpns(range(0, 16384, 128)), Found("nrpn", 3, 300, {"bits": 7})),
+    (b"\x92\x3c\x64\x82\x3c\x00", Found("note", 3, 60)),
+    (b"\xe2\x00\x40\xe2\x10\x41", Found("pitch", 3)),
+    (ccs((0, 1)) + b"\xc2\x05", Found("program", 3)),
+    (ccs((123, 0)), None),
+    (b"\xf8\xfe\xf0\x01\xf7", None),
+])
+def test_a_control_is_recognised_by_what_it_sends(data: bytes, found: Found | None) -> None:
+    assert learnt(data) == found
+
+
+def test_what_is_learnt_takes_its_place_among_what_is_there(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "m.toml")
+    write(path, VOX, entry(Found("cc", 1, 7), VOX, "pad:out"), ("pad:out", "pad:in"))
+    assert load(path).ports == (Port("pad:out", "pad:in"),)
+    text = pathlib.Path(path).read_text()
+    text = text.replace("[[control]]", "# the singer\n[[control]]").rstrip() + "\nmin = -20   # not below\n\n"
+    text += '# the drums\n[[control]]\nmessage = "note"\nchannel = 1\nnumber = 1\nto = "output.mute.kick"\n'
+    pathlib.Path(path).write_text(text)
+    write(path, VOX, entry(Found("cc14", 2, 5), VOX, "pad:out"), ("pad:out", "pad:in"))
+    write(path, "next", entry(Found("note", 1, 2), "next"), None)
+    write(path, "snapshots", entry(Found("program", 3), "snapshots"), None)
+    mapping = load(path)
+    assert [(c.kind, c.channel, c.to or c.recall) for c in mapping.controls] == [
+        ("cc14", 2, (VOX,)), ("note", 1, ("output.mute.kick",)), ("note", 1, "next")]
+    assert mapping.programs is not None
+    assert mapping.programs.channel == 3
+    text = pathlib.Path(path).read_text()
+    assert text.index("# the singer") < text.index("cc14") < text.index("# the drums") < text.index("output.mute.kick")
+    before = text
+    with pytest.raises(InputError, match="half of the cc14 on line"):
+        write(path, KICK, entry(Found("cc", 2, 37), KICK), None)
+    assert pathlib.Path(path).read_text() == before
+
+
+def test_a_mapping_is_checked_against_a_preset(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rtsep.cli import main
+
+    path = tmp_path / "m.toml"
+    path.write_text("schema = 1\n[[control]]\n" + cc(7))
+    assert main(["midi", "check", str(path), "--preset", "live"]) == 0
+    assert capsys.readouterr().out == f"{path}: mapping is good: controls 1, ports all\n"
+    assert main(["midi", "check", str(path), "--preset", "live", "--mics", "kick"]) == 2
+    assert capsys.readouterr().err.startswith(f"rtsep: {path}:2: {VOX}: there is no microphone 'vox'")
+    assert main(["midi", "check", str(path), "--json"]) == 0
+    assert '"number": 7' in capsys.readouterr().out
