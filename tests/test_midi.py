@@ -467,7 +467,7 @@ def test_two_surfaces_that_send_back_what_they_are_told_settle(cables: dict[str,
             rounds += len(sent)
     assert rounds == 0
     assert rig.desk.get("output.mute.vox") == 1
-    assert rig.desk.get(VOX) == pytest.approx(np.interp(59 / 127, [1 / 4, 1 / 2], [-16.8, -2.4]), abs=1e-4)
+    assert rig.desk.get(VOX) == pytest.approx(np.interp(59 / 127, [1 / 4, 1 / 2], [-16.8, -2.4]), abs=1e-5)
 
 
 # Learning

@@ -15,7 +15,7 @@ from rtsep.control.desk import Desk
 from rtsep.control.follow import Follower
 from rtsep.control.midi.curves import Curve, usual
 from rtsep.control.midi.mapping import PANICS, Control, Mapping, Programs
-from rtsep.control.midi.parse import Event, message_of
+from rtsep.control.midi.parse import TOP14, Event, message_of
 from rtsep.errors import InputError
 from rtsep.params import Board, Param, located
 from rtsep.presets import Preset
@@ -152,7 +152,7 @@ class Turning:
             stand.raw, self._moved[control.address] = None, now
             return
         raw = event.value >> 7 if control.bits == 7 and control.kind in ("nrpn", "rpn") else event.value
-        if stand.echoes(raw, now):
+        if stand.echoes(raw, now, 7 if event.coarse and control.top == TOP14 else 0):
             return
         self._moved[control.address] = now
         if control.recall:
@@ -281,10 +281,10 @@ class _Stand:
         self.raw = raw
         self._sent.append((now, raw))
 
-    def echoes(self, raw: int, now: float) -> bool:
-        """Return whether it only says what it has been told."""
+    def echoes(self, raw: int, now: float, unsaid: int) -> bool:
+        """Return whether it only says what it has been told, except for so many bits that are still to come."""
         lasts = _KEY_HOLD if self.bound.control.key else HOLD
-        return any(sent == raw and now - when < lasts for when, sent in self._sent)
+        return any(sent >> unsaid == raw >> unsaid and now - when < lasts for when, sent in self._sent)
 
     def picks(self, raw: int, value: float) -> bool:
         """Return whether a knob has the value in hand: it turned it last, or has just come by where that stands.
