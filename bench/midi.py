@@ -118,6 +118,7 @@ def client(server: str, folder: str, changes: int) -> None:
     midi = me.midi_outports.register("midi")
     state = {"frame": 0, "next": 0, "sent": -1, "level": 0.0, "loud": True, "go": False}
     late: list[int] = []
+    lost: list[int] = []
 
     @me.set_process_callback
     def _process(frames: int) -> None:
@@ -129,6 +130,9 @@ def client(server: str, folder: str, changes: int) -> None:
             if changed.size:
                 late.append(start + int(changed[0]) - int(state["sent"]))
                 state.update(sent=-1, next=start + int(me.samplerate * random.uniform(0.15, 0.25)))
+            elif start - state["sent"] > me.samplerate:
+                lost.append(start)
+                state.update(sent=-1, next=start)
         elif state["go"] and start >= state["next"]:
             state.update(sent=start, loud=not state["loud"], level=float(heard[-1]))
             midi.write_midi_event(0, (0xB0, 1, 127 if state["loud"] else 0))
@@ -137,19 +141,17 @@ def client(server: str, folder: str, changes: int) -> None:
     with me:
         print("ready", flush=True)
         sys.stdin.readline()
-        me.connect(midi, next(p for p in me.get_ports(is_midi=True, is_input=True) if "rtsep-midi" in p.name))
         state.update(go=True, next=state["frame"])
         end = time.monotonic() + 2 * changes
         while len(late) < changes and time.monotonic() < end:
             time.sleep(0.05)
-        (pathlib.Path(folder) / "late.json").write_text(json.dumps([n / me.samplerate for n in late]))
+        (pathlib.Path(folder) / "late.json").write_text(json.dumps([[n / me.samplerate for n in late], len(lost)]))
 
 
 def sound(server: JackServer, period: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         (folder / "p.toml").write_text(PRESET.format(period))
-        # The client's own port is opened by name; it connects to ours as well, which is the same cable.
         (folder / "m.toml").write_text(
             HEAD.format("loop:midi") + control(1, "input.gain_db", "min = -20\nmax = 0\nfeedback = false"))
         loop = subprocess.Popen([sys.executable, __file__, "--client", server.name, temporary], env=server.environment,
@@ -167,12 +169,12 @@ def sound(server: JackServer, period: int) -> dict[str, Any]:
                     break
             time.sleep(2.0)   # the soft start is over
             loop.communicate("go\n", timeout=PATIENCE + 2 * CHANGES)
-            late = json.loads((folder / "late.json").read_text())
+            late, lost = json.loads((folder / "late.json").read_text())
         finally:
             run.send_signal(2)
             run.communicate(timeout=PATIENCE)
             loop.kill()
-    return {"changes": len(late), "period_ms": round(1000 * period / server.rate, 2), **of_ms(late)}
+    return {"changes": len(late), "lost": lost, "period_ms": round(1000 * period / server.rate, 2), **of_ms(late)}
 
 
 def fuzz(server: JackServer, seconds: float) -> dict[str, Any]:
@@ -228,7 +230,7 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, Any] = {}
     for name in args.only.split(","):
-        server = JackServer(args.period, 48000, 2, sync=name == "board")   # one that loses none by itself
+        server = JackServer(args.period, 48000, 2, sync=name in ("board", "sound"))   # it loses none itself
         os.environ["JACK_DEFAULT_SERVER"] = server.name
         try:
             if not server.ready():
