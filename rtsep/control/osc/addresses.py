@@ -37,7 +37,8 @@ FIXED = (
     Address("/stat/xruns", "i", "r", "Blocks that the sound card has lost."),
     Address("/stat/latency_ms", "f", "r", "Latency of the chain and of the device, where that is known.", unit="ms"),
     Address("/stat/state", "s", "r", "`running`, or `waiting` for a device."),
-    Address("/stat/dropped", "i", "r", "Messages that were passed over, as they were too many or malformed."),
+    Address("/stat/received", "i", "r", "Messages that have come."),
+    Address("/stat/dropped", "i", "r", "Those that were passed over: malformed, refused, or too many."),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ class Gate:
         return True
 
 
+@functools.lru_cache(maxsize=256)
 def local(host: str) -> bool:
     """Whether an address is of the machine itself."""
     address = ipaddress.ip_address(host.partition("%")[0])

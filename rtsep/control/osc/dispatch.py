@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rtsep.control.osc import addresses
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from rtsep.control.osc.packet import Message, Value
     from rtsep.control.surface import Running
 
-# Of answers and of commands there may be so many a second, and at once. What is set needs no limit: of values that come
-# together only the last for each target is written.
+# Of answers and of commands there may be so many a second, and at once. Values that are set need no limit, see `take`.
 _RATE, _BURST = 4000.0, 4000.0
 _COMMAND, _PATTERN = 20, 100      # what one of them takes of that; an answer takes 1
 
@@ -47,19 +46,21 @@ class Dispatch:
     Attributes
     ----------
     clients : Clients
+    received : int
+        Messages that came; a malformed datagram counts as one.
     dropped : int
-        Messages that were passed over: malformed, refused, too many, or of who is not let in.
+        Those that were passed over: malformed, refused, too many, or of who is not let in.
     """
 
     def __init__(self, send: Send, gate: Gate, host: str) -> None:
         self.clients = Clients()
-        self.dropped = 0
+        self.received = self.dropped = 0
         self._send, self._gate, self._host = send, gate, host
         self._of: tuple[object, ...] = ()
         self._table: dict[str, Address] = {}
         self._by_path: dict[str, list[Address]] = {}
         self._spread: dict[str, list[str]] = {}
-        self._pending: dict[str, float] = {}
+        self._plain: dict[bytes, Address] = {}   # what can be turned, by its address
         self._left, self._refilled = _BURST, time.monotonic()
         self._commands: dict[str, Callable[[tuple[Value, ...], Sender], None]] = {
             "/xremote": self._lease, "/unsubscribe": lambda _, sender: self.clients.end(sender),
@@ -76,6 +77,7 @@ class Dispatch:
             return
         self._of = of
         self._table = addresses.listing(*of)
+        self._plain = {entry.address.encode(): entry for entry in self._table.values() if entry.path}
         paths = {entry.path for entry in self._table.values()} - {""}
         self._spread = {path: self._desk.spread(path) for path in paths}
         self._by_path = {path: [] for path in paths}
@@ -83,31 +85,19 @@ class Dispatch:
             if entry.path:
                 self._by_path[entry.path].append(entry)
 
-    def take(self, data: bytes, sender: Sender) -> None:
-        """Do what a datagram says: all of it, or nothing if any part is malformed."""
-        try:
-            messages = decode(data)
-        except Malformed:
-            self.dropped += 1
-            return
+    def take(self, datagrams: Sequence[tuple[bytes, Sender]]) -> None:
+        """Do what datagrams say, in their order; of each all, or nothing if any part of it is malformed."""
+        turns: list[tuple[Address, bytes, Sender]] = []
         now = time.monotonic()
-        for message in messages:
-            if message.address == "/pin" or not self._gate.open(sender, now):
-                self._pin(message, sender, now)
-                continue
-            try:
-                self._message(message, sender)
-            except InputError as error:
-                self._refuse(message.address, error, sender, now)
-
-    def flush(self) -> None:
-        """Write what was set to the board, in the order in which each target was set last."""
-        pending, self._pending = self._pending, {}
-        for path, value in pending.items():
-            try:
-                self._desk.set(path, value)
-            except InputError:   # the preset has just changed, and this is not there any more
-                self.dropped += 1
+        for data, sender in datagrams:
+            entry = self._turned(data)
+            if entry is not None and self._gate.open(sender, now):
+                turns.append((entry, data, sender))
+            else:
+                self._turn_all(turns)
+                turns = []
+                self._take(data, sender)
+        self._turn_all(turns)
 
     def told(self, path: str, value: float) -> list[bytes]:
         """Return what a client is told of a target: by each of its addresses."""
@@ -121,29 +111,77 @@ class Dispatch:
         InputError
             If there is nothing to be read.
         """
-        reader = Reader(self._running, self._host, self._waits, self.dropped)
+        reader = Reader(self._running, self._host, self._waits, (self.received, self.dropped))
         return encode(address, *reader.read(self._table[address]))
+
+    def _turned(self, data: bytes) -> Address | None:
+        """Return what one plain message with a value turns, before it is read; None: it is something else."""
+        end = data.find(0)
+        entry = self._plain.get(data[:end])
+        types = (end // 4 + 1) * 4
+        return entry if data[types + 1 : types + 2] > b"\0" else None
+
+    def _turn_all(self, turns: Sequence[tuple[Address, bytes, Sender]]) -> None:
+        """Turn what is to be turned: the last right value for each target, in the order in which those have come.
+
+        That leaves the board as all of them would, one after the other, at the price of a few however many there are.
+        """
+        right: list[tuple[Address, float, Sender]] = []
+        seen: set[tuple[str, Sender]] = set()
+        for entry, data, sender in reversed(turns):
+            self.received += 1
+            if (entry.path, sender) in seen:
+                continue
+            try:
+                right.append((entry, entry.take(decode(data)[0].values), sender))
+                seen.add((entry.path, sender))
+            except Malformed:
+                self.dropped += 1
+            except InputError as error:
+                self._refuse(entry.address, error, sender)
+        last = {entry.path: number for number, (entry, _, _) in reversed(list(enumerate(right)))}
+        for number, (entry, target, sender) in reversed(list(enumerate(right))):
+            try:
+                self._turn(entry, target, sender, last[entry.path] == number)
+            except InputError as error:   # the preset has just changed, and this is not there any more
+                self._refuse(entry.address, error, sender)
+
+    def _take(self, data: bytes, sender: Sender) -> None:
+        try:
+            messages = decode(data)
+        except Malformed:
+            self.received += 1
+            self.dropped += 1
+            return
+        self.received += len(messages)
+        now = time.monotonic()
+        for message in messages:
+            if message.address == "/pin" or not self._gate.open(sender, now):
+                self._pin(message, sender, now)
+                continue
+            try:
+                self._message(message, sender)
+            except InputError as error:
+                self._refuse(message.address, error, sender)
 
     def _message(self, message: Message, sender: Sender) -> None:
         entry = self._table.get(message.address)
         if entry is None:
             self._several(message, sender)
         elif entry.path and message.values:
-            self._turn(entry, message.values, sender)
+            self._turn(entry, entry.take(message.values), sender)
         elif entry.address in self._commands and (message.values or entry.access == "w"):
             self._afford(_COMMAND)
-            self.flush()
             self._commands[entry.address](message.values, sender)
         elif message.values:
             raise InputError(message.address, "it cannot be set", "ask without a value")
         else:
             self._answer(message.address, sender)
 
-    def _turn(self, entry: Address, values: tuple[Value, ...], sender: Sender) -> None:
-        """Note a target to be written; one that is set again moves to the end, so that the last word is the last."""
-        target = entry.take(values)
-        self._pending.pop(entry.path, None)
-        self._pending[entry.path] = target
+    def _turn(self, entry: Address, target: float, sender: Sender, stays: bool = True) -> None:
+        """Set a target, unless that is overruled at once; who set it is not told of it."""
+        if stays:
+            self._desk.set(entry.path, target)
         client = self.clients.get(sender)
         if client is not None:
             for path in self._spread[entry.path]:
@@ -159,13 +197,12 @@ class Dispatch:
             raise InputError(message.address, "no address is like this", _SEE)
         for entry in (self._table[address] for address in found):
             if entry.path and message.values:
-                self._turn(entry, message.values, sender)
+                self._turn(entry, entry.take(message.values), sender)
             elif entry.access != "w" and entry.address != "/error" and not message.values:
                 self._answer(entry.address, sender)
 
     def _answer(self, address: str, sender: Sender) -> None:
         self._afford(1)
-        self.flush()
         self._send(self.read(address), sender)
 
     def _afford(self, cost: int) -> None:
@@ -177,11 +214,11 @@ class Dispatch:
             raise _TooMany("", "too many messages")
         self._left -= cost
 
-    def _refuse(self, address: str, error: InputError, sender: Sender, now: float) -> None:
+    def _refuse(self, address: str, error: InputError, sender: Sender) -> None:
         """Say why nothing was done, to who is told of changes, or cannot be; it is counted anyway."""
         self.dropped += 1
         client = self.clients.get(sender)
-        wanted = address == "/xremote" if client is None else client.may_err(now)
+        wanted = address == "/xremote" if client is None else client.may_err(time.monotonic())
         if wanted and not isinstance(error, _TooMany):
             reason = error.problem + (f"; {error.allowed}" if error.allowed else "")
             self._send(encode("/error", address, reason), sender)

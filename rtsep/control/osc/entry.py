@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -105,17 +106,25 @@ class Address:
         value = float(values[0])
         if not math.isfinite(value):
             raise InputError(self.address, "not a number", self._allowed())
+        low, high = self._reach
+        if not low <= value <= high or (self.types == "i" and value != int(value)):
+            raise InputError(self.address, f"{value:g} is out of range", self._allowed())
         assert self.low is not None
         assert self.high is not None
-        if not _single(self.low) <= value <= _single(self.high) or (self.types == "i" and value != int(value)):
-            raise InputError(self.address, f"{value:g} is out of range", self._allowed())
-        target = self.law.to_board(min(self.high, max(self.low, value)))
+        target = self.law.to_board(min(self.high, max(self.low, value)))   # a float32 may lie a little beyond
         return target if self.limits is None else min(self.limits[1], max(self.limits[0], target))
 
     def value(self, target: float) -> Value:
         """Return what is said of a target."""
         said = self.law.from_board(target)
         return round(said) if self.types == "i" else said
+
+    @functools.cached_property
+    def _reach(self) -> tuple[float, float]:
+        """Return the range as it comes over the wire."""
+        assert self.low is not None
+        assert self.high is not None
+        return _single(self.low), _single(self.high)
 
     def _allowed(self) -> str:
         return f"allowed is one number from {self.low:g} to {self.high:g} {self.unit}".rstrip()

@@ -15,7 +15,7 @@ Value = float | int | str | bytes | bool
 LONGEST = 8192      # bytes; a page of a fader bank in one bundle has half of that
 _DEEPEST = 8        # bundles in bundles; consoles and remotes send one
 _BUNDLE = b"#bundle\0"
-_NUMBERS = {"i": ">i", "f": ">f", "h": ">q", "d": ">d"}
+_NUMBERS = {kind: struct.Struct(code) for kind, code in {"i": ">i", "f": ">f", "h": ">q", "d": ">d"}.items()}
 
 
 class Malformed(ValueError):
@@ -82,11 +82,11 @@ def _message(data: bytes) -> Message:
     values: list[Value] = []
     for kind in types[1:]:
         if kind in _NUMBERS:
-            code = _NUMBERS[kind]
-            if at + struct.calcsize(code) > len(data):
+            number = _NUMBERS[kind]
+            if at + number.size > len(data):
                 raise Malformed("fewer values than types")
-            values.append(struct.unpack_from(code, data, at)[0])
-            at += struct.calcsize(code)
+            values.append(number.unpack_from(data, at)[0])
+            at += number.size
         elif kind == "s":
             text, at = _string(data, at)
             values.append(text)

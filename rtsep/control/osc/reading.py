@@ -29,12 +29,12 @@ class Reader:
         Where this side is reached.
     waits : bool
         Whether there is no sound, as a device is waited for.
-    dropped : int
-        Messages that were passed over.
+    counts : (int, int)
+        Messages that came, and that were passed over.
     """
 
-    def __init__(self, running: Running, host: str, waits: bool, dropped: int) -> None:
-        self._running, self._host, self._waits, self._dropped = running, host, waits, dropped
+    def __init__(self, running: Running, host: str, waits: bool, counts: tuple[int, int]) -> None:
+        self._running, self._host, self._waits, self._counts = running, host, waits, counts
 
     def read(self, entry: Address) -> tuple[Value, ...]:
         """Return the values at an address; of a parameter of all microphones, each one's.
@@ -61,7 +61,8 @@ class Reader:
             "/stat/xruns": lambda: (int(self._running.meters.get("xruns")),),
             "/stat/latency_ms": lambda: (self._latency(),),
             "/stat/state": lambda: (self._state(),),
-            "/stat/dropped": lambda: (self._dropped % 2**31,),   # an int32
+            "/stat/received": lambda: (self._counts[0] % 2**31,),   # an int32
+            "/stat/dropped": lambda: (self._counts[1] % 2**31,),
         }
         if entry.address not in read:
             raise InputError(entry.address, "there is nothing to be read", "see the list of addresses")
@@ -72,7 +73,8 @@ class Reader:
 
     def _latency(self) -> float:
         info = self._running.info
-        return 1000 * (info["latency_samples"] / info["sample_rate"] + (known_latency(info["device_latency_s"]) or 0.0))
+        chain: float = info["latency_samples"] / info["sample_rate"]
+        return 1000 * (chain + (known_latency(info["device_latency_s"]) or 0.0))
 
     def _scene(self) -> tuple[Value, ...]:
         snapshots = self._running.desk.snapshots

@@ -17,8 +17,8 @@ from rtsep.errors import InputError
 if TYPE_CHECKING:
     from rtsep.control.surface import Running
 
-_BUFFER = 1 << 20      # bytes that the kernel may keep for us, if it is so kind: a second at 1 kHz
-_PASS = 512            # datagrams between two looks at the clock
+_BUFFER = 1 << 22      # bytes that the kernel may keep for us: with Linux's usual limit a quarter of a second at 1 kHz
+_PASS = 2048           # datagrams between two looks at the clock
 _BUSY = 100            # datagrams in one look after which they are fetched only every so often:
 _PAUSE = 0.002         # seconds, in which the kernel keeps what comes, and others compute
 _NEWS = 100            # targets of which a client is told at once: what its own buffer holds
@@ -63,11 +63,6 @@ class Server:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="osc", daemon=True)
 
-    @property
-    def dropped(self) -> int:
-        """Messages that were passed over."""
-        return self._dispatch.dropped
-
     def see(self, running: Running, waits: bool) -> None:
         """Take note of what runs; with the first of it the service begins."""
         began, self._seen = self._seen is not None, (running, waits)
@@ -98,18 +93,14 @@ class Server:
 
     def _fetch(self) -> int:
         """Wait for datagrams and do what those say that are there; returns how many there were."""
-        came = 0
-        try:
-            while came < _PASS:
-                data, sender = self._socket.recvfrom(LONGEST + 1)
-                if not came:
+        there: list[tuple[bytes, Sender]] = []
+        with contextlib.suppress(OSError):   # no more is there; or, as Windows tells here, a client is gone
+            while len(there) < _PASS:
+                there.append(self._socket.recvfrom(LONGEST + 1))
+                if len(there) == 1:
                     self._socket.settimeout(0)
-                came += 1
-                self._dispatch.take(data, sender)
-        except OSError:   # no more is there; or, as Windows tells here, a client is gone
-            pass
-        self._dispatch.flush()
-        return came
+        self._dispatch.take(there)
+        return len(there)
 
     def _look(self, now: float) -> None:
         """See what has changed and tell it."""
