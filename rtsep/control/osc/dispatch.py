@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Of answers and of commands there may be so many a second, and at once. Values that are set need no limit, see `take`.
 _RATE, _BURST = 4000.0, 4000.0
-_COMMAND, _PATTERN = 20, 100      # what one of them takes of that; an answer takes 1
+_COMMAND, _PATTERN = 20, 50      # what one of them takes of that; an answer takes 1
 
 Send = Callable[[bytes, Sender], None]
 _SEE = "see the list of addresses"

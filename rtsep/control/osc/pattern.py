@@ -15,15 +15,14 @@ _ITEM = re.compile(r"\*|\?|\[(!?)([^\[\]{}/]+)\]|\{([^\[\]{}*?/]*)\}|([^*?\[\]{}
 
 
 def is_pattern(address: str) -> bool:
-    """Return whether an address means several."""
-    return any(sign in address for sign in "*?[{")
+    """Return whether an address means several, and how can be read."""
+    readable = len(address) <= _LONGEST and all(_readable(part) for part in address.split("/"))
+    return readable and any(sign in address for sign in "*?[{")
 
 
 def matching(pattern: str, addresses: Iterable[str]) -> list[str]:
-    """Return the addresses that a pattern means, in their order; none if it is no pattern."""
+    """Return the addresses that a pattern means, in their order; see `is_pattern`."""
     parts = pattern.split("/")
-    if len(pattern) > _LONGEST or not all(_readable(part) for part in parts):
-        return []
     known: dict[tuple[int, str], bool] = {}   # few parts differ among thousands of addresses
 
     def fits(place: int, text: str) -> bool:
