@@ -2,8 +2,8 @@
 
 A JACK server with its dummy driver; one client plays a constant, one listens, and `rtsep run --osc` is between them.
 Printed: ms from sending a message until its value stands on the board, and until the sound changes (p50, p99, the
-largest); 10 000 messages at 1 kHz (how many came, whether all stands as was said last); load, late and lost blocks, what
-the supervisor computes and how often it looks, in turns with a flood and without (the sender floods a port where
+largest); 10 000 messages at 1 kHz (how many came, whether all stands as was said last); load, late and lost blocks,
+what the supervisor computes and how often it looks, in turns with a flood and without (the sender floods a port where
 nobody listens then: it costs the same); and whether garbage has changed anything. The board and the meters are looked
 at where they are, in shared memory.
 
