@@ -328,6 +328,20 @@ def test_a_preset_that_comes_brings_its_addresses() -> None:
         assert client.ask("/p/spectral/strength") == [2]
 
 
+def test_learning_of_several_stages_is_one_switch() -> None:
+    text = presets.dumps(presets.load("live"))
+    two = presets.loads(text + '[[chain]]\nstage = "canceller"\nname = "second"\n', "two")
+    what = running(two)
+    with serving(what) as server, contextlib.closing(Client(server.port)) as client:
+        client.lease()
+        client.say("/bleed/learn", 0)
+        assert client.ask("/bleed/learn") == [0]
+        assert what.desk.frozen
+        client.settle()
+        what.desk.freeze(False)
+        assert client.until(lambda said: said == ("/bleed/learn", [1]))
+
+
 def test_only_who_is_told_of_changes_is_told_of_errors(served: tuple[Running, Client, Client]) -> None:
     _, one, other = served
     one.lease()

@@ -28,7 +28,6 @@ FIXED = (
     Address("/unsubscribe", "", "w", "Tell this client no more."),
     Address("/pin", "s", "w", "Who is not on the machine itself says this first."),
     Address("/error", "ss", "r", "To a client that is told of changes: an address, and why its value was refused."),
-    Address("/bleed/learn", "i", "rw", "Learn while running; 0 freezes what is known.", 0, 1),
     Address("/scene/go", "i|s", "w", "Recall a snapshot of the show by its number or name."),
     Address("/scene/next", "", "w", "Recall the next snapshot of the show."),
     Address("/scene/prev", "", "w", "Recall the snapshot before."),
@@ -52,10 +51,9 @@ def listing(preset: Preset, mics: Sequence[str]) -> dict[str, Address]:
         Names of the microphones.
     """
     params = presets.layout(preset)
-    learns = bool(presets.learning(preset))
     found: dict[str, Address] = {}
-    fixed = (a for a in FIXED if learns or a.address != "/bleed/learn")
-    for entry in (*fixed, *METERS, *_panic(), *_channels(params, mics), *_generic(params, mics)):
+    fixed = (*FIXED, *_learning(presets.learning(preset)), *METERS, *_panic())
+    for entry in (*fixed, *_channels(params, mics), *_generic(params, mics)):
         found.setdefault(entry.address, entry)
     return found
 
@@ -89,6 +87,12 @@ def _parts(path: str, mics: Sequence[str]) -> list[str]:
         if tail.startswith(mic + "."):
             return [head, segments(mics)[list(mics).index(mic)], *tail[len(mic) + 1 :].split(".")]
     return [head, *tail.split(".")]
+
+
+def _learning(paths: Sequence[str]) -> Iterator[Address]:
+    if paths:
+        one = paths[0] if len(paths) == 1 else ""   # of several stages it is a command to all
+        yield Address("/bleed/learn", "i", "rw", "Learn while running; 0 freezes what is known.", 0, 1, path=one)
 
 
 def _panic() -> Iterator[Address]:

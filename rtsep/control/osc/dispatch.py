@@ -103,6 +103,10 @@ class Dispatch:
         """Return what a client is told of a target: by each of its addresses."""
         return [encode(entry.address, entry.value(value)) for entry in self._by_path.get(path, ())]
 
+    def watched(self, address: str) -> bool:
+        """Whether there is something at an address that is no target: of those `told` tells."""
+        return address in self._table and not self._table[address].path
+
     def read(self, address: str) -> bytes:
         """Return what is said of what stands at an address.
 

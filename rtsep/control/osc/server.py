@@ -23,7 +23,7 @@ _BUSY = 100            # datagrams in one look after which they are fetched only
 _PAUSE = 0.002         # seconds, in which the kernel keeps what comes, and others compute
 _NEWS = 100            # targets of which a client is told at once: what its own buffer holds
 _STAT_EVERY = 20       # looks: once a second
-_TOLD = ("/stat/state", "/scene/current")   # at once when they change; these, once a second
+_TOLD = ("/stat/state", "/scene/current", "/bleed/learn")   # at once when they change; these, once a second
 _TOLD_SLOWLY = ("/stat/load", "/stat/xruns", "/stat/latency_ms")
 
 
@@ -126,7 +126,9 @@ class Server:
                     self._send(shown[address], sender)
 
     def _news_of(self, address: str) -> bytes | None:
-        said = self._dispatch.read(address)
+        said = self._dispatch.read(address) if self._dispatch.watched(address) else None
+        if said is None:
+            return None
         was, self._said[address] = self._said.get(address), said
         return None if said == was else said
 
