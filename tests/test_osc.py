@@ -20,7 +20,7 @@ from pythonosc.osc_message import OscMessage
 
 from rtsep import cli, presets
 from rtsep.bench.osc import garbage
-from rtsep.control.osc import addresses, clients
+from rtsep.control.osc import addresses, clients, dispatch
 from rtsep.control.osc.clients import Clients, Gate
 from rtsep.control.osc.packet import LONGEST, Malformed, decode, encode
 from rtsep.control.osc.pattern import is_pattern, matching
@@ -316,6 +316,33 @@ def test_the_last_word_is_the_last(served: tuple[Running, Client, Client]) -> No
     assert one.ask("/p/output/gain_db") == list(expected.values())
 
 
+def test_what_comes_together_ends_as_if_it_came_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all mics, of one, by two addresses of one target, of two senders; wrong ones, patterns, bundles between."""
+    monkeypatch.setattr(dispatch, "_BURST", math.inf)
+    chance, senders = random.Random(3), (("127.0.0.1", 1), ("127.0.0.1", 2))
+    together, single = running(MONITOR), running(MONITOR)
+    answers: dict[int, list[bytes]] = {0: [], 1: []}
+    dispatches = [dispatch.Dispatch(lambda data, _, n=n: answers[n].append(data), Gate(None), "here") for n in range(2)]
+    for one, what in zip(dispatches, (together, single), strict=True):
+        one.see(what, False)
+    said = ["/p/output/gain_db", "/p/output/gain_db/vox", "/ch/01/mix/fader", "/p/output/gain_db/kick_1", "/panic/dry",
+            "/ch/0[12]/mix/fader", "/p/output/gain_db/nobody"]
+    for _ in range(100):
+        row = []
+        for _ in range(chance.randrange(1, 40)):
+            address = chance.choice(said)
+            value = chance.choice((0.0, 1.0, 0.5, 0.25, -3.0, 12.0, 20.0, math.nan, "x"))
+            data = message(address, *[value] * chance.choice((1, 1, 1, 1, 0, 2)))
+            data = chance.choice((data, data, data, data, bundle(data, message("/panic/dry", 0.0)), data[:-4]))
+            row.append((data, chance.choice(senders)))
+        dispatches[0].take(row)
+        for datagram in row:
+            dispatches[1].take([datagram])
+        np.testing.assert_array_equal(together.desk.values, single.desk.values)
+    assert answers[0] == answers[1]
+    assert dispatches[0].received == dispatches[1].received
+
+
 def test_a_preset_that_comes_brings_its_addresses() -> None:
     what = running(presets.load("live"))
     with serving(what) as server, contextlib.closing(Client(server.port)) as client:
@@ -399,15 +426,21 @@ def test_changes_are_told_to_all_but_who_made_them(served: tuple[Running, Client
     assert other.settle() == []
 
 
-def test_who_is_overruled_is_told_so(served: tuple[Running, Client, Client]) -> None:
-    """One sets a value, another one sets it back before anybody has looked: nothing has changed, but one errs."""
-    what, one, other = served
-    one.lease()
-    one.socket.send(bundle(message("/p/output/gain_db/vox", -9.0)))
-    one.ask("/stat/load")
-    other.say("/p/output/gain_db/vox", 0.0)
-    assert ("/p/output/gain_db/vox", [0]) in one.settle()
-    assert what.desk.get("output.gain_db.vox") == 0
+def test_what_a_client_sets_itself_is_no_news_and_what_it_is_denied_is() -> None:
+    desk = running(MONITOR).desk
+    client, other = clients.Client(desk), clients.Client(desk)
+    for mic in MICS:
+        desk.set(f"output.gain_db.{mic}", -9)
+    assert client.news(1) == [("output.gain_db.vox", -9)]
+    client.knows("output.gain_db.a.b", -5.5)
+    desk.set("output.gain_db.a.b", -5.5)
+    assert client.news(9) == [("output.gain_db.kick 1", -9)]
+    assert dict(other.news(9))["output.gain_db.a.b"] == -5.5
+    client.knows("output.gain_db.vox", -1)
+    desk.set("output.gain_db.vox", -1)
+    desk.set("output.gain_db.vox", -9)   # another surface, before anybody has looked
+    assert client.news(9) == [("output.gain_db.vox", -9)]
+    assert client.news(9) == other.news(9) == []
 
 
 def test_two_that_mirror_each_other_come_to_rest(served: tuple[Running, Client, Client]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,8 +103,6 @@ class Address:
         if len(values) != 1 or isinstance(values[0], str | bytes):
             raise InputError(self.address, f"{len(values)} values, or one that is no number", self._allowed())
         value = float(values[0])
-        if not math.isfinite(value):
-            raise InputError(self.address, "not a number", self._allowed())
         low, high = self._reach
         if not low <= value <= high or (self.types == "i" and value != int(value)):
             raise InputError(self.address, f"{value:g} is out of range", self._allowed())

@@ -64,7 +64,7 @@ def _messages(data: bytes, depth: int) -> Iterator[Message]:
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")   # unsigned: what is negative is too long as well
         at += 4
-        if not 0 < size <= len(data) - at:
+        if size > len(data) - at:
             raise Malformed("an element that is longer than what is there")
         yield from _messages(data[at : at + size], depth + 1)
         at += size
