@@ -89,7 +89,7 @@ class JackCard(Card):
         self._fresh = cables is None
         super().open(runner, preset, cables)
 
-    def _made(self, runner: Runner) -> Any:
+    def _made(self, _runner: Runner) -> Any:
         client, record = self._opened, self._record
         self._threads = set()   # the server looks after its threads' priority
         for field, function in (

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.gauges import Gauges, RateWatch
+from rtsep.hosts.hostapis import make_card
 from rtsep.hosts.process import print_to
 from rtsep.hosts.records import Keeper, store
 from rtsep.hosts.signals import leave_terminal
-from rtsep.hosts.hostapis import make_card
 from rtsep.hosts.tape import Tape, TapePlace
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
