@@ -132,9 +132,9 @@ def _play(server: str, name: str, channels: int, sound: str) -> None:
 
     def play(n: int) -> None:
         nonlocal place
-        now = np.arange(place, place + n)   # the server may change its period at any time
         for c, port in enumerate(ports):
-            port.get_array()[:] = signal[c].take(now, mode="wrap")
+            out = port.get_array()   # not always of n frames: the server may be about to change its period
+            out[:] = signal[c].take(np.arange(place, place + out.size), mode="wrap")
         place = (place + n) % signal.shape[1]
 
     client.set_process_callback(play)
