@@ -188,6 +188,10 @@ def test_ports_are_named_after_mics() -> None:
 def test_what_it_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, preset: str) -> None:
     with pytest.raises(InputError, match=r"--blocksize: 64; none with --host-api jack: the server's period is it"):
         request.check(request.RunOptions(preset, host_api="jack", block=64))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "jack", None)
+        with pytest.raises(DeviceError, match=r"JACK-Client is missing; pip install 'rtsep\[jack\]'"):
+            JackCard(request.check(request.RunOptions(preset, host_api="jack"))).find()
     pytest.importorskip("jack", reason="JACK-Client is not installed")
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "rtsep-there-is-none")
     with pytest.raises(DeviceError, match="no server answers"):
@@ -212,12 +216,12 @@ def test_live_equals_offline_whatever_the_server_does_to_its_period(server: Jack
             output_device="JACK:system", host_api="jack",
         )
         run.until("4 microphones; latency")
-        run.until("load")
+        assert until(lambda: len(cables(server)) == 6)
         found = ports(server)
         for period in (256, 128):
             resize(server, period)
             run.until(f"JACK's period is {period} frames now")
-            time.sleep(1)
+            time.sleep(0.5)
         resize(server, 64)
         run.interrupt()
         code, summary = run.end()
@@ -300,6 +304,18 @@ def test_what_the_server_cannot_do_is_refused(
         card.connect(here := runner(4))
         with pytest.raises(InputError, match="JACK's period is 1024 frames; this preset needs 512 or less"):
             card.open(here, presets.loads(PRESET, "test"), None)
+        resize(server, 512)
+        card.find()
+        card.connect(here)
+        card.open(here, presets.loads(PRESET, "test"), None)
+        assert card.lost() == ""
+        number = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_uint32, ctypes.c_void_p)
+        number(jackport.keep_rate.address)(44100, card._record.address)
+        assert card.lost() == "JACK:system: the JACK server runs at 44100 Hz now, not at 48000 Hz"
+        number(jackport.keep_period.address)(1024, card._record.address)
+        told = "JACK's period is 1024 frames now, it was 512; this preset needs 512 or less"
+        assert [card.news(presets.loads(PRESET, "test")) for _ in range(2)] == [told, None]
+        assert card._close()
     finally:
         resize(server, 64)
     assert not any(name.startswith("rtsep") for name in ports(server))

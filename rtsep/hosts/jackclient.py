@@ -137,6 +137,7 @@ class JackClient:
         """
         from rtsep_kernels.plane import jackport
 
+        self._record = record
         for what, entry in _CALLBACKS.items():
             if self._set(f"jack_set_{what}_callback", getattr(jackport, entry).address, record.address):
                 raise DeviceError(f"{HOST_API}: refuses the callback {what}")
@@ -188,10 +189,13 @@ class JackClient:
 
     def close(self, patience: float = _CLOSE_PATIENCE) -> bool:
         """Leave the server; False if it has not let go within `patience`, seconds."""
-        closing = threading.Thread(target=self._client.close, name="closing", daemon=True)
+        closing = threading.Thread(target=self._close, name="closing", daemon=True)
         closing.start()
         closing.join(patience)
         return not closing.is_alive()
+
+    def _close(self) -> None:
+        self._client.close()   # as long as this hangs, the thread keeps us, and we what the callbacks are given
 
 
 def load() -> Any:
