@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from jack_server import jack_server
-from live_run import PATIENCE, PRESET, Live
+from live_run import PATIENCE, PRESET, Start
 from numpy.typing import NDArray
 
 from rtsep import presets
@@ -202,7 +202,9 @@ def test_what_it_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, preset: s
 # With one
 
 
-def test_live_equals_offline_whatever_the_server_does_to_its_period(server: JackServer, tmp_path: pathlib.Path) -> None:
+def test_live_equals_offline_whatever_the_server_does_to_its_period(
+    start: Start, server: JackServer, tmp_path: pathlib.Path
+) -> None:
     """Named ports, their cables and latencies; a period that changes twice while it plays."""
     path, patch = tmp_path / "test.toml", tmp_path / "map.csv"
     path.write_text(LATE)
@@ -211,7 +213,7 @@ def test_live_equals_offline_whatever_the_server_does_to_its_period(server: Jack
     played = np.random.default_rng(3).uniform(-0.1, 0.1, (2 * RATE, 4)).astype(np.float32)
     soundfile.write(tmp_path / "played.wav", played, RATE, subtype="FLOAT")
     with server.player(4, str(tmp_path / "played.wav")) as player:
-        run = Live(
+        run = start(
             server, preset=str(path), record=str(tape), map_csv=str(patch), input_device=player,
             output_device="JACK:system", host_api="jack",
         )
@@ -252,10 +254,10 @@ def test_live_equals_offline_whatever_the_server_does_to_its_period(server: Jack
     np.testing.assert_array_equal(y, process(engine, np.ascontiguousarray(x.T), 480).T)
 
 
-def test_the_sound_and_its_cables_come_back(preset: str, tmp_path: pathlib.Path) -> None:
+def test_the_sound_and_its_cables_come_back(start: Start, preset: str, tmp_path: pathlib.Path) -> None:
     """After a crash of the audio process, and of the server; then the chain is changed for one that is later."""
     with jack_server(channels=2) as first:
-        run = Live(first, preset=preset, host_api="jack", record=str(tmp_path / "tape"))
+        run = start(first, preset=preset, host_api="jack", record=str(tmp_path / "tape"))
         run.until("2 microphones; latency")
         for verb, ends in (("connect", ["rtsep:out_mic1", "system:playback_2"]),
                            ("disconnect", ["rtsep:out_mic2", "system:playback_2"])):
@@ -314,7 +316,7 @@ def test_what_the_server_cannot_do_is_refused(
         assert card.lost() == "JACK:system: the JACK server runs at 44100 Hz now, not at 48000 Hz"
         number(jackport.keep_period.address)(1024, card._record.address)
         told = "JACK's period is 1024 frames now, it was 512; this preset needs 512 or less"
-        assert [card.news(presets.loads(PRESET, "test")) for _ in range(2)] == [told, None]
+        assert [card.news(presets.loads(PRESET, "test")) for _ in range(2)] == [[told], []]
         assert card._close()
     finally:
         resize(server, 64)

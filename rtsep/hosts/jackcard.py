@@ -162,15 +162,15 @@ class JackCard(Card):
             self._record["latency"] = frames
             self._opened.tell_anew()
 
-    def news(self, preset: Preset) -> str | None:
+    def news(self, preset: Preset) -> list[str]:
         """See `Card.news`: the server has changed its period."""
         period, before = self.period(), self._told
         if period == before:
-            return None
+            return []
         self._told = period
         most = most_block(preset)
         late = f"; this preset needs {most} or less" if most is not None and period > most else ""
-        return f"JACK's period is {period} frames now, it was {before}{late}"
+        return [f"JACK's period is {period} frames now, it was {before}{late}"]
 
     def lost(self) -> str:
         """See `Card.lost`."""

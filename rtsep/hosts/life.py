@@ -271,9 +271,8 @@ class Life:
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
-            for news in (self._gauges.news(), card.news(self._engine.preset)):
-                if news is not None:
-                    self.pipe.send(("say", news))
+            for news in (*self._gauges.news(), *self._engine.news(), *card.news(self._engine.preset)):
+                self.pipe.send(("say", news))
             if seen != calls:
                 calls, moved, still = seen, now, 0
                 if not announced:

@@ -263,9 +263,9 @@ class Card:
     def tell_latency(self, frames: int) -> None:
         """Let it know how late the chain is; nobody asks PortAudio for that."""
 
-    def news(self, _preset: Preset) -> str | None:
-        """Return what has changed about it, once."""
-        return None
+    def news(self, _preset: Preset) -> list[str]:
+        """Return lines about what has changed about it since the last time."""
+        return []
 
     def lost(self) -> str:
         """Return how it was lost; empty: it was not."""
