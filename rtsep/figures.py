@@ -63,6 +63,7 @@ FIGURES = (
     Figure("flipped", "times", SUM, ("summary",), "polarities flipped", "flipped"),
     Figure("limited", "samples", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "samples", SUM, ("summary",), "mixes limited"),
+    Figure("ear_limited", "samples"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
     Figure("shed", "steps", SUM, _BOTH, "shed"),
     Figure("shed_seconds", "s"),

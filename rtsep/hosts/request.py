@@ -12,7 +12,7 @@ from typing import Any
 from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices
+from rtsep.hosts import devices, ear
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
 from rtsep.workers.take import check_free
@@ -46,6 +46,8 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    ear : str, optional
+        Device outputs for the engineer to listen on: `15` or `15,16`.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     """
@@ -61,6 +63,7 @@ class RunOptions:
     save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    ear: str | None = None
     end_on_hangup: bool = False
 
 
@@ -87,6 +90,8 @@ class Request:
         The user's file for that, at the end and when asked for.
     record : str or None
         Folder for the recording; there is none in it yet.
+    ear : tuple of int
+        Device outputs for the engineer to listen on, from 0; empty: none.
     spare : bool
         Stand by until another audio process is lost; then wait until its device is back.
     """
@@ -102,6 +107,7 @@ class Request:
     keep: str | None
     save: str | None
     record: str | None
+    ear: tuple[int, ...]
     spare: bool
 
 
@@ -138,6 +144,7 @@ def check(options: RunOptions) -> Request:
         keep=None,
         save=options.save,
         record=options.record,
+        ear=ear.outputs(options.ear),
         spare=False,
     )
 

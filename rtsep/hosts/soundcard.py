@@ -11,6 +11,7 @@ import numpy as np
 
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
+from rtsep.hosts import ear
 from rtsep.hosts.cables import Cables
 from rtsep.hosts.devices import Mic, choose_pair, client_name, devices, labels, portaudio, search_anew
 from rtsep.hosts.gauges import burst
@@ -64,7 +65,7 @@ class Card:
         DeviceError
             There is none, or several.
         InputError
-            It lacks channels that the map names.
+            It lacks channels that the map names, or those to listen on are not free.
         """
         request, table = self._request, devices()
         self._source, self._target = choose_pair(table, request.input_device, request.output_device)
@@ -83,6 +84,7 @@ class Card:
                     raise InputError(
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
+        ear.check(request.ear, self.mics, outputs, self._labels[1])
 
     def find_again(self, names: tuple[str, ...], rate: int, client: str) -> None:
         """Look for what was lost, and see that it is as it was.
@@ -128,7 +130,8 @@ class Card:
         record = runner.record
         self._pins_in = np.array([mic.input for mic in self.mics], np.int32)
         self._pins_out = np.array([-1 if mic.output is None else mic.output for mic in self.mics], np.int32)
-        self._wide_in, self._wide_out = int(self._pins_in.max()) + 1, int(self._pins_out.max()) + 1
+        self._wide_in = int(self._pins_in.max()) + 1
+        self._wide_out = max(int(self._pins_out.max()), *self._request.ear, -1) + 1
         record.put("inputs", self._pins_in)
         record.put("outputs", self._pins_out)
         record["device_inputs"], record["device_outputs"] = self._wide_in, self._wide_out

@@ -31,7 +31,7 @@ ENGINE = record(
     channels=number(), position=number(start=0),
     chain_function=address(), chain_now=address(), swap=array(i8, 16),       # a CHAIN; NEXT, SEEN
     dry_ring=array(f4, "channels", "dry_frames", start=0), dry_frames=number(),   # a power of two
-    dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"),
+    dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"), clean=scratch(f4, "channels", 64),
     gain_db=given(f4, "channels"), mute=given(f4, "channels"), solo=given(f4, "channels"), dry=given(f4, "channels"),
     dry_all=given(f4, 1), mute_all=given(f4, 1),                             # these, and those before: targets
     gain_ramps=array(f4, "channels", ramp.RAMP, start=0), wet_ramps=array(f4, "channels", ramp.RAMP, start=0),
@@ -155,13 +155,13 @@ def _first_bad(s, wet):
 
 
 @kernel
-def _mix(s, wet, first_bad, y):
-    """Write wet and dry together; from a first bad sample on dry alone, led over to without a click."""
+def _mix(s, wet, first_bad):
+    """Write wet and dry together, `clean`; from a first bad sample on dry alone, led over to without a click."""
     frames = wet.shape[1]
     newly = first_bad < frames and not s.tripped
     offset = s.position % 64
     dry, wets, trust = view(s, "dry_now"), view(s, "wet_ramps"), view(s, "trust")
-    last, declick = view(s, "last_out"), view(s, "declick")
+    last, declick, y = view(s, "last_out"), view(s, "declick"), view(s, "clean")
     for c in range(s.channels):
         left = s.declick_left
         for i in range(frames):
@@ -191,12 +191,12 @@ def _limit(s, y):
     """Apply gains, and the limiter: instant attack, bit-transparent below the ceiling, counted."""
     offset = s.position % 64
     gains, limiter = view(s, "gain_ramps"), view(s, "limiter")
-    sums, counters = view(s, "meter_sums"), view(s, "counters")
+    sums, counters, clean = view(s, "meter_sums"), view(s, "counters"), view(s, "clean")
     for c in range(y.shape[0]):
         held, least = limiter[c], sums[LIMITER_GAIN, c]
         for i in range(y.shape[1]):
             before = held
-            y[c, i], held = limit(y[c, i] * ramp.value(gains[c], offset + i), held, s.limiter_release)
+            y[c, i], held = limit(clean[c, i] * ramp.value(gains[c], offset + i), held, s.limiter_release)
             counters[LIMITED] += before == np.float32(1) and held < before
             least = min(least, held)
         limiter[c], sums[LIMITER_GAIN, c] = held, least
@@ -256,7 +256,7 @@ def engine(state, x, out, frames):
         call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
     # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
     first_bad = _first_bad(s, wet)
-    _mix(s, wet, first_bad, y)
+    _mix(s, wet, first_bad)
     _limit(s, y)
     _measure(s, block, wet, first_bad, y)
     s.position += frames
