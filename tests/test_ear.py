@@ -276,7 +276,7 @@ def test_the_engineer_hears_a_mic_that_the_stage_does_not(server: JackServer, tm
         _, b, out_a, out_b, first, second = heard[:, RATE // 2 :]   # behind the soft start
         np.testing.assert_array_equal(first, second)
         assert not out_b.any()
-        # Of a muted mic the ear has what the player plays, as late as the server's buffers, but where the machine stalls.
+        # Of a muted mic the ear has what the player plays, later by the server's buffers; stalls skip some.
         muted = first - out_a
         spectra = np.fft.rfft([muted, b])
         alike = np.fft.irfft(spectra[0] * spectra[1].conj()) / np.linalg.norm(muted) / np.linalg.norm(b)
