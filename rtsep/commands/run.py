@@ -64,6 +64,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
         f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
         f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}"
+        + "".join(f"\nclipped: {', '.join(names)}" for names in [summary["levels"]["clipped"]] if names)
     )
 
 

@@ -101,6 +101,11 @@ class Front:
         for note in presets.notes(self.desk.preset, len(self.desk.mics)):
             self._surface.say(note)
 
+    def told(self) -> dict[str, Any]:
+        """Return what a summary says of the mics; also when all has been closed."""
+        mics = self.desk.mics
+        return {"microphones": list(mics), "levels": self.meters.told(mics, self.desk.get("output.early_clip_db"))}
+
     def look(self, now: float, info: dict[str, Any], running: bool) -> bool:
         """Show what runs; True when the user wants to quit."""
         if running:

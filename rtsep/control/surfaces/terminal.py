@@ -176,6 +176,8 @@ def press(key: str, desk: Desk) -> bool:
         desk.toggle("output.mute_all")
     elif key == "f":
         desk.freeze(not desk.frozen)
+    elif key == "c":
+        desk.set("output.clear_clips", 1.0)
     elif key == "s":
         desk.save()
     return key == "q"
