@@ -20,6 +20,7 @@ LEVELS = (
     *(f"reduction_{octave}" for octave in OCTAVES), *(f"mean_reduction_{octave}" for octave in OCTAVES),
 )
 FULL_SCALE = 0.9999   # from here on an input has clipped: the largest value of a 16-bit converter is 0.99997
+OPEN = 0.999          # a limiter's gain above which it is as good as open: -0.01 dB
 # Places of `counters`, which the compiled engine writes.
 COUNTERS = ("frames", "faults", "limited")
 _COUNTER_SPACE = 8
@@ -78,7 +79,7 @@ class Meters:
 
     def clipped(self) -> NDArray[np.bool_]:
         """Return which inputs have reached full scale, or have been limited behind, since it was cleared."""
-        found: NDArray[np.bool_] = (self.level("in_held") >= FULL_SCALE) | (self.level("limiter_held") < 1)
+        found: NDArray[np.bool_] = (self.level("in_held") >= FULL_SCALE) | (self.level("limiter_held") < OPEN)
         return found
 
     def early(self, threshold_db: float) -> NDArray[np.bool_]:

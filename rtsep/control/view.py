@@ -9,7 +9,7 @@ import numpy as np
 from rtsep import figures
 from rtsep.control.layout import Layout, lay_out
 from rtsep.control.paint import Line, Span, fit, plain, shown, width
-from rtsep.meters import FULL_SCALE
+from rtsep.meters import FULL_SCALE, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,12 +114,12 @@ def _mic(running: Running, layout: Layout, c: int, name: str, removed: float) ->
             reduction = float(running.meters.reduction()[:, c].mean())
             spans.append((fit("" if abs(reduction) < 0.05 else f"{reduction:.1f} dB", columns, right=True), ""))
         elif part == "limiter":
-            spans.append((fit("" if limiter > 0.999 else f"{_db(limiter):.1f} dB", columns, right=True), "alarm"))
+            spans.append((fit("" if limiter > OPEN else f"{_db(limiter):.1f} dB", columns, right=True), "alarm"))
         else:
             peak = float(level("in_peak" if part.startswith("in") else "out_peak")[c])
             mark, style = marks.get(part, ("", ""))
             text = {"in": _marked(mark, peak), "out": _marked(mark, peak), "level": _letter(peak)}.get(part)
-            limited = part in ("out", "level") and limiter <= 0.999
+            limited = part in ("out", "level") and limiter <= OPEN
             style = "alarm" if limited else style or ("" if part in ("in", "out") else _colour(peak))
             spans.append((_bar(peak, columns) if text is None else fit(text, columns, right=True), style))
     return tuple(spans)
@@ -133,7 +133,7 @@ def _marks(running: Running, layout: Layout, c: int) -> dict[str, Span]:
     marks: dict[str, Span] = {}
     if meters.early(running.desk.get("output.early_clip_db"))[c]:
         marks[first] = ("", "yellow")
-    if meters.level("limiter_held")[c] < 1:
+    if meters.level("limiter_held")[c] < OPEN:
         marks[behind] = (_CLIPPED, "alarm")
     if meters.level("in_held")[c] >= FULL_SCALE:
         marks[first] = (_CLIPPED, "alarm")
