@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_view import made, picture
 
+from rtsep.control.clearing import Clearing
 from rtsep.control.surfaces import terminal
 from rtsep.meters import METER_FRAMES, OCTAVES, Meters
 from rtsep.presets import loads
@@ -110,10 +111,26 @@ def test_what_has_clipped_is_held_until_it_is_cleared() -> None:
         runner.process(np.tile(x, (1, 40)), np.tile(y, (1, 40)))   # the limiter has let go
         board.set("output.clear_clips", 1)
         runner.process(x, y)
-        assert board.get("output.clear_clips") == 0
         assert not meters.clipped().any()
+        board.set("output.clear_clips", 0)
         runner.process(loud, y)
+        runner.process(x, y)
         np.testing.assert_array_equal(meters.clipped(), [True, False, False])
+
+
+def test_the_button_comes_back_when_the_engine_must_have_seen_it() -> None:
+    running = made(("vox",))
+    desk, frames = running.desk, running.meters.counters
+    clearing = Clearing(desk, running.meters)
+    for now, pressed in ((9000, True), (9000 + METER_FRAMES, True), (500, True), (500 + 2 * METER_FRAMES, False)):
+        if now == 9000:
+            desk.set("output.clear_clips", 1)
+        frames[0] = now
+        clearing.update()
+        assert (desk.get("output.clear_clips") > 0) == pressed
+    desk.set("output.clear_clips", 1)   # and once more, it takes as long
+    clearing.update()
+    assert desk.get("output.clear_clips") == 1
 
 
 def test_the_picture_marks_what_has_clipped_and_a_key_clears_it() -> None:

@@ -49,7 +49,7 @@ OUTPUT_PARAMS = (
     Param("dry_all", "on", 0.0, 1.0, 0.0, False, "All microphones dry."),
     Param("mute_all", "on", 0.0, 1.0, 0.0, False, "All microphones silent."),
     Param("early_clip_db", "dB", -40.0, 0.0, -6.0, False, "Peak of an input from which on the meters warn."),
-    Param("clear_clips", "on", 0.0, 1.0, 0.0, False, "A button: forget what has clipped; it comes back by itself."),
+    Param("clear_clips", "on", 0.0, 1.0, 0.0, False, "A button: forget what has clipped; a host lets it go."),
 )
 """Of the engine's own stage behind every chain; it cannot be left out."""
 

@@ -73,12 +73,12 @@ def check(pins: Sequence[int], mics: Sequence[Mic], there: int, device: str) -> 
 
 
 def connect(pins: Sequence[int], engine: Engine, runner: Runner) -> None:
-    """Have a runner write what the engineer hears to some channels of its device; before it is called the first time.
+    """Have a runner listen as well, for some outputs of its host; before it is called the first time.
 
     Parameters
     ----------
     pins : sequence of int
-        From 0; none: nothing is computed.
+        As the host counts them: `Card.ear`. None: nothing is computed.
     engine : Engine
         That the runner drives.
     runner : Runner

@@ -215,7 +215,7 @@ class Life:
         """Lead the device's channels to what is made, and start it."""
         self._engine, self._runner = self._made
         self._card.connect(self._runner)
-        ear.connect(self.request.ear, self._engine, self._runner)
+        ear.connect(self._card.ear, self._engine, self._runner)
         self._card.open(self._runner, self.request.preset, cables)
         self._show()   # only now: a device that cannot be opened yet is tried again and again
         self._card.start()

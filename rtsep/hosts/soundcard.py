@@ -136,6 +136,11 @@ class Card:
         record.put("outputs", self._pins_out)
         record["device_inputs"], record["device_outputs"] = self._wide_in, self._wide_out
 
+    @property
+    def ear(self) -> tuple[int, ...]:
+        """Which of the outputs that the callback writes the engineer listens on; valid after `connect`."""
+        return self._request.ear
+
     def open(self, runner: Runner, preset: Preset, cables: Collection[Cable] | None) -> None:
         """Open it, but for `start`; `cables` are those of an earlier process of this run.
 

@@ -27,7 +27,7 @@ EAR = record(
     before=array(f4, "channels", ramp.RAMP, start=0), level=array(f4, ramp.RAMP, start=0), ramp_segments=number(),
     limiter=number(f4, start=1), limiter_release=number(f4), limited=number(start=0),
     sound=scratch(f4, 64),
-    pins=given(i4, "wide"), wide=number(),   # device channels that it is heard on
+    pins=given(i4, "wide"), wide=number(),   # channels or ports that it is heard on, as the host counts them
 )
 
 

@@ -245,9 +245,8 @@ def _publish_meters(s):
     sums, shown = view(s, "meter_sums"), view(s, "meters")
     seen, clear = inner(s, "bands"), view(s, "clear_clips")
     reduction, mean = view(seen, "reduction"), view(seen, "mean")
-    if clear[0] > np.float32(0.5):   # a button: whoever has pressed it sees that it was obeyed
+    if clear[0] > np.float32(0.5):
         shown[IN_HELD], shown[LIMITER_HELD] = np.float32(0), np.float32(1)
-        clear[0] = np.float32(0)
     for c in range(s.channels):
         for r in range(METER_ROWS):
             shown[r, c] = sums[r, c]

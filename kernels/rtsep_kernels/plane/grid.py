@@ -173,15 +173,22 @@ def _fade(s, outside):
 
 
 @kernel
-def _hear(s, target, first, frames):
-    """Write the piece that has just been made as the engineer hears it; before `_fade`, with which it fades."""
-    ear = inner(s, "ear")
-    sound, pins = listen(ear, (s.position - frames) % GRID, frames), view(ear, "pins")
+def _hear(s, frames):
+    """Have the ear listen to the piece that has just been made; before `_fade`, with which it fades."""
+    sound = listen(inner(s, "ear"), (s.position - frames) % GRID, frames)
     fade = s.fade
     for i in range(frames):
         fade = _next_fade(s, fade)
-        for p in range(pins.shape[0]):
-            target[first + i, pins[p]] = sound[i] * fade
+        sound[i] *= fade
+
+
+@kernel
+def _play_ear(s, target, first, frames):
+    """Write what the engineer hears to its channels, which nobody else has."""
+    sound, pins = view(inner(s, "ear"), "sound"), view(inner(s, "ear"), "pins")
+    for p in range(pins.shape[0]):
+        for i in range(frames):
+            target[first + i, pins[p]] = sound[i]
 
 
 @kernel
@@ -247,7 +254,8 @@ def run_interleaved(device_in, device_out, frames, _time, flags, runner):
         if s.tape_header != 0:
             _to_tape(s, inside, outside)
         if s.ear != 0:
-            _hear(s, target, done, n)
+            _hear(s, n)
+            _play_ear(s, target, done, n)
         _fade(s, outside)
         for c in range(channels):
             pin = outputs[c]

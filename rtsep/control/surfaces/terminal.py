@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from rtsep.control.clearing import BUTTON
 from rtsep.control.keyboard import Keyboard, foreground
 from rtsep.control.paint import fit, shown
 from rtsep.control.writer import Writer
@@ -177,7 +178,7 @@ def press(key: str, desk: Desk) -> bool:
     elif key == "f":
         desk.freeze(not desk.frozen)
     elif key == "c":
-        desk.set("output.clear_clips", 1.0)
+        desk.set(BUTTON, 1.0)
     elif key == "s":
         desk.save()
     return key == "q"
