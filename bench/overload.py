@@ -47,7 +47,7 @@ from rtsep_kernels.plane.memory import pointer, ticks
 from rtsep_kernels.plane.record import State, array, f4, i8, number, record, view
 
 if TYPE_CHECKING:
-    from rtsep.control.surface import Show
+    from rtsep.control.surface import Running
 
 RATE, BLOCK = 48000, 64
 BURNT = {"model": 0.3, "suppressor": 0.35, "canceller": 0.6}   # of the deadline
@@ -156,9 +156,9 @@ class Recorder:
         """Keep a line."""
         self.lines.append((time.monotonic() - (self.begun or time.monotonic()), text))
 
-    def update(self, show: Show) -> bool:
+    def update(self, running: Running) -> bool:
         """Keep the counts."""
-        get = show.meters.get
+        get = running.meters.get
         if get("running"):
             now = time.monotonic()
             if not self.begun:

@@ -30,10 +30,9 @@ from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
 
-_SWAP_SECONDS = 0.02
-# A live chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
-# with silence begins with a click. Unheard is a cross-fade that takes for ever: 1e6 s, below -140 dB all that time.
-_BESIDE_SECONDS, _FOR_EVER = 0.2, 1e6
+# A new chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
+# with silence begins with a click. Then it is faded over to.
+_BESIDE_SECONDS, _SWAP_SECONDS = 0.2, 0.02
 _WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 _COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
@@ -75,7 +74,6 @@ class Engine(Stage):
         self.notes: list[str] = []
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
-        self._next: Chain | None = None   # fades over to what already runs beside the old chain
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -197,7 +195,7 @@ class Engine(Stage):
     @property
     def swapping(self) -> bool:
         """Whether the audio thread still uses the chain before the last `reload`."""
-        if self._next is not None or self.record["swap"][kernels.SEEN] != self.chain.state:
+        if self.record["swap"][kernels.SEEN] != self.chain.state:
             return True
         return bool(self.chain.record["faded"] < self.chain.record["fade_frames"])
 
@@ -205,8 +203,9 @@ class Engine(Stage):
         """Go over to another preset while running; what both share keeps running and keeps what it has learnt.
 
         Set is what the two presets say differently: what has been turned since, and means the same to both, stays. If
-        all that learns was frozen, so is what comes. For one thread at a time, which need not be the audio thread's. In
-        a live engine the cross-fade begins at a later call of `retire`.
+        all that learns was frozen, so is what comes. A new chain is heard once it is full of sound: the old one is
+        heard for 0.2 s more, then they cross-fade within 20 ms. For one thread at a time, which need not be the audio
+        thread's.
 
         Parameters
         ----------
@@ -246,12 +245,10 @@ class Engine(Stage):
         before = {stage.name: stage for stage in running}
         made = [self._make(c, before.get(c.name)) for c in configs[head : len(configs) - tail]]
         stages = [*running[:head], *made, *running[len(running) - tail :]]
-        chain = Chain(stages, self.chain, _SWAP_SECONDS)
-        beside = Chain(stages, self.chain, _FOR_EVER)
+        chain = Chain(stages, self.chain, _SWAP_SECONDS, _BESIDE_SECONDS)
         try:
             self._allocate(preset, made)
             chain.prepare(self.fmt, self.board)
-            beside.prepare(self.fmt, self.board)
             check_class(preset, chain, self.fmt)
             self._turn(values)
             for stage in made:
@@ -263,11 +260,7 @@ class Engine(Stage):
             raise
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)
-        if self._thread_live:
-            self.swap(beside)
-            self._next = chain
-        else:
-            self.swap(chain)
+        self.swap(chain)
 
     def _turned(self, preset: Preset) -> dict[str, float]:
         """Return what must be set, by path, to go over to a preset."""
@@ -300,12 +293,12 @@ class Engine(Stage):
         store(self.record["swap"].ctypes.data + 8 * kernels.NEXT, chain.state)
 
     def retire(self, patience: float = 0.0) -> None:
-        """Bring a change to its end: fade over to the new chain when it is ready, free those that are left.
+        """Free the chains that the audio thread has left, once a change has come to its end.
 
         To be called a few times a second; waits up to `patience` seconds for the audio thread.
         """
         until = time.monotonic() + patience
-        while self._fade() and time.monotonic() < until:
+        while self.swapping and time.monotonic() < until:
             time.sleep(0.005)
         if self.swapping:
             return
@@ -314,17 +307,6 @@ class Engine(Stage):
             for name, count in _counts(stage).items():
                 self._gone[name] = self._gone.get(name, 0) + count
         self._old.clear()
-
-    def _fade(self) -> bool:
-        """Begin the cross-fade if it is time; returns whether the change goes on."""
-        chain, following = self.chain, self._next
-        ready = self.record["swap"][kernels.SEEN] == chain.state and (
-            chain.record["faded"] >= _BESIDE_SECONDS * self.fmt.rate
-        )
-        if following is not None and ready:
-            self.swap(following)
-            self._next = None
-        return self.swapping
 
     def _leaving(self) -> list[Stage]:
         """Return the stages of old chains that the new one does not have."""
