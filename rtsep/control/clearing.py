@@ -27,7 +27,7 @@ class Clearing:
 
     def update(self) -> None:
         """Look at the button; to be called several times a second."""
-        from rtsep.meters import METER_FRAMES   # with NumPy, which the name of the button does not need
+        from rtsep.meters import METER_FRAMES  # with NumPy, which the name of the button does not need
 
         frames = self._meters.counter("frames")
         if self._desk.get(BUTTON) < 0.5:
