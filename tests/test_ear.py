@@ -273,6 +273,9 @@ def test_the_engineer_hears_a_mic_that_the_stage_does_not(server: JackServer, tm
         heard = _listen(server, ["player:out1", "player:out2", *(f"{mine[0]}:out_{n}" for n in range(4))], 2.0)
         code, summary = live.end()
         assert (code, summary["ear_limited"], summary["channels"]) == (0, 0, 2)
+        assert summary["levels"]["clipped"] == []
+        assert set(summary["levels"]["reduction_db"]) == {"a", "b"}
+        assert -20 < summary["levels"]["in_held_db"]["a"] < -1
         _, b, out_a, out_b, first, second = heard[:, RATE // 2 :]   # behind the soft start
         np.testing.assert_array_equal(first, second)
         assert not out_b.any()
