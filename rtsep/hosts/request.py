@@ -12,7 +12,7 @@ from typing import Any
 from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices
+from rtsep.hosts import devices, ear
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
@@ -49,6 +49,8 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    ear : str, optional
+        Device outputs for the engineer to listen on: `15` or `15,16`.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     """
@@ -64,6 +66,7 @@ class RunOptions:
     save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    ear: str | None = None
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
 
@@ -92,6 +95,8 @@ class Request:
         The user's file for that, at the end and when asked for.
     record : str or None
         Folder for the recording; there is none in it yet.
+    ear : tuple of int
+        Device outputs for the engineer to listen on, from 0; empty: none.
     spare : bool
         Stand by until another audio process is lost; then wait until its device is back.
     """
@@ -108,6 +113,7 @@ class Request:
     keep: str | None
     save: str | None
     record: str | None
+    ear: tuple[int, ...]
     spare: bool
 
 
@@ -147,6 +153,7 @@ def check(options: RunOptions) -> Request:
         keep=None,
         save=options.save,
         record=options.record,
+        ear=ear.outputs(options.ear),
         spare=False,
     )
 
