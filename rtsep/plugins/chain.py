@@ -201,7 +201,7 @@ class PluginChain:
 
     def news(self) -> list[str]:
         """Return what has happened since the last call, a line each."""
-        return self._whole.news()
+        return self._line.told() + self._whole.news()
 
     def report(self) -> list[SlotReport]:
         """Return how each slot does, in the order in which they were given."""

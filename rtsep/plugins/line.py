@@ -168,8 +168,8 @@ class Line(Hosted):
     def twin(self) -> None:
         """See `Hosted.twin`."""
 
-    def news(self) -> list[str]:
-        """See `Hosted.news`."""
+    def told(self) -> list[str]:
+        """Return what its slots have to say since the last call."""
         return [line for slots in self.heard() for slot in slots for line in slot.news()]
 
 
