@@ -297,6 +297,12 @@ def test_replace_and_snapshot() -> None:
     assert np.array_equal(play(fresh, noise(50), fewer), play(chain, noise(50), fewer))
 
 
+def test_replaced_before_anything_sounds() -> None:
+    chain = PluginChain(RATE, UNIT, STRIP)
+    chain.replace([SlotConfig("vol", "Gain")])
+    assert np.array_equal(play(chain, noise(50), values(chain, vol__gain_db=0.0)), noise(50))
+
+
 def test_a_fade_is_as_long_as_it_says() -> None:
     assert 0.01 <= SECONDS <= 0.02
     chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain")])

@@ -158,6 +158,8 @@ class PluginChain:
         self._values = values
         self._line.go_over(made, self._order())
         self._given = b""
+        if self._fresh:   # nothing has sounded yet
+            self._whole.reset()
 
     def reset(self) -> None:
         """Be as new: plug-ins with the state they began with, nothing of what sounded before."""
