@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import bands
 from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.chain import Chain
@@ -153,7 +154,7 @@ class Engine(Stage):
             limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
             # Room for a later chain of any class.
             dry_frames=1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length(),
-            meters=self.meters.levels, counters=self.meters.counters,
+            meters=self.meters.levels, counters=self.meters.counters, bands=bands.make(k, fmt.rate),
         )
         return kernels.engine, record, self.chain.latency
 
@@ -169,6 +170,7 @@ class Engine(Stage):
 
     def _start(self) -> None:
         self.record["counters"] = 0
+        self.record["meters"][kernels.IN_HELD], self.record["meters"][kernels.LIMITER_HELD] = 0, 1
         kernels.settle_engine(self.record.record)
 
     def reset(self) -> None:
@@ -265,12 +267,13 @@ class Engine(Stage):
         old, new = lay_out(self.preset, self.board.mics), lay_out(preset, self.board.mics)
         kinds = {config.name: config.stage for config in self.preset.chain}
         fresh = {config.name for config in preset.chain if kinds.get(config.name) != config.stage}
+        known = set(old.paths())   # a stage may have other parameters with other options
         values = {}
         for name, params in layout(preset):
             for param in params:
                 path = f"{name}.{param.name}"
                 for place in [f"{path}.{mic}" for mic in self.board.mics] if param.per_mic else [path]:
-                    if name in fresh or new.get(place) != old.get(place):
+                    if name in fresh or path not in known or new.get(place) != old.get(place):
                         values[place] = new.get(place)
         held = learning(self.preset)
         if held and all(self.board.get(path) < 0.5 for path in held):
@@ -357,6 +360,10 @@ class Engine(Stage):
                 total[name] = total.get(name, 0) + count
         counters = self.record["counters"]
         return {**total, "faults": int(counters[kernels.FAULTS]), "limited": int(counters[kernels.LIMITED])}
+
+    def news(self) -> list[str]:
+        """See `Stage.news`."""
+        return self.chain.news()
 
 
 def warm(stage: Stage) -> None:

@@ -6,7 +6,7 @@ alike; all tables of this package follow from it.
 
 from __future__ import annotations
 
-from rtsep.catalogue.basics import BASICS, OUTPUT_PARAMS
+from rtsep.catalogue.basics import BASICS, EAR_PARAMS, OUTPUT_PARAMS, OWN_PARAMS
 from rtsep.catalogue.bleed import BLEED
 from rtsep.catalogue.canceller import CANCELLER
 from rtsep.catalogue.factors import FACTORS
@@ -15,6 +15,7 @@ from rtsep.catalogue.matrices import MATRICES
 from rtsep.catalogue.remote import REMOTE
 from rtsep.catalogue.spatial import SPATIAL
 from rtsep.catalogue.spec import CLASS_LIMITS, StageSpec, System
+from rtsep.catalogue.strips import STRIPS
 from rtsep.catalogue.templates import TEMPLATES
 
 SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERNELS, *FACTORS, *TEMPLATES)}
@@ -22,11 +23,14 @@ SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERN
 
 STAGES = {
     spec.name: spec
-    for spec in (*BASICS, CANCELLER, REMOTE, *(system.stage for system in SYSTEMS.values() if system.stage))
+    for spec in (*BASICS, CANCELLER, REMOTE, STRIPS, *(system.stage for system in SYSTEMS.values() if system.stage))
 }
 """What a preset's chain may have, by name."""
 
-__all__ = ["CLASS_LIMITS", "OUTPUT_PARAMS", "STAGES", "SYSTEMS", "StageSpec", "System", "latency_ms"]
+__all__ = [
+    "CLASS_LIMITS", "EAR_PARAMS", "OUTPUT_PARAMS", "OWN_PARAMS", "STAGES", "SYSTEMS", "StageSpec", "System",
+    "latency_ms",
+]  # fmt: skip
 
 
 def latency_ms(system: System) -> float | None:
