@@ -190,12 +190,12 @@ def test_the_example_is_good_and_its_snapshots_have_a_place(tmp_path: pathlib.Pa
 def test_the_history_is_pruned_by_rule() -> None:
     now = keeping._moment("20261128T200000.000Z-state.toml")
     assert now is not None
-    every_ten_seconds = [f"{keeping._stamp(now - 10 * n)}-state.toml" for n in range(360 * 30)]   # for 30 hours
+    for_hours = [f"{keeping._stamp(now - 60 * n)}-state.toml" for n in range(60 * 30)]   # every minute, 30 hours
     days = [f"{keeping._stamp(now - 86400 * n)}-state.toml" for n in range(2, 40)]
-    names = [*every_ten_seconds, *days, f"{keeping._stamp(now - 1e7)}-02.toml", "notes.txt"]
+    names = [*for_hours, *days, f"{keeping._stamp(now - 1e7)}-02.toml", "notes.txt"]
     left = set(names) - keeping.pruned(names, now)
     ages = sorted(now - moment for name in left if (moment := keeping._moment(name)) is not None)
-    assert sum(age <= 3600 for age in ages) == 361
+    assert sum(age <= 3600 for age in ages) == 61
     assert sum(3600 < age <= 86400 for age in ages) == 138
     assert {"notes.txt", f"{keeping._stamp(now - 1e7)}-02.toml"} <= left   # what has another name counts by itself
     assert sum(age > 86400 for age in ages) == len(days) + 2
