@@ -271,6 +271,10 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
     opened = starting.open_show(got, desk)
     opened.close()
     assert [desk.get(f"output.gain_db.{mic}") for mic in MICS] == [-1, -1]   # what was said holds
+    assert starting.mapping(str(show.folder)) is None
+    (show.folder / "midi.toml").write_text('schema = 1\n[program]\nchannel = 1\n')
+    (show.folder / "show.toml").write_text(text + 'midi = "midi.toml"\n')
+    assert starting.mapping(str(show.folder)) == str(show.folder / "midi.toml")
     (show.folder / "state.toml").write_text("schema = 3")
     opened = starting.open_show(got, desk)
     opened.close()

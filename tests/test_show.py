@@ -77,6 +77,7 @@ def test_a_show_is_read_in_its_order_and_written_as_it_was(show: Show) -> None:
     ("show.toml", '["07-first"]', '["07"]', "show.toml:5: snapshots: there is no snapshots/07.toml; there are: "),
     ("show.toml", "safe = []", "safe = [3]", "show.toml:7: safe: 3 is not allowed; allowed are strings in one line"),
     ("show.toml", "safe = []", 'calibration = "c.npz"', "calibration: there is no file 'c.npz'; a file in the show"),
+    ("show.toml", "safe = []", 'midi = "patch.csv"', "patch.csv:1: "),
     ("show.toml", "safe = []", "block = 9999", "show.toml:7: block: 9999 is not allowed; allowed is an integer from"),
     ("snapshots/02.toml", "fade_s = 2", "fade_s = -1", "02.toml:4: fade_s: -1.0 is not allowed; allowed is a number"),
     ("snapshots/02.toml", "= -12", "= nan", "02.toml:11: values.output.gain_db.kick: nan is not"),

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         from rtsep.show import starting
 
         options = starting.options(options, args.preset)
+        args.midi = args.midi or starting.mapping(options.show)
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 
 

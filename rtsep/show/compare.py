@@ -13,7 +13,7 @@ from rtsep.show import cue as cues
 from rtsep.show.cue import Cue
 from rtsep.show.folder import FILE, SNAPSHOTS, Show, load
 
-_OF_SHOW = ("name", "preset", "block", "input_device", "output_device", "calibration", "safe")
+_OF_SHOW = ("name", "preset", "block", "input_device", "output_device", "calibration", "midi", "safe")
 _OF_CUE = ("number", "fade_s", "scope", "preset")
 
 

@@ -27,8 +27,8 @@ _FOLDERS = (SNAPSHOTS, "calibrations", "states", HISTORY)
 MOST_CUES = 1000   # of a show; an evening of theatre has 200, and each is read at the start
 
 _PRESET = Option("preset", str, "live", "Name, or file in the folder.")
-_KEYS = ("name", "preset", "block", "input_device", "output_device", "calibration", "snapshots", "safe")
-_TEXTS = ("input_device", "output_device", "calibration")
+_KEYS = ("name", "preset", "block", "input_device", "output_device", "calibration", "midi", "snapshots", "safe")
+_TEXTS = ("input_device", "output_device", "calibration", "midi")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Show:
         As `rtsep run` takes them; empty: not said.
     calibration : str
         File in the folder; empty: none.
+    midi : str
+        File in the folder, a mapping as `rtsep midi learn` writes it; empty: none.
     safe : tuple of str
         Patterns of paths that no recall turns, see `rtsep.show.scope`.
     cues : tuple of Cue
@@ -62,6 +64,7 @@ class Show:
     input_device: str = ""
     output_device: str = ""
     calibration: str = ""
+    midi: str = ""
     safe: tuple[str, ...] = ()
     cues: tuple[Cue, ...] = ()
     mics: tuple[Mic, ...] = ()
@@ -140,7 +143,7 @@ def _check_different(folder: Path, found: Sequence[Cue]) -> None:
 
 
 def _check_files(show: Show, reader: Reader) -> None:
-    """Read the presets that are named, and look for the calibration."""
+    """Read the presets and the mapping that are named, and look for the calibration."""
     try:
         presets.load(show.source(show.preset))
     except InputError as error:
@@ -152,6 +155,10 @@ def _check_files(show: Show, reader: Reader) -> None:
             presets.load(show.source(cue.preset))
     if show.calibration and not (show.folder / show.calibration).is_file():
         raise reader.error(("calibration",), f"there is no file {show.calibration!r}", "a file in the show's folder")
+    if show.midi:
+        from rtsep.control.midi.mapping import load as load_mapping
+
+        load_mapping(show.folder / show.midi)
 
 
 def notes(show: Show) -> list[str]:

@@ -48,6 +48,12 @@ def options(said: RunOptions, preset: str | None) -> RunOptions:
     )
 
 
+def mapping(place: str) -> str | None:
+    """Return the file by which MIDI turns a show; None: it names none."""
+    show = folder.load(place)
+    return str(show.folder / show.midi) if show.midi else None
+
+
 def last(place: str) -> State | None:
     """Return the state in which a show was left; None: there is none, or it cannot be read, see `open_show`."""
     try:
