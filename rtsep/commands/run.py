@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
         ear=args.ear, end_on_hangup=args.end_on_hangup,
         host_api=args.host_api, show=args.show, restore=not args.no_restore,
     )
-    if options.show is not None:
+    if args.show is not None:
         from rtsep.show import starting
 
         options = starting.options(options, args.preset)
-        args.midi = args.midi or starting.mapping(options.show)
+        args.midi = args.midi or starting.mapping(args.show)
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 
 
