@@ -130,15 +130,15 @@ def _play(server: str, name: str, channels: int, sound: str) -> None:
 
     client = jack.Client(name, servername=server, no_start_server=True)
     signal = soundfile.read(sound, dtype="float32", always_2d=True)[0].T if sound else _bursts(channels, 2 * RATE)
-    frames = signal.shape[1] // client.blocksize * client.blocksize
     ports = [client.outports.register(f"out{c + 1}") for c in range(channels)]
     place = 0
 
     def play(n: int) -> None:
         nonlocal place
         for c, port in enumerate(ports):
-            port.get_array()[:] = signal[c, place : place + n]
-        place = (place + n) % frames
+            out = port.get_array()   # not always of n frames: the server may be about to change its period
+            out[:] = signal[c].take(np.arange(place, place + out.size), mode="wrap")
+        place = (place + n) % signal.shape[1]
 
     client.set_process_callback(play)
     with client:
