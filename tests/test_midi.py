@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 import random
 import re
@@ -16,7 +17,8 @@ from rtsep.control.midi.curves import Curve, usual
 from rtsep.control.midi.learn import Found, Recogniser, entry, write
 from rtsep.control.midi.mapping import Control, Port, load, loads
 from rtsep.control.midi.parse import Decoder, Event, Parser, message_of
-from rtsep.control.midi.turning import HOLD, Turning, ticks
+from rtsep.control.midi.turning import HOLD, Turning, check, ticks
+from rtsep.control.surfaces import midi
 from rtsep.errors import InputError
 from rtsep.params import Board
 
@@ -245,6 +247,21 @@ def test_a_mapping_is_read(tmp_path: pathlib.Path) -> None:
     assert (mapping.ports[0].output, mapping.programs.channel, mapping.programs.offset) == ("pad", 2, 1)
     with pytest.raises(InputError, match="there is no such mapping"):
         load(tmp_path / "no.toml")
+
+
+def test_the_example_is_right_for_the_usual_preset() -> None:
+    mapping = load(pathlib.Path(__file__).parent.parent / "examples" / "midi.toml")
+    check(mapping, "live", ("vox", "kick"))
+    assert {c.mode for c in mapping.controls} == {"absolute", "pickup", "relative", "toggle", "momentary"}
+
+
+def test_a_run_refuses_a_mapping_that_is_wrong(tmp_path: pathlib.Path) -> None:
+    parser = argparse.ArgumentParser()
+    midi.arguments(parser)
+    assert midi.open_surface(parser.parse_args([])) is None
+    (tmp_path / "m.toml").write_text("schema = 1\n[[control]]\n" + cc(123))
+    with pytest.raises(InputError, match=r"m\.toml:5: .*controller 123 is the panic"):
+        midi.open_surface(parser.parse_args(["--midi", str(tmp_path / "m.toml")]))
 
 
 # Turning
