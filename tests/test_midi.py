@@ -398,6 +398,20 @@ def test_what_the_preset_has_not_is_said_once_and_the_rest_works() -> None:
     assert rig.desk.get(VOX) == 12
 
 
+def test_a_preset_that_is_loaded_later_brings_its_parameters_and_ranges() -> None:
+    rig = Rig(cc(1, "spectral.strength"))
+    assert rig.said[0].startswith("m:3: spectral.strength: there is no such parameter")
+    playing = rig.desk._playing
+    assert isinstance(playing, Playing)
+    text = 'schema = 1\nname = "t"\nlatency_class = "foh"\n[[chain]]\nstage = "input"\n[[chain]]\nstage = "spectral"\n'
+    later = presets.loads(text, "t")
+    playing.board.extend(presets.layout(later))
+    playing.preset = later
+    rig.send(0xB0, 1, 127)
+    assert rig.desk.get("spectral.strength") == 4
+    assert rig.hear() == []
+
+
 def test_ports_are_kept_apart() -> None:
     rig = Rig(cc(7, VOX, 'port = "a"'), cc(7, KICK, 'port = "b"'), head='[[port]]\ninput = "a"\n[[port]]\ninput = "b"')
     rig.send(0xB0, 7, 0, port="a")
