@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import bands
 from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.chain import Chain
@@ -153,7 +154,7 @@ class Engine(Stage):
             limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
             # Room for a later chain of any class.
             dry_frames=1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length(),
-            meters=self.meters.levels, counters=self.meters.counters,
+            meters=self.meters.levels, counters=self.meters.counters, bands=bands.make(k, fmt.rate),
         )
         return kernels.engine, record, self.chain.latency
 
@@ -169,6 +170,7 @@ class Engine(Stage):
 
     def _start(self) -> None:
         self.record["counters"] = 0
+        self.record["meters"][kernels.IN_HELD], self.record["meters"][kernels.LIMITER_HELD] = 0, 1
         kernels.settle_engine(self.record.record)
 
     def reset(self) -> None:

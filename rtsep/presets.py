@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Literal
 
 from rtsep.atomic import replacing
-from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, StageSpec
+from rtsep.catalogue import CLASS_LIMITS, OWN_PARAMS, STAGES, StageSpec
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
 from rtsep.presetfile import BLOCK, HOST_OPTIONS, HostConfig, Preset, StageConfig, dumps, loads
+from rtsep.tomltext import read
 
 __all__ = [
     "BLOCK",
     "HostConfig", "Preset", "StageConfig", "diff", "dumps", "layout", "learning", "load", "loads", "make_board",
     "most_block", "names", "notes", "save", "text",
 ]  # fmt: skip
-
-# No hand-written preset comes near it; a wrong path (a recording, /dev/zero) must not fill the memory.
-LARGEST_FILE = 1 << 18
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Preset:
@@ -45,24 +43,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Preset:
     elif place in names():
         return _of_stage(STAGES[place])
     allowed = "allowed is a .toml file or one of " + ", ".join(names())
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise InputError(place, "there is no such preset", allowed) from None
-    except OSError as error:
-        raise InputError(place, f"cannot be read: {error.strerror}", allowed) from None
-    except ValueError:  # a path with a null character
-        raise InputError(repr(place), "is not a path", allowed) from None
-    if len(data) > LARGEST_FILE:
-        raise InputError(place, f"is larger than {LARGEST_FILE} bytes", allowed)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        bad = data[error.start]
-        raise InputError(f"{place}:{line}", f"byte 0x{bad:02x} is not UTF-8", "save the file as UTF-8") from None
-    return loads(text, place)
+    return loads(read(path, place, "preset", allowed), place)
 
 
 def names() -> list[str]:
@@ -119,11 +100,11 @@ def diff(old: Preset, new: Preset) -> Literal["nothing", "params", "chain", "hos
 
 
 def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
-    """Return what `Board` is laid out by: each stage's name and parameters, and the engine's own last."""
+    """Return what `Board` is laid out by: each stage's name and parameters, then the groups of `OWN_PARAMS`."""
     groups: list[tuple[str, Sequence[Param]]] = [
         (c.name, STAGES[c.stage].params_of(c.options)) for c in preset.chain
     ]
-    return [*groups, ("output", OUTPUT_PARAMS)]
+    return [*groups, *OWN_PARAMS]
 
 
 def notes(preset: Preset, mics: int) -> list[str]:
@@ -146,7 +127,7 @@ def learning(preset: Preset) -> list[str]:
 
 
 def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, create: bool = True) -> Board:
-    """Lay out a board for a preset, alike in every process; the output's parameters come first, wherever a chain goes.
+    """Lay out a board for a preset, alike in every process; `OWN_PARAMS` come first, whatever the chain is.
 
     Parameters
     ----------
@@ -155,8 +136,8 @@ def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, cre
     name, create
         As `Board` takes them.
     """
-    *chain, output = layout(preset)
-    return Board(mics, [output, *chain], name, create)
+    groups, length = layout(preset), len(preset.chain)
+    return Board(mics, [*groups[length:], *groups[:length]], name, create)
 
 
 def _of_stage(spec: StageSpec) -> Preset:

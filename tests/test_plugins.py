@@ -209,7 +209,8 @@ def test_order_changes_do_not_click_and_are_heard() -> None:
 ])
 def test_parameters_do_not_click(slot: str, name: str, low: float, up: float) -> None:
     chain = PluginChain(RATE, UNIT, [SlotConfig("one", slot)])
-    told = {"Compressor": {"one__threshold_db": -30.0}, "Delay": {"one__delay_seconds": 0.05}}.get(slot, {})
+    told = {"Compressor": {"one__threshold_db": -30.0, "one__ratio": 4.0}, "Delay": {"one__delay_seconds": 0.0503}}.get(
+        slot, {})
     vectors = [values(chain, **{**told, f"one__{name}": value}) for value in (low, up)]
     still = max(high(play(chain, sine(402), vector)[:, 6000:]) for vector in vectors)
     heard = play(chain, sine(81 * 20), *vectors, every=81)[:, 6000:]
@@ -294,6 +295,12 @@ def test_replace_and_snapshot() -> None:
     fresh.restore(kept)
     chain.reset()
     assert np.array_equal(play(fresh, noise(50), fewer), play(chain, noise(50), fewer))
+
+
+def test_replaced_before_anything_sounds() -> None:
+    chain = PluginChain(RATE, UNIT, STRIP)
+    chain.replace([SlotConfig("vol", "Gain")])
+    assert np.array_equal(play(chain, noise(50), values(chain, vol__gain_db=0.0)), noise(50))
 
 
 def test_a_fade_is_as_long_as_it_says() -> None:

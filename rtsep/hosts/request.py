@@ -12,7 +12,8 @@ from typing import Any
 from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices
+from rtsep.hosts import devices, ear
+from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
 from rtsep.workers.take import check_free
@@ -34,6 +35,8 @@ class RunOptions:
         Hz; default: the device's.
     block : int, optional
         Frames; default: the preset's.
+    host_api : str
+        Of `hostapis.NAMES`: through what the device is reached.
     map_csv : str, optional
         Channel map, see `devices.read_map`.
     calibration : str, optional
@@ -46,6 +49,8 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    ear : str, optional
+        Device outputs for the engineer to listen on: `15` or `15,16`.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     """
@@ -61,7 +66,9 @@ class RunOptions:
     save: str | None = None
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    ear: str | None = None
     end_on_hangup: bool = False
+    host_api: str = PORTAUDIO
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Request:
     rate : int or None
         None: the device's own.
     block : int
+    host_api : str
     map : tuple of Mic or None
         None: as many as the device has inputs.
     map_file : str
@@ -87,6 +95,8 @@ class Request:
         The user's file for that, at the end and when asked for.
     record : str or None
         Folder for the recording; there is none in it yet.
+    ear : tuple of int
+        Device outputs for the engineer to listen on, from 0; empty: none.
     spare : bool
         Stand by until another audio process is lost; then wait until its device is back.
     """
@@ -96,12 +106,14 @@ class Request:
     output_device: str | None
     rate: int | None
     block: int
+    host_api: str
     map: tuple[devices.Mic, ...] | None
     map_file: str
     calibration: str | None
     keep: str | None
     save: str | None
     record: str | None
+    ear: tuple[int, ...]
     spare: bool
 
 
@@ -116,6 +128,8 @@ def check(options: RunOptions) -> Request:
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
     check_block(preset, block, "--blocksize" if options.block else f"preset {preset.name}: host.block")
+    if options.host_api == JACK and options.block is not None:
+        raise InputError("--blocksize", str(options.block), f"none with --host-api {JACK}: the server's period is it")
     if options.rate is not None and not RATES[0] <= options.rate <= RATES[1]:
         raise InputError("--samplerate", str(options.rate), f"{RATES[0]} to {RATES[1]} Hz")
     if options.seconds is not None and not options.seconds > 0:
@@ -132,12 +146,14 @@ def check(options: RunOptions) -> Request:
         output_device=options.output_device,
         rate=options.rate,
         block=block,
+        host_api=options.host_api,
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,
         keep=None,
         save=options.save,
         record=options.record,
+        ear=ear.outputs(options.ear),
         spare=False,
     )
 

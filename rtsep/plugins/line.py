@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.plugins.fades import Fade
-from rtsep.plugins.hosted import Hosted
+from rtsep.plugins.hosted import Hosted, in_steps
 from rtsep.plugins.slot import Slot, glued, usable
 
 Block = NDArray[np.float32]
@@ -168,8 +168,8 @@ class Line(Hosted):
     def twin(self) -> None:
         """See `Hosted.twin`."""
 
-    def news(self) -> list[str]:
-        """See `Hosted.news`."""
+    def told(self) -> list[str]:
+        """Return what its slots have to say since the last call."""
         return [line for slots in self.heard() for slot in slots for line in slot.news()]
 
 
@@ -185,9 +185,8 @@ class _Group:
 
     def work(self, block: Block) -> Block:
         """Return what becomes of a unit."""
-        import pedalboard
-
-        wet = usable(pedalboard.process(block, self._rate, self.plugins, block.shape[1], False))
+        steps = max(slot.hosted.steps for slot in self.slots)
+        wet = usable(in_steps(block, steps, self._advance, self._run))
         if wet is None:
             silence = np.zeros_like(block)   # whoever answers no number to that is to blame
             bad = [slot for slot in self.slots if usable(slot.hosted.work(silence)) is None]
@@ -197,3 +196,13 @@ class _Group:
             wet = block if self._last is None else glued(block, self._last)
         self._last = wet[0, -1]
         return wet
+
+    def _advance(self, frames: int) -> None:
+        for slot in self.slots:
+            slot.hosted.advance(frames)
+
+    def _run(self, block: Block) -> Block:
+        import pedalboard
+
+        out: Block = pedalboard.process(block, self._rate, self.plugins, block.shape[1], False)
+        return out

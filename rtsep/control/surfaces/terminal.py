@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from rtsep.control.clearing import BUTTON
 from rtsep.control.keyboard import Keyboard, foreground
 from rtsep.control.paint import fit, shown
 from rtsep.control.writer import Writer
@@ -176,6 +177,8 @@ def press(key: str, desk: Desk) -> bool:
         desk.toggle("output.mute_all")
     elif key == "f":
         desk.freeze(not desk.frozen)
+    elif key == "c":
+        desk.set(BUTTON, 1.0)
     elif key == "s":
         desk.save()
     return key == "q"
