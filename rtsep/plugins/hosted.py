@@ -191,7 +191,8 @@ class BuiltinHost(Hosted):
 
     def remake(self) -> None:
         """See `Hosted.remake`."""
-        self._plugin = self._made()
+        self._plugin, self._next = self._made(), None   # one that was taking over has its values in `_now`
+        self._fade.jump(False)
 
     def twin(self) -> BuiltinHost:
         """See `Hosted.twin`."""
