@@ -289,6 +289,17 @@ def test_one_that_is_poisoned_again_and_again_stays_dry(monkeypatch: pytest.Monk
         assert not np.array_equal(play(chain, sine(300), told)[:, 150 * UNIT :], sine(300)[:, 150 * UNIT :])
 
 
+def test_echoes_outlive_a_change_of_places() -> None:
+    chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain"), SlotConfig("echo", "Delay")])
+    told = values(chain, vol__gain_db=0.0, echo__delay_seconds=0.2)
+    click = np.zeros((1, 300 * UNIT), np.float32)
+    click[0, 0] = 0.5
+    play(chain, click[:, :UNIT], told)
+    heard = play(chain, click[:, UNIT:], values(chain, vol__gain_db=0.0, echo__delay_seconds=0.2, vol__place=5.0))
+    assert chain._line.order == [1, 0]
+    assert np.flatnonzero(heard[0]).tolist() == [round(0.2 * RATE) - UNIT]
+
+
 def test_what_was_counted_stays_when_places_change() -> None:
     chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain"), SlotConfig("room", "Reverb")])
     told = values(chain)
