@@ -16,6 +16,7 @@ from rtsep.chain import Chain
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
 from rtsep.fitting import check_class, fitted
+from rtsep.latch import Latch
 from rtsep.learnt import Known
 from rtsep.limits import check_memory
 from rtsep.meters import Meters
@@ -57,6 +58,10 @@ class Engine(Stage):
     ----------
     notes : list of str
         What of what is known is of no use here, valid after `prepare`.
+    latch : Latch
+        Valid after `prepare`.
+    swaps : int
+        Chains that have been handed to the audio thread.
     memory : int
         Bytes of the chain's stages, valid after `prepare`.
     """
@@ -75,6 +80,7 @@ class Engine(Stage):
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
         self._next: Chain | None = None   # fades over to what already runs beside the old chain
+        self.swaps = 0
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -98,6 +104,7 @@ class Engine(Stage):
         if board is None:
             board = lay_out(self.preset, numbered(fmt.channels))
         self.board = board
+        self.latch = Latch(board)   # before any stage asks where its targets stand
         if self._first_known is not None:
             self._find_mics(self._first_known)
         self._configs = fitted(self.preset, fmt)
@@ -150,6 +157,7 @@ class Engine(Stage):
         if self.meters is None:
             self.meters = Meters(k)
         record = kernels.ENGINE.make(
+            latch=self.latch.state,
             channels=k, chain_function=self.chain.function, chain_now=self.chain.state, swap=self.chain.state,
             ramp_segments=fmt.segments(RAMP_SECONDS),
             limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
@@ -176,6 +184,7 @@ class Engine(Stage):
     def reset(self) -> None:
         """Make the engine and every stage as new."""
         self._gone.clear()
+        self.board.refresh()
         self.chain.reset()
         super().reset()
 
@@ -252,8 +261,10 @@ class Engine(Stage):
             beside.prepare(self.fmt, self.board)
             check_class(preset, chain, self.fmt)
             self._turn(values)
+            self.latch.take((lambda: int(self.record["position"])) if self._thread_live else None)
             for stage in made:
                 warm(stage)
+            self.latch.settle(made)
         except BaseException:
             for stage in made:
                 stage.close()
@@ -292,6 +303,7 @@ class Engine(Stage):
         """Hand a prepared chain to the audio thread, which takes it at the next multiple of 64 samples."""
         if self._thread_live:
             chain.go_live()
+        self.swaps += 1
         self._old.append(self.chain)
         self.chain = chain
         self.latency = chain.latency

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtsep.errors import RtsepError
 from rtsep.presets import layout
@@ -32,14 +32,14 @@ class Changes:
         self._engine, self._check = engine, check
         self._asked: Preset | None = None
         self._thread: threading.Thread | None = None
-        self._answer: tuple[str, ...] | None = None
+        self._answer: tuple[Any, ...] | None = None
 
     def ask(self, preset: Preset) -> None:
         """Go over to a preset soon; of several that wait the latest is meant."""
         self._asked = preset
 
-    def update(self) -> tuple[str, ...] | None:
-        """Go on, and return an answer when there is one: `reloaded` and what it took, or `refused` and why."""
+    def update(self) -> tuple[Any, ...] | None:
+        """Go on, and return an answer when there is one: `reloaded`, what it took and when, or `refused` and why."""
         if self._thread is not None:
             if self._thread.is_alive():
                 return None
@@ -62,7 +62,9 @@ class Changes:
             # First, and even if it is refused: the other side has done it, and both must count alike.
             self._engine.board.extend(layout(preset), fill=False)
             self._check(preset)
-            self._answer = ("reloaded", self._engine.reload(preset))
+            took = self._engine.reload(preset)
+            exactly = {"chain": self._engine.swaps, "settled": self._engine.latch.settled} if took == "chain" else {}
+            self._answer = ("reloaded", took, exactly)
         except RtsepError as error:
             self._answer = ("refused", str(error))
         except MemoryError:

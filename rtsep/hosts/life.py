@@ -17,6 +17,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import load_portaudio, portaudio
@@ -229,9 +231,20 @@ class Life:
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
         tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)
         if tape is not None:
-            tape.begin(self._engine.latency)
+            tape.begin(self._engine.latency, self._engine.latch.state, self._turned())
         self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
         self._engine.go_live()
+
+    def _turned(self) -> list[tuple[int, int]]:
+        """Return which targets the engine begins with that the preset has elsewhere: place, and bits of the float32."""
+        fresh = make_board(self._stand.laid[0], self._stand.names)
+        for later in (*self._stand.laid[1:], self.request.preset):
+            fresh.extend(layout(later))
+        for path, value in self.request.preset.params.items():
+            fresh.set(path, value)
+        stands = self._board.latched[: int(fresh.used[0])].view(np.int32)
+        places = np.flatnonzero(stands != fresh.values[: stands.size].view(np.int32))
+        return [(int(place), int(stands[place])) for place in places]
 
     # Playing
 

@@ -277,16 +277,17 @@ class Supervisor:
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:
             known = facts(self._request, rate, names)
-            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t")
-            self._recording.watch(self._front.playing.board)
+            board = self._front.playing.board
+            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t", board)
         self._process.enter(LOADING)   # what the preset needs may have to be compiled
         self._process.send("go", self._stand())
 
-    def _reloaded(self, change: str, latency: int) -> None:
+    def _reloaded(self, change: str, exactly: dict[str, Any], latency: int) -> None:
         playing = self._there.playing
         self._there.reloads.taken(change, latency, self._info["latency_samples"])
         toml = presets.dumps(playing.preset)
-        self._recording.mark("reload", playing.asked_at, change=change, latency_samples=latency, preset=toml)
+        exactly = {"change": change, "latency_samples": latency, **exactly}
+        self._recording.mark("reload", playing.asked_at, **exactly, preset=toml)
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._standby.replace(time.monotonic())   # for the new chain
