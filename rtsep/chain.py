@@ -31,6 +31,8 @@ class Chain(Stage):
         the part that differs cross-fades.
     fade_seconds : float
         Length of that cross-fade.
+    beside_seconds : float
+        How long this chain runs beside that one before, unheard, so that its windows are full of sound.
 
     Attributes
     ----------
@@ -38,11 +40,14 @@ class Chain(Stage):
         `rtsep_kernels.plane.bypass.BYPASS`: at 1, `wanted` has the stage passed over.
     """
 
-    def __init__(self, stages: Sequence[Stage], before: Chain | None = None, fade_seconds: float = 0.02) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], before: Chain | None = None, fade_seconds: float = 0.02,
+        beside_seconds: float = 0.0,
+    ) -> None:
         super().__init__("chain")
         self.stages = list(stages)
         self._before = before
-        self._fade_seconds = fade_seconds
+        self._fade_seconds, self._beside_seconds = fade_seconds, beside_seconds
         self.bypasses: dict[Stage, State] = {}
 
     def prepare(self, fmt: Format, board: Board | None = None) -> Format:
@@ -85,6 +90,7 @@ class Chain(Stage):
             ).reshape(-1, 2),
             old_latency=self._before.latency if self._before else latency,
             fade_frames=round(self._fade_seconds * fmt.rate) if self._before else 0,
+            faded=-round(self._beside_seconds * fmt.rate) if self._before else 0,
         )
         self._kept = bypasses   # the old chain's, too, while it fades out
         self._before = None

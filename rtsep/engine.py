@@ -30,10 +30,9 @@ from rtsep_kernels.plane import engine as kernels
 from rtsep_kernels.plane.grid import store
 from rtsep_kernels.plane.record import State
 
-_SWAP_SECONDS = 0.02
-# A live chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
-# with silence begins with a click. Unheard is a cross-fade that takes for ever: 1e6 s, below -140 dB all that time.
-_BESIDE_SECONDS, _FOR_EVER = 0.2, 1e6
+# A new chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
+# with silence begins with a click. Then it is faded over to.
+_BESIDE_SECONDS, _SWAP_SECONDS = 0.2, 0.02
 _WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 _COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
@@ -62,6 +61,8 @@ class Engine(Stage):
         Valid after `prepare`.
     swaps : int
         Chains that have been handed to the audio thread.
+    handed : mapping of str to mapping
+        What the stages of the last of them were given to begin with, by name, as `Stage.learnt` has it.
     memory : int
         Bytes of the chain's stages, valid after `prepare`.
     """
@@ -79,8 +80,8 @@ class Engine(Stage):
         self.notes: list[str] = []
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
-        self._next: Chain | None = None   # fades over to what already runs beside the old chain
         self.swaps = 0
+        self.handed: Mapping[str, Mapping[str, NDArray[Any]]] = {}
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -144,9 +145,9 @@ class Engine(Stage):
         self._places = None if found.places == tuple(range(len(known.names))) else found.places
         self.notes = [f"{self._known_as}: {found.note}"] if found.note else []
 
-    def _make(self, config: StageConfig, before: Stage | None) -> Stage:
+    def _make(self, config: StageConfig, learnt: Mapping[str, NDArray[Any]] | None) -> Stage:
         made = STAGES[config.stage].make(config.name, config.options)
-        if before is not None and (learnt := before.learnt()) is not None:
+        if learnt is not None:
             made.start_from(learnt)
         elif self._first_known is not None and (known := self._first_known.of(config.name)) is not None:
             made.start_from(known, self._places)
@@ -204,7 +205,7 @@ class Engine(Stage):
     @property
     def swapping(self) -> bool:
         """Whether the audio thread still uses the chain before the last `reload`."""
-        if self._next is not None or self.record["swap"][kernels.SEEN] != self.chain.state:
+        if self.record["swap"][kernels.SEEN] != self.chain.state:
             return True
         return bool(self.chain.record["faded"] < self.chain.record["fade_frames"])
 
@@ -212,8 +213,9 @@ class Engine(Stage):
         """Go over to another preset while running; what both share keeps running and keeps what it has learnt.
 
         Set is what the two presets say differently: what has been turned since, and means the same to both, stays. If
-        all that learns was frozen, so is what comes. For one thread at a time, which need not be the audio thread's. In
-        a live engine the cross-fade begins at a later call of `retire`.
+        all that learns was frozen, so is what comes. A new chain is heard once it is full of sound: the old one is
+        heard for 0.2 s more, then they cross-fade within 20 ms. For one thread at a time, which need not be the audio
+        thread's.
 
         Parameters
         ----------
@@ -238,27 +240,40 @@ class Engine(Stage):
         if change == "chain":
             if self.swapping:
                 raise InputError("preset", "the last change still cross-fades", "try again in a moment")
-            self._rebuild(preset, values)
+            self.swap(self.build(preset, values))
         self._turn(values)
         self.preset = preset
         return change
 
-    def _rebuild(self, preset: Preset, values: Mapping[str, float]) -> None:
-        """Build and warm what the new chain does not share with the old one, and swap them."""
+    def build(
+        self, preset: Preset, values: Mapping[str, float], handed: Mapping[str, Mapping[str, NDArray[Any]]] | None = None
+    ) -> Chain:
+        """Build a preset's chain to be swapped in, and warm what it does not share with the one that runs.
+
+        Parameters
+        ----------
+        preset : Preset
+        values : mapping of str to float
+            To be set, by path, before its stages begin.
+        handed : mapping, optional
+            As the attribute of that name: what new stages begin with; by default what their forerunners know now.
+        """
         self.board.extend(layout(preset))
         configs, running = fitted(preset, self.fmt), self.chain.stages
         # Only what stays at the front or at the end runs on: a stage between cannot be in both halves of a cross-fade.
         head = _alike(configs, self._configs)
         tail = _alike(configs[head:][::-1], self._configs[head:][::-1])
-        before = {stage.name: stage for stage in running}
-        made = [self._make(c, before.get(c.name)) for c in configs[head : len(configs) - tail]]
+        new = configs[head : len(configs) - tail]
+        if handed is None:
+            named = {stage.name: stage for stage in running if stage.name in {c.name for c in new}}
+            handed = {name: learnt for name, stage in named.items() if (learnt := stage.learnt()) is not None}
+        self.handed = handed
+        made = [self._make(config, handed.get(config.name)) for config in new]
         stages = [*running[:head], *made, *running[len(running) - tail :]]
-        chain = Chain(stages, self.chain, _SWAP_SECONDS)
-        beside = Chain(stages, self.chain, _FOR_EVER)
+        chain = Chain(stages, self.chain, _SWAP_SECONDS, _BESIDE_SECONDS)
         try:
             self._allocate(preset, made)
             chain.prepare(self.fmt, self.board)
-            beside.prepare(self.fmt, self.board)
             check_class(preset, chain, self.fmt)
             self._turn(values)
             self.latch.take((lambda: int(self.record["position"])) if self._thread_live else None)
@@ -272,11 +287,7 @@ class Engine(Stage):
             raise
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)
-        if self._thread_live:
-            self.swap(beside)
-            self._next = chain
-        else:
-            self.swap(chain)
+        return chain
 
     def _turned(self, preset: Preset) -> dict[str, float]:
         """Return what must be set, by path, to go over to a preset."""
@@ -310,12 +321,12 @@ class Engine(Stage):
         store(self.record["swap"].ctypes.data + 8 * kernels.NEXT, chain.state)
 
     def retire(self, patience: float = 0.0) -> None:
-        """Bring a change to its end: fade over to the new chain when it is ready, free those that are left.
+        """Free the chains that the audio thread has left, once a change has come to its end.
 
         To be called a few times a second; waits up to `patience` seconds for the audio thread.
         """
         until = time.monotonic() + patience
-        while self._fade() and time.monotonic() < until:
+        while self.swapping and time.monotonic() < until:
             time.sleep(0.005)
         if self.swapping:
             return
@@ -324,17 +335,6 @@ class Engine(Stage):
             for name, count in _counts(stage).items():
                 self._gone[name] = self._gone.get(name, 0) + count
         self._old.clear()
-
-    def _fade(self) -> bool:
-        """Begin the cross-fade if it is time; returns whether the change goes on."""
-        chain, following = self.chain, self._next
-        ready = self.record["swap"][kernels.SEEN] == chain.state and (
-            chain.record["faded"] >= _BESIDE_SECONDS * self.fmt.rate
-        )
-        if following is not None and ready:
-            self.swap(following)
-            self._next = None
-        return self.swapping
 
     def _leaving(self) -> list[Stage]:
         """Return the stages of old chains that the new one does not have."""

@@ -172,8 +172,9 @@ class Stream:
         self._runner = Runner(self._session.engine)
 
     def reload(self, preset: Preset | Place, settings: Settings = ()) -> str:
-        """Go over to another preset while sound goes on: values ramp, a changed chain cross-fades within 20 ms.
+        """Go over to another preset while sound goes on: values ramp, a changed chain cross-fades.
 
+        It is heard once it is full of sound: the old one is heard for 0.2 s more, then they cross-fade within 20 ms.
         What both presets share keeps running, with what it has learnt. `latency` may be another one afterwards.
 
         Parameters

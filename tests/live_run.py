@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtsep.bench.jackd import JackServer
@@ -47,6 +48,7 @@ except RtsepError as error:
     code = error.exit_code
 sys.exit(code)
 """
+Start = Callable[..., "Live"]
 PATIENCE = 60.0   # seconds; only a run that hangs takes so long
 
 
@@ -102,22 +104,47 @@ class Live:
         return self._child(lambda name: name == COMM)
 
     def _child(self, wanted: Callable[[str], bool]) -> int:
-        pid = self.process.pid
-        for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        for child in self._children():
             place = pathlib.Path(f"/proc/{child}")
             if b"spawn_main" in (place / "cmdline").read_bytes() and wanted((place / "comm").read_text().strip()):
-                return int(child)
+                return child
         raise AssertionError("there is no such process")
+
+    def _children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def end(self) -> tuple[int, dict[str, Any]]:
         """Wait for the end; return the exit code and the summary."""
         assert self.process.stdout is not None
-        try:
-            text = self.process.stdout.read()
-            code = self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
+        code = self.process.wait(PATIENCE)   # before it is read: a run that hangs would be read for ever
+        text = self.process.stdout.read()
         return code, json.loads(text) if text else {}
+
+    def kill(self) -> None:
+        """End it, if it still runs, with every process that it has started, stopped ones too."""
+        if self.process.poll() is None:
+            left = [self.process.pid, *self._children()]
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def runs() -> Iterator[Start]:
+    """Give what starts a run as `Live` does; whatever still runs in the end is ended, as after a test that failed."""
+    started: list[Live] = []
+
+    def start(server: JackServer, **options: Any) -> Live:
+        started.append(Live(server, **options))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for run in started:
+            run.kill()
 
 
 def read_until(terminal: int, word: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from jack_server import jack_server
-from live_run import PRESET, Live
+from live_run import PRESET, Start
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
@@ -170,11 +170,11 @@ def test_a_run_saves_when_asked_and_at_the_end(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "end.cal").read_bytes() == b"what the audio process kept"
 
 
-def test_the_sound_card_host_saves_at_its_end(tmp_path: pathlib.Path) -> None:
+def test_the_sound_card_host_saves_at_its_end(start: Start, tmp_path: pathlib.Path) -> None:
     place, preset = tmp_path / "hall.cal", tmp_path / "test.toml"
     preset.write_text(PRESET)
     with jack_server(channels=2) as server:
-        live = Live(server, preset=str(preset), save=str(place), seconds=1.0)
+        live = start(server, preset=str(preset), save=str(place), seconds=1.0)
         code, _ = live.end()
     assert code == 0, live.lines
     assert f"saved {place}: {learnt.load(place).told()}" in live.lines

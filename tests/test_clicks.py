@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 
+from rtsep import cli
 from rtsep.bench import changes, clicks
 from rtsep.bench.voices import choir
+from rtsep.presets import Preset
 from rtsep.scenes import make_scene
-from rtsep.stage import Format
+from rtsep.stage import Block, Format
 from rtsep.stages.canceller import Canceller
 from rtsep_kernels.canceller.record import BLOCK
 
@@ -71,3 +76,40 @@ def test_filters_that_change_sign_make_no_step_unless_what_fades_is_cut_off(fade
     found = changes.judge("", heard, 0)
     assert found.chance == 0
     assert (found.steps == 0) == fades
+
+
+SHORT = ("--mics", "2", "--seconds", "1", "--preset", "live")
+
+
+def bench(*arguments: str) -> int:
+    """Run `rtsep bench clicks` on two voices of a second."""
+    return cli.main(["bench", "clicks", *SHORT, *arguments])
+
+
+def test_the_bench_plays_what_is_asked_for(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "SOLO", 0.5)
+    played: list[tuple[str, tuple[int, ...], str]] = []
+    plays = changes.play
+
+    def play(change: changes.Change, preset: Preset) -> tuple[Block, int]:
+        played.append((change.name, change.mics.shape, preset.name))
+        return plays(change, preset)
+
+    monkeypatch.setattr(changes, "play", play)
+    report = tmp_path / "r.json"
+    assert bench("--only", "frozen,reload", "--json", "--report", str(report)) == 0
+    first = capsys.readouterr().out
+    assert played == [("reload", (2, RATE), "live"), ("frozen", (2, RATE), "live")]
+    rows = json.loads(first)
+    assert rows == json.loads(report.read_text())
+    assert [row["name"] for row in rows] == ["as it comes in", "reload", "frozen"]
+    assert bench("--only", "reload", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == rows[:2]
+    assert bench("--only", "reload", "--seed", "2") == 0
+    table = capsys.readouterr().out
+    assert "reload" in table
+    assert f"{rows[0]['worst_db']:.1f}" not in table   # other voices
+    assert bench("--only", "reload,louder") == 2
+    assert "there is no change 'louder'; allowed are cold, calibrated" in capsys.readouterr().err

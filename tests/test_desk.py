@@ -48,7 +48,7 @@ def noise(frames: int) -> Block:
 
 def settled(playing: Engine) -> None:
     """Let a cross-fade end."""
-    process(playing, noise(4096), 64)
+    process(playing, noise(12288), 64)
     assert not playing.swapping
     playing.retire()
 
@@ -159,27 +159,30 @@ def test_a_stage_in_the_middle_is_in_one_half_of_the_fade() -> None:
     assert np.isfinite(process(playing, noise(4096), 64)).all()
 
 
-def test_a_live_chain_is_heard_when_it_is_full_of_sound() -> None:
+def test_a_chain_is_heard_when_it_is_full_of_sound_live_as_offline() -> None:
     """A spectrum that begins in the middle of a sound begins with a step: heard if it is faded over to at once."""
     plain = LIVE[: LIVE.index('[[chain]]\nstage = "canceller"')].replace('"live"', '"foh"')
     tone = (0.5 * np.sin(2 * np.pi * 200 / RATE * np.arange(RATE))).astype(np.float32) * np.ones((2, 1), np.float32)
-    loudest = {}
-    for live in (False, True):
+    sounds, loudest = [], []
+    for live, planted in ((False, False), (True, False), (False, True)):
         playing = engine(plain)
         if live:
             playing.go_live()
         process(playing, tone[:, :9600], 64)
         assert playing.reload(presets.loads(plain + '[[chain]]\nstage = "spectral"\n', "test")) == "chain"
+        if planted:
+            playing.chain.record["faded"] = 0
         heard = []
         for first in range(9600, RATE, 960):
             heard.append(process(playing, np.ascontiguousarray(tone[:, first : first + 960]), 64))
             playing.retire()
-            assert playing.swapping or first >= 9600 + (0.2 if live else 0) * RATE
-        assert not playing.swapping
-        sound = np.concatenate(heard, axis=1)
-        loudest[live] = clicks.high_energy(sound, range(480, sound.shape[1] - 480, 240), RATE).max()
+            assert playing.swapping == (first + 960 < 9600 + (0.02 if planted else 0.22) * RATE)
+        sounds.append(np.concatenate(heard, axis=1))
+        loudest.append(clicks.high_energy(sounds[-1], range(480, RATE - 9600 - 480, 240), RATE).max())
         playing.close()
-    assert loudest[False] > 100 * loudest[True]
+    np.testing.assert_array_equal(sounds[1], sounds[0])
+    np.testing.assert_array_equal(sounds[0][:, :9600], tone[:, 9600:19200])   # the old chain, to the last sample
+    assert loudest[2] > 100 * loudest[0]
 
 
 def test_another_class_fits_its_stages_anew() -> None:

@@ -15,6 +15,7 @@ from pace import process_live
 
 from rtsep.chain import Chain
 from rtsep.engine import Engine
+from rtsep.figures import FIGURES
 from rtsep.presets import loads
 from rtsep.runner import process
 from rtsep.stage import Block, Format, Stage
@@ -161,6 +162,16 @@ def test_the_limiter_is_its_twin() -> None:
     assert engine.status()["limited"] > 0
 
 
+def test_what_is_limited_counts_how_often_and_not_how_long() -> None:
+    engine = Engine(loads(EMPTY, "test"))
+    engine.prepare(Format(RATE, 2))
+    x = np.full((2, 2 * RATE), 0.1, np.float32)
+    x[0, 1000:2000] = x[1, 5000:9000] = 1
+    process(engine, x)
+    assert engine.status()["limited"] == 2   # once in each mic
+    assert {figure.unit for figure in FIGURES if "limited" in figure.name} == {"times"}
+
+
 def test_the_matrix_is_the_pseudo_inverse_and_moves_without_a_step() -> None:
     mixing = np.array([[1, 0.3, 0], [0.1, 1, 0.2], [0.2, 0.1, 1]])
     stage = Matrix(mixing=mixing.tolist())
@@ -232,6 +243,24 @@ def test_a_swap_fades_and_shared_stages_run_once() -> None:
     np.testing.assert_allclose(y, np.tile(truth, (2, 1)), atol=1e-6)
     assert head.samples == tail.samples == new.samples == 1920
     assert old.samples == 960
+
+
+def test_what_runs_beside_is_not_heard_and_may_be_anything() -> None:
+    old, new = _Counting("old", 0), _Counting("new", -6)
+    before = Chain([old])
+    before.prepare(Format(RATE, 2))
+    after = Chain([new], before, fade_seconds=0.02, beside_seconds=0.1)
+    after.prepare(Format(RATE, 2))
+    values = new.inner.board.values.copy()
+    new.inner.board.values[:] = np.nan   # planted
+    y = process(after, np.ones((2, 3840), np.float32), 64)
+    np.testing.assert_array_equal(y, 1)
+    assert new.samples == 3840
+    new.inner.board.values[:] = values
+    new.inner.reset()
+    y = process(after, np.ones((2, 1920), np.float32), 64)
+    truth = 1 + (10 ** (-6 / 20) - 1) * np.clip((np.arange(1920) + 1 - 960) / 960, 0, 1)
+    np.testing.assert_allclose(y, np.tile(truth, (2, 1)), atol=1e-6)
 
 
 def test_reload_keeps_what_was_learnt() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from jack_server import jack_server
-from live_run import DRIVER, PATIENCE, PRESET, Live, read_until
+from live_run import DRIVER, PATIENCE, PRESET, Start, read_until
 
 from rtsep.bench.jackd import JackServer
 
@@ -45,12 +45,14 @@ def save(path: pathlib.Path, text: str) -> None:
 
 
 def test_a_show_reloads_what_is_saved_and_a_broken_file_changes_nothing(
-    server: JackServer, tmp_path: pathlib.Path
+    start: Start, server: JackServer, tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / "show.toml"
     path.write_text(PLAIN)
     with server.player(MICS) as player:
-        run = Live(server, preset=str(path), record=str(tmp_path / "tape"), input_device=player, output_device="system")
+        run = start(
+            server, preset=str(path), record=str(tmp_path / "tape"), input_device=player, output_device="system"
+        )
         run.until("microphones; latency 0 samples")
         save(path, QUIET)
         assert run.until("reloaded") == "preset reloaded: values"
@@ -83,10 +85,10 @@ def test_a_show_reloads_what_is_saved_and_a_broken_file_changes_nothing(
     np.testing.assert_allclose(heard[end], np.float32(0.1) * given[late], rtol=1e-4, atol=1e-7)
 
 
-def test_sighup_reads_it_again_and_sets_its_values(server: JackServer, tmp_path: pathlib.Path) -> None:
+def test_sighup_reads_it_again_and_sets_its_values(start: Start, server: JackServer, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "show.toml"
     path.write_text(QUIET)
-    run = Live(server, preset=str(path), settings=["output.gain_db=-6"])
+    run = start(server, preset=str(path), settings=["output.gain_db=-6"])
     run.until("microphones; latency")
     run.process.send_signal(signal.SIGHUP)
     assert run.until("set again") == "preset test: its values are set again"
@@ -100,8 +102,8 @@ def test_sighup_reads_it_again_and_sets_its_values(server: JackServer, tmp_path:
     assert run.end()[0] == 0
 
 
-def test_sighup_of_a_builtin_preset_sets_its_values(server: JackServer) -> None:
-    run = Live(server, preset="hpss")
+def test_sighup_of_a_builtin_preset_sets_its_values(start: Start, server: JackServer) -> None:
+    run = start(server, preset="hpss")
     run.until("microphones; latency")
     run.process.send_signal(signal.SIGHUP)
     assert run.until("set again") == "preset hpss: built in, its values are set again"
@@ -110,10 +112,10 @@ def test_sighup_of_a_builtin_preset_sets_its_values(server: JackServer) -> None:
     assert run.end()[0] == 0
 
 
-def test_a_new_life_begins_with_what_was_reloaded(server: JackServer, tmp_path: pathlib.Path) -> None:
+def test_a_new_life_begins_with_what_was_reloaded(start: Start, server: JackServer, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "show.toml"
     path.write_text(PLAIN)
-    run = Live(server, preset=str(path))
+    run = start(server, preset=str(path))
     run.until("microphones; latency 0 samples")
     path.write_text(LATE)
     run.until("preset reloaded: chain")
@@ -135,11 +137,11 @@ def test_a_new_life_begins_with_what_was_reloaded(server: JackServer, tmp_path: 
     assert summary["latency_samples"] == 0
 
 
-def test_a_device_with_large_blocks_takes_no_canceller(tmp_path: pathlib.Path) -> None:
+def test_a_device_with_large_blocks_takes_no_canceller(start: Start, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "show.toml"
     path.write_text(PLAIN)
     with jack_server(period=1024, channels=MICS) as large:
-        run = Live(large, preset=str(path))
+        run = start(large, preset=str(path))
         run.until("microphones; latency")
         save(path, PRESET)
         assert "at a time; this preset needs 512 or less" in run.until("not reloaded")

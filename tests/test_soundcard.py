@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 from jack_server import jack_server
-from live_run import DRIVER, PATIENCE, PRESET, Live, read_until
+from live_run import DRIVER, PATIENCE, PRESET, Live, Start, read_until, runs
 
 from rtsep import presets
 from rtsep.bench.jackd import RATE, JackServer
@@ -217,11 +217,11 @@ def test_a_recording_is_never_written_over(preset: str, tmp_path: pathlib.Path) 
 # Through JACK
 
 
-def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+def test_live_equals_offline_bit_for_bit(start: Start, server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
     with server.player(MICS) as player:
         for attempt in range(5):
             tape = tmp_path / f"tape{attempt}"
-            code, summary = Live(
+            code, summary = start(
                 server, preset=preset, seconds=3, record=str(tape), input_device=player, output_device="JACK:system",
                 settings=["canceller.amount.mic2=0.5"],
             ).end()
@@ -262,32 +262,34 @@ def test_live_equals_offline_bit_for_bit(server: JackServer, preset: str, tmp_pa
     ({"settings": ["canceller.amount.mic9=0"]}, 2, "there is no microphone 'mic9'; known: mic1, mic2, mic3, mic4"),
 ])
 def test_what_the_device_cannot_do_is_refused(
-    server: JackServer, preset: str, options: dict[str, Any], code: int, message: str
+    start: Start, server: JackServer, preset: str, options: dict[str, Any], code: int, message: str
 ) -> None:
-    run = Live(server, preset=preset, seconds=1, **options)
+    run = start(server, preset=preset, seconds=1, **options)
     assert run.end()[0] == code, run.lines
     assert message in "\n".join(run.lines)
 
 
-def test_a_device_with_large_blocks_gets_no_canceller(preset: str) -> None:
+def test_a_device_with_large_blocks_gets_no_canceller(start: Start, preset: str) -> None:
     with jack_server(period=1024, channels=2) as large:   # PortAudio cuts its blocks to the 64 that we ask for
-        run = Live(large, preset=preset, seconds=2)
+        run = start(large, preset=preset, seconds=2)
         assert run.end()[0] == InputError.exit_code, run.lines
     assert "JACK's period is 1024 frames; this preset needs 512 or less" in run.lines[-1]
 
 
-def test_a_map_that_asks_for_more_than_there_is(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+def test_a_map_that_asks_for_more_than_there_is(
+    start: Start, server: JackServer, preset: str, tmp_path: pathlib.Path
+) -> None:
     path = tmp_path / "map.csv"
     path.write_text("mic,in,out\nvox,1,\nkick,9,1\n")
-    run = Live(server, preset=preset, seconds=1, map_csv=str(path), input_device="system")
+    run = start(server, preset=preset, seconds=1, map_csv=str(path), input_device="system")
     assert run.end()[0] == InputError.exit_code, run.lines
     assert f"{path}:3: in is 9; JACK Audio Connection Kit:system has 4 channels" in "\n".join(run.lines)
 
 
-def test_ctrl_c_ends_in_good_order(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+def test_ctrl_c_ends_in_good_order(start: Start, server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "map.csv"
     path.write_text("mic,in,out\nvox,2,\nkick,1,\n")   # nothing is played: an input-only stream
-    run = Live(server, preset=preset, record=str(tmp_path / "tape"), map_csv=str(path), input_device="system")
+    run = start(server, preset=preset, record=str(tmp_path / "tape"), map_csv=str(path), input_device="system")
     run.until("2 microphones; latency 0 samples")
     run.until("kick: no signal")
     run.interrupt()
@@ -299,8 +301,10 @@ def test_ctrl_c_ends_in_good_order(server: JackServer, preset: str, tmp_path: pa
         assert soundfile.info(tmp_path / "tape" / name).frames == round(summary["seconds"] * RATE)
 
 
-def test_an_audio_process_that_keeps_dying_is_replaced_again_and_again(server: JackServer, preset: str) -> None:
-    run = Live(server, preset=preset)
+def test_an_audio_process_that_keeps_dying_is_replaced_again_and_again(
+    start: Start, server: JackServer, preset: str
+) -> None:
+    run = start(server, preset=preset)
     run.until("microphones; latency")
     for deaths in range(1, 5):
         os.kill(run.audio_process(), signal.SIGKILL)
@@ -313,8 +317,8 @@ def test_an_audio_process_that_keeps_dying_is_replaced_again_and_again(server: J
     assert summary["restarts"] == 4
 
 
-def test_a_second_ctrl_c_forces_the_end(server: JackServer, preset: str) -> None:
-    run = Live(server, preset=preset)
+def test_a_second_ctrl_c_forces_the_end(start: Start, server: JackServer, preset: str) -> None:
+    run = start(server, preset=preset)
     run.until("microphones; latency")
     os.kill(run.audio_process(), signal.SIGSTOP)   # it can't end in good order now
     run.interrupt()
@@ -324,8 +328,8 @@ def test_a_second_ctrl_c_forces_the_end(server: JackServer, preset: str) -> None
     assert run.end()[0] == 130
 
 
-def test_an_audio_process_that_hangs_is_replaced(server: JackServer, preset: str) -> None:
-    run = Live(server, preset=preset)
+def test_an_audio_process_that_hangs_is_replaced(start: Start, server: JackServer, preset: str) -> None:
+    run = start(server, preset=preset)
     run.until("microphones; latency")
     os.kill(run.audio_process(), signal.SIGSTOP)
     run.until("device lost: the audio process was stopped")
@@ -336,18 +340,43 @@ def test_an_audio_process_that_hangs_is_replaced(server: JackServer, preset: str
     assert summary["restarts"] == 1
 
 
-def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) -> None:
+def test_nothing_is_left_of_a_run_that_a_test_leaves(server: JackServer, preset: str) -> None:
+    with runs() as start:
+        run = start(server, preset=preset)
+        run.until("microphones; latency")
+        left = run.audio_process()
+        os.kill(left, signal.SIGSTOP)
+        run.interrupt()                # it waits for the one that is stopped
+    assert run.process.poll() == -signal.SIGKILL
+    assert gone(left)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends, or has ended and waits to be asked how."""
+    for _ in range(100):
+        try:
+            if "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_device_is_lost_and_comes_back(start: Start, preset: str, tmp_path: pathlib.Path) -> None:
     with jack_server(channels=2) as first:
-        run = Live(first, preset=preset, input_device="system", record=str(tmp_path / "tape"))
+        run = start(first, preset=preset, input_device="system", record=str(tmp_path / "tape"))
         run.until("microphones; latency")
         time.sleep(life.SAVE_EVERY + 1)   # what was learnt is kept every 5 s
         first.kill()
         run.until("device lost: JACK Audio Connection Kit:system: the JACK server has ended")
         wrong = JackServer(1024, RATE, 2, first.name)
-        assert wrong.ready()
-        run.until("JACK's period is 1024 frames")
-        time.sleep(1.5)   # it is tried again and again
-        wrong.kill()
+        try:
+            assert wrong.ready()
+            run.until("JACK's period is 1024 frames")
+            time.sleep(1.5)   # it is tried again and again
+        finally:
+            wrong.kill()
         second = JackServer(64, RATE, 2, first.name)
         try:
             assert second.ready()
@@ -369,8 +398,10 @@ def test_the_device_is_lost_and_comes_back(preset: str, tmp_path: pathlib.Path) 
         assert frames == round(summary["seconds"] * RATE) + gap["last"] - gap["first"]
 
 
-def test_a_full_disk_costs_only_the_recording(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
-    run = Live(server, preset=preset, record=str(tmp_path / "tape"), input_device="system")
+def test_a_full_disk_costs_only_the_recording(
+    start: Start, server: JackServer, preset: str, tmp_path: pathlib.Path
+) -> None:
+    run = start(server, preset=preset, record=str(tmp_path / "tape"), input_device="system")
     run.until("microphones; latency")
     resource.prlimit(run.recorder(), resource.RLIMIT_FSIZE, (2_000_000, -1))
     assert "File too large; it ends after" in run.until("the recording has stopped")
@@ -383,8 +414,8 @@ def test_a_full_disk_costs_only_the_recording(server: JackServer, preset: str, t
     assert 0 < max(lengths) < summary["seconds"] * RATE
 
 
-def test_two_runs_into_one_folder(server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
-    runs = [Live(server, preset=preset, record=str(tmp_path / "tape"), input_device="system") for _ in range(2)]
+def test_two_runs_into_one_folder(start: Start, server: JackServer, preset: str, tmp_path: pathlib.Path) -> None:
+    runs = [start(server, preset=preset, record=str(tmp_path / "tape"), input_device="system") for _ in range(2)]
     first, second = sorted(runs, key=lambda run: run.process.poll() is None and not _refused(run), reverse=True)
     assert second.end()[0] == InputError.exit_code
     assert "there is a recording already; name another folder" in second.lines[-1]
@@ -407,9 +438,9 @@ def recorded(folder: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "recording.jsonl").read_text().splitlines()]
 
 
-def test_a_device_that_stays_away_is_an_error(preset: str) -> None:
+def test_a_device_that_stays_away_is_an_error(start: Start, preset: str) -> None:
     with jack_server(channels=2) as gone:
-        run = Live(gone, preset=preset, seconds=4)
+        run = start(gone, preset=preset, seconds=4)
         run.until("microphones; latency")
         gone.kill()
         code, summary = run.end()

@@ -5,6 +5,8 @@ between a shared head and a shared tail, each stage of which runs once:
 
     x ── head ──┬── old middle ──┐
                 └── new middle ──┴─ cross-fade ── tail ── out
+
+Before that the new middle runs unheard, as long as `faded` is negative: what begins with silence begins with a click.
 """
 
 import numpy as np
@@ -21,9 +23,16 @@ CHAIN = record(
     head=number(), old=number(), new=number(), tail=number(),   # how many stages each has
     entries=array(i8, "head + old + new + tail", 2),            # function, state
     buffers=array(f4, BUFFERS, "channels * 64"),
-    fade_frames=number(), faded=number(start=0),
+    fade_frames=number(), faded=number(start=0),                # below 0: the new middle is not heard yet
     latency=number(), old_latency=number(),                     # frames, of the new and the old path
 )
+
+
+@kernel
+def share(faded, fade_frames):
+    """Return how much of the new middle is heard once `faded` samples have been faded over."""
+    w = np.float32(faded) / np.float32(fade_frames)
+    return min(max(w, np.float32(0)), np.float32(1))
 
 
 @kernel
@@ -65,11 +74,11 @@ def chain(state, x, out, frames):
         old = _run(entries, s.head, s.old, source, frames, s.buffers + 3 * size, s.buffers + 4 * size)
         before = carray(samples(old), (s.channels, frames))
         for i in range(frames):
-            w = np.float32(s.faded + i + 1) / np.float32(s.fade_frames)
-            if w > np.float32(1):
-                w = np.float32(1)
+            w = share(s.faded + i + 1, s.fade_frames)
             for c in range(s.channels):
-                kept[c, i] = before[c, i] + (kept[c, i] - before[c, i]) * w
+                # What runs unheard may be anything.
+                faded = before[c, i] + (kept[c, i] - before[c, i]) * w
+                kept[c, i] = before[c, i] if w == np.float32(0) else faded
         s.faded += frames
         new = s.buffers + 5 * size
     ping = s.buffers if new != s.buffers else s.buffers + size

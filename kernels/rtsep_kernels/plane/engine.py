@@ -12,7 +12,7 @@ from numba import carray, types
 
 from rtsep_kernels.plane import ramp
 from rtsep_kernels.plane.bypass import rest
-from rtsep_kernels.plane.chain import CHAIN
+from rtsep_kernels.plane.chain import CHAIN, share
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
 from rtsep_kernels.plane.latch import LATCH, latch, note_chain
 from rtsep_kernels.plane.limiter import limit
@@ -146,15 +146,14 @@ def _dry(s, chain, frames):
     """
     ring, dry = view(s, "dry_ring"), view(s, "dry_now")
     mask = s.dry_frames - 1
-    late, was_late, faded = chain.latency, chain.old_latency, chain.faded
-    fading = faded < chain.fade_frames and late != was_late
+    late, was_late = chain.latency, chain.old_latency
+    fading = chain.faded < chain.fade_frames and late != was_late
     for c in range(s.channels):
         for i in range(frames):
             now = ring[c, (s.position + i - late) & mask]
             if fading:
                 before = ring[c, (s.position + i - was_late) & mask]
-                w = np.float32(faded + i + 1) / np.float32(chain.fade_frames)
-                now = before + (now - before) * min(w, np.float32(1))
+                now = before + (now - before) * share(chain.faded + i + 1, chain.fade_frames)
             dry[c, i] = now
 
 
