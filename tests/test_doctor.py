@@ -1,0 +1,114 @@
+"""`rtsep doctor`: each check is given a machine that has what it looks for."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from rtsep import presets
+from rtsep.doctor import BAD, GOOD, WARN, Finding, devices, machine, room
+from rtsep.doctor import disk as disks
+
+PRESET = """
+schema = 1
+name = "trim"
+latency_class = "live"
+[[chain]]
+stage = "input"
+"""
+
+
+def only(findings: list[Finding]) -> Finding:
+    (found,) = findings
+    return found
+
+
+@pytest.mark.parametrize(("governors", "verdict"), [
+    ((), GOOD), (("performance", "performance"), GOOD), (("performance", "powersave"), WARN),
+])
+def test_a_processor_that_slows_down_is_named(tmp_path: pathlib.Path, governors: tuple[str, ...], verdict: str) -> None:
+    for n, governor in enumerate(governors):
+        folder = tmp_path / f"cpu{n}" / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(governor + "\n")
+    found = only(machine.processor(str(tmp_path)))
+    assert found.verdict == verdict
+    assert bool(found.advice) == (verdict == WARN)
+
+
+def test_a_machine_that_wakes_up_a_block_late_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(1_000_000))
+    monkeypatch.setattr(machine.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(machine.time, "monotonic", lambda: 0.004 * next(now))   # time runs away between any two looks
+    found = only(machine.wake_up(0.001, 0.05))
+    assert found.verdict == BAD
+    assert "50 of 50 a whole block late" in found.text
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(10**13, GOOD), (10**9, WARN)])
+def test_a_disk_that_gets_full_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: shutil._ntuple_diskusage(free, 0, free))
+    monkeypatch.setattr(disks, "_TRIAL", 1 << 20)
+    monkeypatch.setattr(disks, "_SPARE", 0.0)
+    found = only(disks.disk(str(tmp_path), 48000, 32))
+    assert found.verdict == verdict
+    assert list(tmp_path.iterdir()) == []
+    hours = free / (48000 * 32 * 8) / 3600   # float32, in and out
+    assert f"{hours:.1f} h of 32 mics" in found.text
+
+
+def test_a_folder_that_is_not_there_and_a_disk_too_slow_are_bad(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert only(disks.disk(str(tmp_path / "none"), 48000, 2)).verdict == BAD
+    monkeypatch.setattr(disks, "_TRIAL", 1 << 20)
+    assert only(disks.disk(str(tmp_path), 10**12, 32)).verdict == BAD
+
+
+def test_a_device_and_a_port_that_are_not_there_are_bad() -> None:
+    assert only(devices.sound("no such device", None, 48000, 2)).verdict == BAD
+    assert only(devices.midi(("no such port",))).verdict == BAD
+    assert only(devices.midi()).verdict == GOOD
+
+
+def test_room_says_what_it_takes_and_when_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_SECONDS", 0.3)
+    monkeypatch.setattr(room, "_SETTLE", 0.1)
+    preset = presets.loads(PRESET, "test")
+    text = only(room.room(preset, 48000, 4096, 3)).text
+    assert text.startswith("3 mics, blocks of 4096: callback p50 ")
+    assert "latency 0 samples" in text
+    monkeypatch.setattr(room, "_ROOM", 0.0)
+    assert only(room.room(preset, 48000, 4096, 3)).verdict in (WARN, BAD)
+
+
+def test_the_verb_says_all_and_its_exit_code_says_whether_to_start(tmp_path: pathlib.Path) -> None:
+    preset = tmp_path / "trim.toml"
+    preset.write_text(PRESET)
+    done = subprocess.run(
+        [sys.executable, "-m", "rtsep", "doctor", "--preset", preset, "--mics", "2", "-b", "1024", "--json", "--record",
+         tmp_path, "-r", "48000", "-i", "no such device", "-o", "none", "--midi", "none,neither"],
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert not said["good"]
+    bad = {finding["check"] for finding in said["findings"] if finding["verdict"] == "bad"}
+    assert {"sound device", "MIDI"} <= bad
+    assert said["findings"][0]["check"] == "system"
+    assert all(finding["advice"] for finding in said["findings"] if finding["verdict"] != "good")
+
+
+def test_a_wrong_argument_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rtsep", "doctor", "--mics", "0"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
