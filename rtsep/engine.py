@@ -33,7 +33,7 @@ from rtsep_kernels.plane.record import State
 # A new chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
 # with silence begins with a click. Then it is faded over to.
 _BESIDE_SECONDS, _SWAP_SECONDS = 0.2, 0.02
-_WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
+Handed = Mapping[str, Mapping[str, NDArray[Any]]]   # what stages begin with, by name, as `Stage.learnt` has it
 _COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
 _CHAIN = "chain."
@@ -61,8 +61,8 @@ class Engine(Stage):
         Valid after `prepare`.
     swaps : int
         Chains that have been handed to the audio thread.
-    handed : mapping of str to mapping
-        What the stages of the last of them were given to begin with, by name, as `Stage.learnt` has it.
+    handed : Handed
+        To the stages of the last of them.
     memory : int
         Bytes of the chain's stages, valid after `prepare`.
     """
@@ -81,7 +81,7 @@ class Engine(Stage):
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
         self.swaps = 0
-        self.handed: Mapping[str, Mapping[str, NDArray[Any]]] = {}
+        self.handed: Handed = {}
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -245,9 +245,7 @@ class Engine(Stage):
         self.preset = preset
         return change
 
-    def build(
-        self, preset: Preset, values: Mapping[str, float], handed: Mapping[str, Mapping[str, NDArray[Any]]] | None = None
-    ) -> Chain:
+    def build(self, preset: Preset, values: Mapping[str, float], handed: Handed | None = None) -> Chain:
         """Build a preset's chain to be swapped in, and warm what it does not share with the one that runs.
 
         Parameters
@@ -255,8 +253,8 @@ class Engine(Stage):
         preset : Preset
         values : mapping of str to float
             To be set, by path, before its stages begin.
-        handed : mapping, optional
-            As the attribute of that name: what new stages begin with; by default what their forerunners know now.
+        handed : Handed, optional
+            To new stages; by default what their forerunners know now.
         """
         self.board.extend(layout(preset))
         configs, running = fitted(preset, self.fmt), self.chain.stages
@@ -278,7 +276,7 @@ class Engine(Stage):
             self._turn(values)
             self.latch.take((lambda: int(self.record["position"])) if self._thread_live else None)
             for stage in made:
-                warm(stage)
+                stage.warm()
             self.latch.settle(made)
         except BaseException:
             for stage in made:
@@ -387,13 +385,6 @@ class Engine(Stage):
                 total[name] = total.get(name, 0) + count
         counters = self.record["counters"]
         return {**total, "faults": int(counters[kernels.FAULTS]), "limited": int(counters[kernels.LIMITED])}
-
-
-def warm(stage: Stage) -> None:
-    """Let a prepared stage touch every memory page and code path once, and begin as new."""
-    silence = np.zeros((stage.fmt.channels, _WARM_FRAMES), np.float32)
-    stage.process(silence, np.empty_like(silence))
-    stage.reset()
 
 
 def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.latch import LATCH
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rtsep.stage import Stage
 
 _PATIENCE = 0.2   # seconds until the audio thread has seen what was set; a device may stand still
-_TRIES = 5        # a knob may be turned all the time
 
 
 class Latch:
@@ -31,9 +31,8 @@ class Latch:
     ----------
     state : State
         `rtsep_kernels.plane.latch.LATCH`.
-    settled : int or None
-        Where the targets stood with which the newest stages began: since this sample; -1: from the beginning. None:
-        they were turned all the time, and the stages began with targets of different moments.
+    settled : int
+        Since when the targets had stood where the newest stages have begun: a sample; -1: from the beginning.
     """
 
     def __init__(self, board: Board) -> None:
@@ -42,7 +41,7 @@ class Latch:
             size=board.values.size, board=board.values.view(np.int32), copy=board.latch().view(np.int32),
             used=board.used, since=-1,
         )
-        self.settled: int | None = -1
+        self.settled = -1
 
     def take(self, position: Callable[[], int] | None) -> None:
         """Have the stages see what has been set just now.
@@ -60,12 +59,18 @@ class Latch:
             time.sleep(0.001)
 
     def settle(self, stages: Sequence[Stage]) -> None:
-        """Let new stages begin where all targets stand at one moment; see `settled`."""
-        self.settled = None
-        for _ in range(_TRIES):
-            sets, since = self.state["sets"], self.state["since"]
+        """Let new stages, which nobody drives yet, begin where all targets stand at one moment; see `settled`."""
+        with self._board.still(self._stood()):   # they take their time to begin, and knobs are turned all the while
             for stage in stages:
+                stage.listen()
                 stage.reset()
+        for stage in stages:
+            stage.listen()
+
+    def _stood(self) -> NDArray[np.float32]:
+        """Return where all targets stand, and note since when."""
+        while True:
+            sets, self.settled = self.state["sets"], self.state["since"]
+            values = self._board.latched.copy()
             if self.state["sets"] == sets and not sets % 2:
-                self.settled = since
-                return
+                return values

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,7 @@ class Board:
         self.used: NDArray[np.int64] = np.zeros(1, np.int64)
         self.extended = 0
         self._copy: NDArray[np.float32] | None = None
+        self._still: NDArray[np.float32] | None = None
         params = list(params)
         used = sum(self._width(param) for _, group in params for param in group)
         size = used + _SPARE_PER_MIC * len(self.mics) + _SPARE
@@ -176,7 +178,18 @@ class Board:
     @property
     def latched(self) -> NDArray[np.float32]:
         """What stages read: the copy, if there is one."""
+        if self._still is not None:
+            return self._still
         return self.values if self._copy is None else self._copy
+
+    @contextlib.contextmanager
+    def still(self, values: NDArray[np.float32]) -> Iterator[None]:
+        """Let stages that ask meanwhile read these values, which nobody changes."""
+        self._still = values
+        try:
+            yield
+        finally:
+            self._still = None
 
     def refresh(self) -> None:
         """Bring the copy up to date, while nothing runs that reads it."""
@@ -229,6 +242,10 @@ class Board:
     def get(self, path: str) -> float:
         """Return a target; of `stage.param`, the first microphone's."""
         return float(self.values[self._find(path)[1]][0])
+
+    def seen(self, path: str) -> float:
+        """Return a target as stages read it."""
+        return float(self.latched[self._find(path)[1]][0])
 
     def paths(self) -> list[str]:
         """Return all paths without the microphones' names."""

@@ -236,12 +236,10 @@ class Life:
         self._engine.go_live()
 
     def _turned(self) -> list[tuple[int, int]]:
-        """Return which targets the engine begins with that the preset has elsewhere: place, and bits of the float32."""
+        """Return which targets do not begin where their parameters do by default: place, and bits of the float32."""
         fresh = make_board(self._stand.laid[0], self._stand.names)
         for later in (*self._stand.laid[1:], self.request.preset):
             fresh.extend(layout(later))
-        for path, value in self.request.preset.params.items():
-            fresh.set(path, value)
         stands = self._board.latched[: int(fresh.used[0])].view(np.int32)
         places = np.flatnonzero(stands != fresh.values[: stands.size].view(np.int32))
         return [(int(place), int(stands[place])) for place in places]
@@ -264,7 +262,7 @@ class Life:
         """Watch the stream; returns `stopped`, or how the device was lost."""
         card, record = self._card, self._runner.record
         keeper = self._keeper = Keeper(self._engine, self.request.keep, self._stand.names)
-        self._changes = Changes(self._engine, self._check_change)
+        self._changes = Changes(self._engine, self._check_change, self.request.record)
         begun = moved = time.monotonic()
         still, calls = 0, 0
         announced = False

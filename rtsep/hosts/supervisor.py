@@ -285,9 +285,8 @@ class Supervisor:
     def _reloaded(self, change: str, exactly: dict[str, Any], latency: int) -> None:
         playing = self._there.playing
         self._there.reloads.taken(change, latency, self._info["latency_samples"])
-        toml = presets.dumps(playing.preset)
         exactly = {"change": change, "latency_samples": latency, **exactly}
-        self._recording.mark("reload", playing.asked_at, **exactly, preset=toml)
+        self._recording.mark("reload", playing.asked_at, **exactly, preset=presets.dumps(playing.preset))
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._standby.replace(time.monotonic())   # for the new chain

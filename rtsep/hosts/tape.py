@@ -123,7 +123,7 @@ class Tape:
         latch : State, optional
             `rtsep_kernels.plane.latch.LATCH`: what changes is noted from now on.
         targets : sequence of (place, bits)
-            Those that do not stand where the preset has them.
+            Those that do not stand where their parameters do by default.
         """
         header, ring = self._memory["header"], self._memory["ring"]
         self._lost = int(header[LOST])

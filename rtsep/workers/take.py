@@ -143,8 +143,8 @@ class Take:
     def finish(self, frames: int, why: str) -> None:
         """Note the end, put all marks into the files and end them after so many frames."""
         marks = self.marks()
-        replayed = min((m["first"] for m in marks if breaks(m)), default=frames)
-        exact = min((m["first"] for m in marks if m["kind"] in REPLAYED), default=replayed)
+        replayed = min((m["first"] for m in marks if m["kind"] in BREAKING), default=frames)
+        exact = min((m["first"] for m in marks if m["kind"] in REPLAYED), default=frames)
         told = {"exact_frames": min(exact, replayed, frames), "replay_frames": min(replayed, frames)}
         self.note("end", frames=frames, **told, why=why)
         cues = [Mark(m["first"], min(m["last"], frames) - m["first"], _label(m)) for m in marks if m["first"] <= frames]
@@ -163,12 +163,6 @@ class Take:
         with contextlib.suppress(OSError):
             self.finish(frames, why)
         return frames
-
-
-def breaks(mark: dict[str, Any]) -> bool:
-    """Return whether even a replay is another sound from this mark on; a chain must have begun at a known moment."""
-    begun = mark["kind"] != "reload" or mark.get("settled", 0) is not None
-    return mark["kind"] in BREAKING or not begun
 
 
 def _identity(file: int) -> tuple[int, int]:
