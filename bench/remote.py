@@ -118,7 +118,7 @@ def hop(seconds: float, unit: int, delay: int, with_worker: bool) -> dict[str, A
     from rtsep.runner import Runner
     from rtsep.stage import Format, Stage
     from rtsep.stages.mix import Input
-    from rtsep.stages.remote import Remote
+    from rtsep.stages.remote.stage import Remote
 
     stage: Stage = Remote("remote", "workers:Turned", unit, delay) if with_worker else Input("input")
     stage.prepare(Format(RATE, CHANNELS))
@@ -162,7 +162,7 @@ def fault(kind: str, times: int, unit: int, delay: int, folder: str) -> dict[str
 
     from rtsep.runner import Runner
     from rtsep.stage import Format
-    from rtsep.stages.remote import Remote
+    from rtsep.stages.remote.stage import Remote
 
     settings: dict[str, Any] = {}
     if kind not in SIGNALS:   # about one a second

@@ -147,6 +147,10 @@ class Chain(Stage):
                 total[key] = total.get(key, 0) + count
         return total
 
+    def news(self) -> list[str]:
+        """See `Stage.news`."""
+        return [f"{stage.name}: {line}" for stage in self.stages for line in stage.news()]
+
 
 def _bypass(stage: Stage) -> State:
     """Return what a chain calls a stage through."""

@@ -292,12 +292,13 @@ class Engine(Stage):
         old, new = lay_out(self.preset, self.board.mics), lay_out(preset, self.board.mics)
         kinds = {config.name: config.stage for config in self.preset.chain}
         fresh = {config.name for config in preset.chain if kinds.get(config.name) != config.stage}
+        known = set(old.paths())   # a stage may have other parameters with other options
         values = {}
         for name, params in layout(preset):
             for param in params:
                 path = f"{name}.{param.name}"
                 for place in [f"{path}.{mic}" for mic in self.board.mics] if param.per_mic else [path]:
-                    if name in fresh or new.get(place) != old.get(place):
+                    if name in fresh or path not in known or new.get(place) != old.get(place):
                         values[place] = new.get(place)
         held = learning(self.preset)
         if held and all(self.board.get(path) < 0.5 for path in held):
@@ -385,6 +386,10 @@ class Engine(Stage):
                 total[name] = total.get(name, 0) + count
         counters = self.record["counters"]
         return {**total, "faults": int(counters[kernels.FAULTS]), "limited": int(counters[kernels.LIMITED])}
+
+    def news(self) -> list[str]:
+        """See `Stage.news`."""
+        return self.chain.news()
 
 
 def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:

@@ -268,6 +268,10 @@ class Stage:
         """Return counters that a user should see, such as late updates."""
         return {}
 
+    def news(self) -> list[str]:
+        """Return what a user should be told, a line each, once; asked for several times a second by one thread."""
+        return []
+
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         raise NotImplementedError
 

@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rtsep.errors", "rtsep.limits", "rtsep.atomic", "rtsep.clock", "rtsep.realtime", "rtsep.fftw", "rtsep.shared",
      "rtsep.params", "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.chain",
      "rtsep.audiofile", "rtsep.finite", "rtsep.assurance", "rtsep.npz", "rtsep.calibration", "rtsep.names",
-     "rtsep.sound"),
+     "rtsep.sound", "rtsep.plugins"),
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",

@@ -25,7 +25,7 @@ from rtsep.presets import loads
 from rtsep.runner import Runner, process
 from rtsep.stage import Block, Format
 from rtsep.stages.mix import Input
-from rtsep.stages.remote import Remote
+from rtsep.stages.remote.stage import Remote
 from rtsep_kernels.plane import due
 
 RATE, MICS = 48000, 2
@@ -390,10 +390,10 @@ OWNER = """
 import sys, time
 import numpy as np
 from rtsep.stage import Format
-from rtsep.stages.remote import Remote
+from rtsep.stages.remote.stage import Remote
 stage = Remote("far", "workers:Turned")
 stage.prepare(Format(48000, 2))
-print(stage.pid, stage._shared.name, flush=True)
+print(stage.pid, stage._there._shared.name, flush=True)
 {then}
 """
 
@@ -492,7 +492,7 @@ def test_what_is_not_yet_due_is_done_but_not_applied() -> None:
     stage, x = make(), noise(4800)
     try:
         process(stage, x)
-        exchange = stage._shared["exchange"]
+        exchange = stage._there._shared["exchange"]
         assert due.wait_at_most(exchange.ctypes.data, due.DONE, 37, 100000)
         assert exchange[due.PUBLISHED] == 4800 // 128 == exchange[due.DONE]
         assert exchange[due.APPLIED] == (4800 - 512 + 127) // 128

@@ -25,7 +25,7 @@ from rtsep.runner import process
 from rtsep.stage import Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input
-from rtsep.stages.remote import Remote
+from rtsep.stages.remote.stage import Remote
 from rtsep.stages.spectral import Spectral
 from rtsep.stages.unmix import Matrix
 

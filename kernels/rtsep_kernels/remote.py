@@ -6,9 +6,12 @@
 Unit n is published with its last sample. What comes of it is due `delay` samples after its first one; until then it
 is not looked at. A unit that is late, malformed or not finite is replaced by the input, as late as the stage is:
 from the last sample heard the step to it decays over a segment. The way back is a cross-fade, once a few units in a
-row have come on time.
+row have come on time. What the worker makes may itself be late, by `extra` samples: so is then
+what replaces it.
 
-All that both processes use lies in shared memory and holds no addresses: `exchange` and the three tables of slots.
+With each unit goes what the board says at its last sample: targets that the worker has asked for.
+
+All that both processes use lies in shared memory and holds no addresses: `exchange` and the tables of slots.
 """
 
 import numpy as np
@@ -17,6 +20,7 @@ from numba import carray
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.jit import kernel, stage_entry
+from rtsep_kernels.plane.memory import samples
 from rtsep_kernels.plane.record import array, f4, given, i8, number, record, view
 
 REMOTE = record(
@@ -25,6 +29,9 @@ REMOTE = record(
     exchange=given(i8, due.EXCHANGE),                # jobs are units
     marks=given(i8, "slots", due.LINE),              # n + 1: unit n is in this slot; -(n + 1): it was malformed
     inputs=given(f4, "slots", "channels", "unit"), outputs=given(f4, "slots", "channels", "unit"),
+    extra=array(i8, "channels"),                     # samples that each channel's result is later than `delay`
+    params=number(), targets=array(i8, "params"),    # addresses of what the worker is told, on the board
+    told=given(f4, "slots", "params"),
     dry=array(f4, "channels", "dry_frames", start=0),
     last=array(f4, "channels", start=0), step=array(f4, "channels", start=0),   # last sample out; from dry to it
     usable=number(start=0), wet=number(start=1),     # 1: the unit that is due is as it should be; it is heard
@@ -95,9 +102,9 @@ def _start_segment(s):
         s.mode = WET if s.wet else OPENING
     elif s.wet:
         s.mode = CLOSING
-        dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
+        dry, last, step, extra = view(s, "dry"), view(s, "last"), view(s, "step"), view(s, "extra")
         for c in range(s.channels):
-            step[c] = last[c] - dry[c, heard & (s.dry_frames - 1)]
+            step[c] = last[c] - dry[c, (heard - extra[c]) & (s.dry_frames - 1)]
     s.wet = 1 if trusted else 0
 
 
@@ -114,6 +121,9 @@ def _write(s, x, frames):
             slot[c, within + i] = x[c, i]
             dry[c, place + i] = x[c, i]
     if within + frames == s.unit:
+        targets, told = view(s, "targets"), view(s, "told")[n % s.slots]
+        for k in range(s.params):
+            told[k] = carray(samples(targets[k]), (1,))[0]
         due.publish(view(s, "exchange").ctypes.data, n + 1)
 
 
@@ -123,25 +133,27 @@ def _read(s, y, frames):
     heard = s.position - s.delay
     offset = s.position % GRID
     dry, last, step = view(s, "dry"), view(s, "last"), view(s, "step")
-    place = heard & (s.dry_frames - 1)
+    mask, extra = s.dry_frames - 1, view(s, "extra")
     n = max(heard, 0) // s.unit
     within = max(heard, 0) - n * s.unit
     result = view(s, "outputs")[n % s.slots]
     for c in range(s.channels):
+        place = heard - extra[c]
         if s.mode == WET:
             for i in range(frames):
                 y[c, i] = result[c, within + i]
         elif s.mode == OPENING:
             for i in range(frames):
                 share = np.float32(offset + i + 1) * np.float32(1 / GRID)
-                y[c, i] = dry[c, place + i] + (result[c, within + i] - dry[c, place + i]) * share
+                now = dry[c, (place + i) & mask]
+                y[c, i] = now + (result[c, within + i] - now) * share
         elif s.mode == CLOSING:
             for i in range(frames):
                 share = np.float32(GRID - 1 - offset - i) * np.float32(1 / GRID)
-                y[c, i] = dry[c, place + i] + step[c] * share
+                y[c, i] = dry[c, (place + i) & mask] + step[c] * share
         else:
             for i in range(frames):
-                y[c, i] = dry[c, place + i]
+                y[c, i] = dry[c, (place + i) & mask]
         last[c] = y[c, frames - 1]
 
 

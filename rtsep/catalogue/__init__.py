@@ -15,6 +15,7 @@ from rtsep.catalogue.matrices import MATRICES
 from rtsep.catalogue.remote import REMOTE
 from rtsep.catalogue.spatial import SPATIAL
 from rtsep.catalogue.spec import CLASS_LIMITS, StageSpec, System
+from rtsep.catalogue.strips import STRIPS
 from rtsep.catalogue.templates import TEMPLATES
 
 SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERNELS, *FACTORS, *TEMPLATES)}
@@ -22,7 +23,7 @@ SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERN
 
 STAGES = {
     spec.name: spec
-    for spec in (*BASICS, CANCELLER, REMOTE, *(system.stage for system in SYSTEMS.values() if system.stage))
+    for spec in (*BASICS, CANCELLER, REMOTE, STRIPS, *(system.stage for system in SYSTEMS.values() if system.stage))
 }
 """What a preset's chain may have, by name."""
 

@@ -40,7 +40,7 @@ REMOTE = RemoteSpec(
         Option("unit", int, 64, "Samples that the worker takes at a time.", 64, 16384, 64),
         Option("delay", int, 512, "Latency, samples; the worker has this less one unit.", 128, 131072, 64),
     ),
-    "remote", "rtsep.stages.remote",
+    "remote", "rtsep.stages.remote.stage",
     savings=(Saving("models", PASSED_OVER),),
     relief="longer `unit`s",
 )

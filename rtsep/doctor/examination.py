@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rtsep.doctor import devices, machine
 from rtsep.doctor.disk import disk
 from rtsep.doctor.finding import Finding
+from rtsep.doctor.plugins import plugins
 from rtsep.doctor.providers import providers
 from rtsep.doctor.room import room
 from rtsep.presets import Preset
@@ -49,7 +50,8 @@ def examine(question: Question) -> Iterator[Finding]:
     checks: Sequence[Callable[[], Sequence[Finding]]] = (
         machine.system, machine.limits, machine.processor, lambda: machine.wake_up(q.block / q.rate),
         lambda: devices.sound(q.input_device, q.output_device, q.rate, q.mics), lambda: devices.midi(q.midi),
-        providers, lambda: disk(q.record, q.rate, q.mics), lambda: room(q.preset, q.rate, q.block, q.mics),
+        lambda: plugins(q.preset, q.rate), providers, lambda: disk(q.record, q.rate, q.mics),
+        lambda: room(q.preset, q.rate, q.block, q.mics),
     )
     for check in checks:
         yield from check()

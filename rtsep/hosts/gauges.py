@@ -83,9 +83,10 @@ class Gauges:
             self._tape.look(figures)
         self._meters.put("load", (self._busy - busy) / max(1e-9, (frames - before) / rate))   # of the last second
 
-    def news(self) -> str | None:
+    def news(self) -> list[str]:
         """Return what there is to say of what is given up because the machine is too slow; once."""
-        return self._overload.news()
+        news = self._overload.news()
+        return [] if news is None else [news]
 
     def read(self) -> dict[str, float]:
         """Return every figure of this life, by name."""

@@ -282,7 +282,7 @@ class Life:
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
-            if (news := self._gauges.news()) is not None:
+            for news in (*self._gauges.news(), *self._engine.news()):
                 self.pipe.send(("say", news))
             if seen != calls:
                 calls, moved, still = seen, now, 0

@@ -6,6 +6,7 @@ It ends when it is told to, and when its owner is gone: then the pipe between th
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import queue
 import signal
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from rtsep import realtime
 from rtsep.shared import Shared
-from rtsep.stages.remote.job import FAILED, QUIET, READY, RESTORE, STATE, Block, Job, Message, Pipe, Worker
+from rtsep.stages.remote.job import FAILED, QUIET, READY, RESTORE, SAID, STATE, Block, Job, Message, Pipe, Worker
 from rtsep_kernels.plane import due
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
@@ -29,11 +30,13 @@ def serve(pipe: Pipe) -> None:
     """Be the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C is for the owner, who then ends this process
     _die_with_the_owner()
-    job, state = pipe.recv()
+    while isinstance(message := pipe.recv(), str):   # it stands by
+        importlib.import_module(message)
+    job, state = message
     try:
         memory = Shared(job.layout(), job.memory, create=False)
         worker = job.make()
-        # Whatever is compiled or loaded with the first unit is, now.
+        # Whatever is compiled or loaded with the first unit is, now; what stands on the board has not been told yet.
         worker.work(_read_only(np.zeros((job.channels, job.unit), np.float32)))
         _go_on(worker, state)
     except Exception as error:
@@ -48,7 +51,7 @@ class _Host:
 
     def __init__(self, job: Job, worker: Worker, memory: Shared, pipe: Pipe) -> None:
         self._job, self._worker, self._memory, self._pipe = job, worker, memory, pipe
-        self._inputs = _read_only(memory["inputs"])
+        self._inputs, self._told = _read_only(memory["inputs"]), _read_only(memory["told"])
         self._orders: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
@@ -63,7 +66,7 @@ class _Host:
         due.next_job(exchange, -1)
         due.finish(exchange, due.read(exchange, due.DONE))
         realtime.ask(realtime.HELPER)
-        self._mail.put((READY, b""))
+        self._mail.put((READY, self._worker.report()))
         every = max(1, round(_KEEP_SECONDS * self._job.rate / self._job.unit))
         while True:
             if not due.next_job(exchange, n):
@@ -77,6 +80,8 @@ class _Host:
                 n = max(first, due.read(exchange, due.PUBLISHED) - 1)
                 continue
             slot = n % slots
+            if self._job.params:
+                self._worker.turn(self._told[slot])
             good = _fill(self._memory["outputs"][slot], self._worker.work(self._inputs[slot]))
             marks[slot, 0] = n + 1 if good else -(n + 1)
             n += 1
@@ -85,6 +90,8 @@ class _Host:
                 state = self._worker.snapshot()
                 if state:
                     self._mail.put((STATE, state))
+                for text in self._worker.news():
+                    self._mail.put((SAID, text.encode()))
 
     def _obey(self, exchange: int) -> None:
         """Carry out an order, and hold still until the owner has done with the shared memory what it wanted."""

@@ -1,5 +1,4 @@
-"""A stage whose work is done by another process, and what is on this side of it; the other side is `rtsep.workers`."""
+"""A stage whose work is done by another process, and what is on this side of it; the other side is `rtsep.workers`.
 
-from rtsep.stages.remote.stage import Remote
-
-__all__ = ["Remote"]
+Workers import `job` from here, and nothing that is compiled for stages: they have to be ready soon.
+"""

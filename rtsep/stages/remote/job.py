@@ -19,7 +19,7 @@ Block = NDArray[np.float32]
 
 # Messages from the owner, and to it. Each is a tuple of a word and bytes: what a worker knows.
 KEEP, RESTORE = "keep", "restore"
-READY, FAILED, STATE, QUIET = "ready", "failed", "state", "quiet"
+READY, FAILED, STATE, QUIET, SAID = "ready", "failed", "state", "quiet", "said"
 
 Pipe: TypeAlias = "Connection[Any, Any]"
 Message = tuple[str, bytes]
@@ -43,6 +43,17 @@ class Worker(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Be as new."""
+
+    def turn(self, values: Block) -> None:   # noqa: B027  (has nothing to turn)
+        """Take what the board says for the unit that comes next, float32[params]; cannot be written to."""
+
+    def report(self) -> bytes:
+        """Return what the stage should know of it as soon as it can work: how late what it makes is, for example."""
+        return b""
+
+    def news(self) -> list[str]:
+        """Return what a user should be told, each once; asked for about once a second of sound."""
+        return []
 
     def snapshot(self) -> bytes:
         """Return all that runs: asked for about once a second of sound. Nothing, for a worker that keeps nothing."""
@@ -70,6 +81,11 @@ class Job:
         Its name.
     settings : mapping
         For the factory.
+    params : int
+        Targets of the board that go with each unit, see `Worker.turn`.
+    hung_ticks : int
+        Looks of a tenth of a second without a unit done though there is one, after which it hangs: several, as the
+        whole machine may stand still.
     """
 
     worker: str
@@ -79,6 +95,8 @@ class Job:
     slots: int
     memory: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    params: int = 0
+    hung_ticks: int = 20
 
     def layout(self) -> Layout:
         """Return what lies in the shared memory, as `rtsep_kernels.remote` uses it."""
@@ -86,6 +104,7 @@ class Job:
         return {
             "exchange": (np.int64, (due.EXCHANGE,)), "marks": (np.int64, (self.slots, due.LINE)),
             "inputs": (np.float32, units), "outputs": (np.float32, units),
+            "told": (np.float32, (self.slots, self.params)),
         }
 
     def make(self) -> Worker:

@@ -5,11 +5,10 @@ A thread does the watching. Sound never waits for it: the audio side looks at th
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import multiprocessing
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,23 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError, WorkerError
-from rtsep.stages.remote.job import FAILED, KEEP, QUIET, READY, RESTORE, STATE, Job, Message, Pipe
+from rtsep.stages.remote.job import FAILED, KEEP, QUIET, READY, RESTORE, SAID, STATE, Job, Message
+from rtsep.stages.remote.spares import Spares, Spawned, spawn
 from rtsep_kernels.plane import due
 
 _TICK = 0.1               # seconds
-_HUNG_TICKS = 20          # without a unit done though there is one: ticks, as the whole machine may stand still
 _START_SECONDS = 60.0     # a model may have to be loaded
 _ASK_SECONDS = 2 * _START_SECONDS   # for a process that is started meanwhile, too
 _END_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0   # seconds before a restart: doubled as long as it dies soon
 _SOON = 10.0              # seconds
-
-# Not a `multiprocessing.Process`: the audio process is daemonic and may have none, and a user's script without
-# ``if __name__ == "__main__"`` would be run again.
-_PROGRAM = (
-    "import sys; from multiprocessing.connection import Connection; pipe = Connection(int(sys.argv[1])); "
-    "sys.path[:] = pipe.recv(); from rtsep.workers.host import serve; serve(pipe)"
-)
+_MOST_SAID = 20           # lines that wait for somebody to say them
 
 
 class Supervisor:
@@ -48,21 +41,29 @@ class Supervisor:
     job : Job
     exchange : int64[EXCHANGE]
         In the shared memory of the job; belongs to the caller.
+    spares : Spares, optional
+        Where a process is taken from when one was lost; default: it is started then.
 
     Attributes
     ----------
     restarts : int
         How often the process was started again.
+    report : bytes
+        What the worker has said of itself when it began last.
+    said : deque of str
+        What it has to say to the user; who says it takes it out.
     """
 
-    def __init__(self, place: str, job: Job, exchange: NDArray[np.int64]) -> None:
+    def __init__(self, place: str, job: Job, exchange: NDArray[np.int64], spares: Spares | None = None) -> None:
         self._place, self._job = place, job
         self._exchange = exchange   # kept: the address below is in it
         self._address = int(exchange.ctypes.data)
         self.restarts = 0
+        self.report = b""
+        self.said: collections.deque[str] = collections.deque(maxlen=_MOST_SAID)
+        self._spares = spares
         self._state = b""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Pipe | None = None
+        self._spawned: Spawned | None = None
         self._began = 0.0
         self._lock = threading.Lock()   # of the two below
         self._ready = self._was_ready = False
@@ -74,11 +75,15 @@ class Supervisor:
     @property
     def pid(self) -> int:
         """Of the process; 0: there is none just now."""
-        process = self._process
-        return 0 if process is None or not self._ready else process.pid
+        spawned = self._spawned
+        return 0 if spawned is None or not self._ready else spawned.process.pid
 
-    def start(self) -> None:
-        """Start the worker, and wait until it can work.
+    def begin(self) -> None:
+        """Start the worker."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until it can work.
 
         Raises
         ------
@@ -87,7 +92,6 @@ class Supervisor:
         WorkerError
             If it does not answer.
         """
-        self._thread.start()
         word, text = self._reply(_ASK_SECONDS)
         if word == FAILED:
             self.close()
@@ -140,8 +144,8 @@ class Supervisor:
 
     def _send(self, message: Any) -> None:
         with contextlib.suppress(OSError):   # it just died: the watch sees that
-            if self._pipe is not None:
-                self._pipe.send(message)
+            if self._spawned is not None:
+                self._spawned.pipe.send(message)
 
     # The watch's thread
 
@@ -165,25 +169,23 @@ class Supervisor:
             self.restarts += 1
 
     def _spawn(self) -> None:
-        ours, theirs = multiprocessing.Pipe()
-        # A process group of its own: Ctrl-C does not reach it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()], process_group=0,
-            stdin=subprocess.DEVNULL, stdout=2,
-        )
-        theirs.close()
-        self._pipe, self._began = ours, time.monotonic()
-        self._send(sys.path)
+        # The first ones are needed all at once.
+        spare = self._spares.take() if self._spares is not None and self._was_ready else None
+        if spare is not None and spare.process.poll() is not None:
+            spare.end()
+            spare = None
+        self._spawned, self._began = spare or spawn(), time.monotonic()
         self._send((self._job, self._state))
 
     def _attend(self) -> Message | None:
         """Watch one process until it is lost; returns why it could not be made, if so."""
-        assert self._pipe is not None
+        assert self._spawned is not None
+        pipe = self._spawned.pipe
         still, seen = 0, -1
         while not self._stopping.is_set():
             try:
-                while self._pipe.poll(_TICK):
-                    word, content = self._pipe.recv()
+                while pipe.poll(_TICK):
+                    word, content = pipe.recv()
                     if word == FAILED:
                         return word, content
                     self._handle(word, content)
@@ -193,14 +195,14 @@ class Supervisor:
             busy = self._order is not None or due.read(self._address, due.PUBLISHED) > done
             still = still + 1 if busy and done == seen and self._ready else 0
             seen = done
-            if still > _HUNG_TICKS or (not self._ready and time.monotonic() - self._began > _START_SECONDS):
+            if still > self._job.hung_ticks or (not self._ready and time.monotonic() - self._began > _START_SECONDS):
                 return None
         return None
 
     def _handle(self, word: str, content: bytes) -> None:
         with self._lock:
             if word == READY:
-                self._ready = True
+                self._ready, self.report = True, content
                 if self._order is not None:
                     self._send(self._order)
                 if not self._was_ready:
@@ -208,18 +210,16 @@ class Supervisor:
                     self._replies.put((word, content))
             elif word == STATE:
                 self._state = content
+            elif word == SAID:
+                self.said.append(content.decode())
             elif word == QUIET and self._order is not None:
                 self._order = None
                 self._replies.put((word, content))
 
     def _kill(self) -> None:
-        if self._process is not None:
+        if self._spawned is not None:
             if self._stopping.is_set():
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_END_SECONDS)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
+                    self._spawned.process.wait(_END_SECONDS)
+            self._spawned.end()
+            self._spawned = None

@@ -1,0 +1,247 @@
+"""Strips: each mic's plug-ins, in other processes, so that none of them can end the sound of another mic."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.catalogue import STAGES
+from rtsep.catalogue.strips import slots
+from rtsep.errors import InputError
+from rtsep.plugins.slots import SlotConfig, chain_params
+from rtsep.stage import Format, Stage
+from rtsep.stages.remote.link import Link
+from rtsep.stages.remote.spares import Spares
+from rtsep_kernels import remote
+from rtsep_kernels import strips as kernels
+from rtsep_kernels.plane.grid import GRID
+from rtsep_kernels.plane.record import State
+
+_WORKER = "rtsep.workers.strips"
+# What a chain's plug-ins may add: four times what other hosts warn of (4000 samples, Waves LV1).
+_MOST_LATENCY = 16384
+_FLOAT = 4        # bytes: of a target on the board
+_PER_CORE = 4     # processes; with more they cost more than the plug-ins in them
+_HUNG_TICKS = 5   # half a second: the chain is back within a second
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One mic's chain.
+
+    Parameters
+    ----------
+    mic : int
+        From 0.
+    group : str
+        Empty: it is in none.
+    chain : tuple of SlotConfig
+    paths : tuple of str
+        Of its parameters on the board, without the stage's name and the microphone's.
+    place : int
+        Of the microphone among what stands at each of those paths.
+    """
+
+    mic: int
+    group: str
+    chain: tuple[SlotConfig, ...]
+    paths: tuple[str, ...]
+    place: int
+
+
+class Strips(Stage):
+    """Run each mic's plug-ins in other processes; a mic whose plug-ins are late, crash or hang is dry, as late.
+
+    What is heard is `delay` samples late, and as late as its plug-ins are in addition. With `align`, mics (`all`, or
+    those of a group) are held back until they are as late as the latest. A process that dies or hangs is replaced by
+    one that stands by, and its plug-ins come back with their state and what stands on the board.
+
+    Parameters
+    ----------
+    name : str
+    strips, each, isolation, align, unit, delay
+        Options of the catalogue.
+    """
+
+    def __init__(self, name: str = "strips", *given: Any, **options: Any) -> None:
+        super().__init__(name)
+        spec = STAGES["strips"]
+        try:
+            self._options = spec.check(spec.complete(given, options))
+        except InputError as error:
+            raise InputError(f"{name}.{error.place}", error.problem, error.allowed) from None
+        self.params = spec.params_of(self._options)
+        self._links: list[Link] = []
+        self._spares: Spares | None = None
+        self._latencies: list[int] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes; 0: there is none just now."""
+        return [link.supervisor.pid for link in self._links]
+
+    @property
+    def latencies(self) -> list[int]:
+        """Samples that each mic's own plug-ins add."""
+        return list(self._latencies)
+
+    def _build(self, fmt: Format) -> tuple[Any, State, int]:
+        self.close()
+        strips = self._find(self.board.mics)
+        rows = _rows(strips, self._options["isolation"], _PER_CORE * (os.cpu_count() or 1))
+        self._spares = Spares(_WORKER)
+        weakref.finalize(self, self._spares.close)   # also when the stage is forgotten without a word
+        self._latencies = [0] * fmt.channels
+        try:
+            self._links = [self._link(row, fmt) for row in rows]
+            for row, link in zip(rows, self._links, strict=True):
+                extra = json.loads(link.wait())["latency"]
+                link.set_extra(extra)
+                for strip, late in zip(row, extra, strict=True):
+                    self._latencies[strip.mic] = late
+        except BaseException:
+            self.close()
+            raise
+        self._rows, self._lost = rows, [False] * len(rows)
+        if rows:
+            self._spares.begin()
+        latency = (self._options["delay"] + max(self._latencies)) if rows else 0
+        members = [strip.mic for row in rows for strip in row]
+        record = kernels.STRIPS.make(
+            channels=fmt.channels, links=len(rows), link=remote.remote.address,
+            states=np.array([link.record.address for link in self._links], np.int64),
+            first=np.cumsum([0, *map(len, rows)]).astype(np.int64), members=np.array(members, np.int64),
+            with_plugins=len(members), wait=self._waits(strips, latency),
+            ring_frames=1 << (latency + GRID - 1).bit_length(),
+        )
+        return kernels.strips, record, latency
+
+    def _find(self, mics: Sequence[str]) -> list[Strip]:
+        """Return the strips of the microphones that there are."""
+        own = {strip["mic"]: strip for strip in self._options["strips"]}
+        if unknown := set(own) - set(mics):
+            name = sorted(unknown)[0]
+            raise InputError(f"{self.name}.strips", f"there is no microphone {name!r}", f"known: {', '.join(mics)}")
+        found = []
+        for c, mic in enumerate(mics):
+            entry = own.get(mic)
+            chain = slots(self._options["each"] if entry is None else entry["plugins"])
+            names = [param.name for param in chain_params(chain)] if chain else []
+            if chain and entry is None:
+                found.append(Strip(c, "", chain, tuple(names), c))
+            elif chain:
+                found.append(Strip(c, entry["group"], chain, tuple(f"{mic}.{name}" for name in names), 0))
+        return found
+
+    def _link(self, row: Sequence[Strip], fmt: Format) -> Link:
+        mics = [self.board.mics[strip.mic] for strip in row]
+        targets = [
+            self.board.address(f"{self.name}.{path}") + _FLOAT * strip.place for strip in row for path in strip.paths
+        ]
+        return Link(
+            f"{self.name}.strips ({', '.join(mics)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
+            self._options["unit"], self._options["delay"],
+            {"mics": mics, "chains": [strip.chain for strip in row]}, targets, _MOST_LATENCY, _HUNG_TICKS,
+            self._spares,
+        )
+
+    def _waits(self, strips: Sequence[Strip], latency: int) -> NDArray[np.int64]:
+        """Return how long each mic is held back, samples."""
+        late = np.zeros(len(self._latencies), np.int64)
+        for strip in strips:
+            late[strip.mic] = self._options["delay"] + self._latencies[strip.mic]
+        wanted = late.copy()
+        if self._options["align"] == "all":
+            wanted[:] = latency
+        elif self._options["align"] == "group":
+            for strip in strips:
+                if strip.group:
+                    wanted[strip.mic] = max(late[other.mic] for other in strips if other.group == strip.group)
+        return wanted - late
+
+    def _start(self) -> None:
+        for link in self._links:
+            link.record.start()
+            link.start()
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """See `Stage.snapshot`; of what sounds in the plug-ins there is none: tails begin anew."""
+        under_way = {
+            f"{n}.{key}": values for n, link in enumerate(self._links) for key, values in link.snapshot().items()
+        }
+        records = {
+            f"{n}.record.{key}": values
+            for n, link in enumerate(self._links) for key, values in link.record.snapshot().items()
+        }
+        return {**under_way, **records, **super().snapshot()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.restore`."""
+        own = {name: values for name, values in snapshot.items() if not name[0].isdecimal()}
+        of = [_within(snapshot, f"{n}.") for n in range(len(self._links))]
+        for link, part in zip(self._links, of, strict=True):
+            link.check(part)
+        super().restore(own)
+        for link, part in zip(self._links, of, strict=True):
+            link.record.restore(_within(part, "record."))
+            link.restore(part)
+
+    def go_live(self) -> None:
+        """Wait for nobody from now on."""
+        for link in self._links:
+            link.go_live()
+
+    def close(self) -> None:
+        """End the processes; what is processed afterwards is dry."""
+        for link in self._links:
+            link.close()
+        if self._spares is not None:
+            self._spares.close()
+
+    def status(self) -> dict[str, int]:
+        """Return results that came late, that could not be used, and how often a process was started again."""
+        total = {"late_strips": 0, "bad_results": 0, "worker_restarts": 0}
+        for link in self._links:
+            counts = link.status()
+            total["late_strips"] += counts.pop("late_updates") * link.record["channels"]
+            for name, count in counts.items():
+                total[name] += count
+        return total
+
+    def news(self) -> list[str]:
+        """See `Stage.news`: what the plug-ins have to tell, and which have been lost or are back."""
+        told = []
+        for n, (link, row) in enumerate(zip(self._links, self._rows, strict=True)):
+            while link.supervisor.said:
+                told.append(link.supervisor.said.popleft())
+            lost = link.supervisor.pid == 0
+            if lost != self._lost[n]:
+                self._lost[n] = lost
+                names = ", ".join(self.board.mics[strip.mic] for strip in row)
+                state = "crashed or hung: dry until they are back" if lost else "are back, with their state"
+                told.append(f"{names}: plug-ins {state}")
+        return told
+
+
+def _rows(strips: Sequence[Strip], isolation: str, most: int) -> list[list[Strip]]:
+    """Return which strips share a process."""
+    if isolation == "one":
+        return [list(strips)] if strips else []
+    if isolation == "group":
+        groups: dict[str, list[Strip]] = {}
+        for strip in strips:
+            groups.setdefault(strip.group or f"\0{strip.mic}", []).append(strip)
+        return list(groups.values())
+    count = min(most, len(strips))
+    return [list(strips[n::count]) for n in range(count)]
+
+
+def _within(snapshot: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): values for name, values in snapshot.items() if name.startswith(prefix)}

@@ -1,0 +1,137 @@
+"""Strips: the worker that has the chains of plug-ins of one or several mics."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pedalboard  # noqa: F401  (a spare has it, before it has a job)
+from numpy.typing import NDArray
+
+from rtsep.plugins.chain import PluginChain
+from rtsep.plugins.slots import SlotConfig
+from rtsep.stages.remote.job import Block, Worker
+
+_FADE = 64   # samples in which a chain's alignment follows its latency
+
+
+class Strips(Worker):
+    """Works a chain for each channel; should its plug-ins become faster, it stays as late as it was when it was loaded.
+
+    Parameters
+    ----------
+    rate, channels, unit : int
+        As every factory takes them.
+    mics : sequence of str
+        What the channels are called.
+    chains : sequence of sequence of SlotConfig
+        Of the channels.
+    """
+
+    def __init__(
+        self, rate: int, channels: int, unit: int, mics: Sequence[str], chains: Sequence[Sequence[SlotConfig]]
+    ) -> None:
+        self._mics = tuple(mics)
+        self._chains = [PluginChain(rate, unit, slots) for slots in chains]
+        self._latencies = [chain.latency for chain in self._chains]
+        self._held = [_Held(latency, unit) for latency in self._latencies]
+        ends = np.cumsum([0, *(len(chain.params) for chain in self._chains)])
+        self._places = [slice(*pair) for pair in itertools.pairwise(ends)]
+        self._values: NDArray[np.float32] = np.array(
+            [param.default for chain in self._chains for param in chain.params], np.float32
+        )
+        self._out = np.zeros((channels, unit), np.float32)
+        self._late = [0] * channels
+        self._kept = self._state()
+
+    def turn(self, values: Block) -> None:
+        """See `Worker.turn`."""
+        self._values = values
+
+    def work(self, block: Block) -> Block:
+        """See `Worker.work`."""
+        for c, (chain, place, held) in enumerate(zip(self._chains, self._places, self._held, strict=True)):
+            made = chain.work(block[c : c + 1], self._values[place])
+            self._out[c] = held.work(made[0], chain.latency)
+        return self._out
+
+    def reset(self) -> None:
+        """See `Worker.reset`."""
+        for chain, held in zip(self._chains, self._held, strict=True):
+            chain.reset()
+            held.reset()
+
+    def report(self) -> bytes:
+        """Return how late each chain is, samples, as JSON."""
+        return json.dumps({"latency": self._latencies}).encode()
+
+    def news(self) -> list[str]:
+        """See `Worker.news`."""
+        told = []
+        for c, chain in enumerate(self._chains):
+            told += [f"{self._mics[c]}: {line}" for line in chain.news()]
+            late = max(0, chain.latency - self._latencies[c])
+            if late != self._late[c]:
+                self._late[c] = late
+                told.append(
+                    f"{self._mics[c]}: its plug-ins are {late} samples later than when they were loaded: reload the "
+                    "preset to align them" if late else f"{self._mics[c]}: its plug-ins are aligned again"
+                )
+        return told
+
+    def snapshot(self) -> bytes:
+        """Return what the plug-ins began with: what has been turned since stands on the board.
+
+        Asking a plug-in for its state takes it many times as long as a unit, so it is done when it is loaded.
+        """
+        return self._kept
+
+    def restore(self, state: bytes) -> None:
+        """See `Worker.restore`."""
+        self.reset()
+        for chain, text in zip(self._chains, json.loads(state), strict=True):
+            chain.restore(base64.b64decode(text))
+        self._kept = state
+
+    def _state(self) -> bytes:
+        return json.dumps([base64.b64encode(chain.snapshot()).decode() for chain in self._chains]).encode()
+
+
+class _Held:
+    """Holds a chain's sound back, so that it stays as late as it was.
+
+    Parameters
+    ----------
+    latency : int
+        Samples, of chain and hold together.
+    unit : int
+    """
+
+    def __init__(self, latency: int, unit: int) -> None:
+        self._latency, self._unit = latency, unit
+        self._ring = np.zeros(latency + unit, np.float32)
+        self._wait = 0
+
+    def reset(self) -> None:
+        self._ring[:] = 0
+        self._wait = 0
+
+    def work(self, made: NDArray[np.float32], latency: int) -> NDArray[np.float32]:
+        """Return a unit, held back by what the chain is faster than it was; it fades from one hold to another."""
+        unit, ring = self._unit, self._ring
+        ring[:-unit] = ring[unit:].copy()
+        ring[-unit:] = made
+        wait, before = max(0, self._latency - latency), self._wait
+        if wait == before == 0:
+            return made
+        self._wait = wait
+        end = ring.size
+        now = ring[end - unit - wait : end - wait]
+        if wait == before:
+            return now
+        ramp = np.minimum(np.arange(1, unit + 1, dtype=np.float32) / _FADE, 1)
+        old = ring[end - unit - before : end - before]
+        return old + (now - old) * ramp
