@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from rtsep.limits import check_memory
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
 from rtsep.params import Board
-from rtsep.presets import Preset, StageConfig, diff, lay_out, layout, learning
+from rtsep.presets import Preset, StageConfig, alike, diff, lay_out, layout, learning
 from rtsep.runner import LIMITER_RELEASE_SECONDS
 from rtsep.shedding import Rung, give_up, ladder
 from rtsep.stage import RAMP_SECONDS, Format, Stage
@@ -259,8 +258,8 @@ class Engine(Stage):
         self.board.extend(layout(preset))
         configs, running = fitted(preset, self.fmt), self.chain.stages
         # Only what stays at the front or at the end runs on: a stage between cannot be in both halves of a cross-fade.
-        head = _alike(configs, self._configs)
-        tail = _alike(configs[head:][::-1], self._configs[head:][::-1])
+        head = alike(configs, self._configs)
+        tail = alike(configs[head:][::-1], self._configs[head:][::-1])
         new = configs[head : len(configs) - tail]
         if handed is None:
             named = {stage.name: stage for stage in running if stage.name in {c.name for c in new}}
@@ -334,6 +333,7 @@ class Engine(Stage):
             for name, count in _counts(stage).items():
                 self._gone[name] = self._gone.get(name, 0) + count
         self._old.clear()
+        self.handed = {}
 
     def _leaving(self) -> list[Stage]:
         """Return the stages of old chains that the new one does not have."""
@@ -390,12 +390,6 @@ class Engine(Stage):
     def news(self) -> list[str]:
         """See `Stage.news`."""
         return self.chain.news()
-
-
-def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
-    """Return how many at the front are equal."""
-    pairs = zip(new, old, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _counts(stage: Stage) -> dict[str, int]:

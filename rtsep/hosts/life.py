@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtsep.errors import DeviceError, InputError, RtsepError
+from rtsep.hosts import playback
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.devices import load_portaudio, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from rtsep.hosts.cables import Cable
+    from rtsep.hosts.playback import PlayPlace
     from rtsep.hosts.request import Request
+    from rtsep.params import Board
     from rtsep.presets import Preset
 
 SOFT_START_SECONDS = 0.4
@@ -66,6 +69,8 @@ class Stand:
         Hz.
     tape : TapePlace or None
         Where everything is recorded.
+    play : PlayPlace or None
+        What is played in place of the inputs.
     """
 
     board: str
@@ -74,6 +79,7 @@ class Stand:
     names: tuple[str, ...]
     rate: int
     tape: TapePlace | None
+    play: PlayPlace | None = None
 
 
 def serve(pipe: Connection, printing: Connection, request: Request) -> None:
@@ -152,10 +158,7 @@ class Life:
         from rtsep.clock import ticks_per_second
 
         self._stand = stand
-        board = make_board(stand.laid[0], stand.names, stand.board, create=False)
-        for later in (*stand.laid[1:], self.request.preset):
-            board.extend(layout(later), fill=False)
-        self._board = board
+        self._board = self._laid_out(stand.board, create=False)
         ticks_per_second()   # measured now: it takes longer than to take over
         self._make(self.request.calibration)
 
@@ -169,6 +172,16 @@ class Life:
         gc.collect()
         gc.freeze()
         self._seconds = time.monotonic() - began
+
+    def _laid_out(self, name: str | None, create: bool) -> Board:
+        """Return a board as the supervisor has laid it out."""
+        stand = self._stand
+        board = make_board(stand.laid[0], stand.names, name, create)
+        if stand.play is not None:
+            board.extend(playback.LAYOUT, create)
+        for later in (*stand.laid[1:], self.request.preset):
+            board.extend(layout(later), create)
+        return board
 
     # Standing by
 
@@ -227,6 +240,8 @@ class Life:
         self._meters = Meters(len(self._stand.names), self._stand.meters, create=False)
         self._engine.show_on(self._meters)
         record = self._runner.record
+        if self._stand.play is not None:
+            playback.attach(self._runner, self._board, self._stand.play)
         soft = SOFT_RETURN_SECONDS if self.request.spare else SOFT_START_SECONDS
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
         tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)
@@ -237,9 +252,7 @@ class Life:
 
     def _turned(self) -> list[tuple[int, int]]:
         """Return which targets do not begin where their parameters do by default: place, and bits of the float32."""
-        fresh = make_board(self._stand.laid[0], self._stand.names)
-        for later in (*self._stand.laid[1:], self.request.preset):
-            fresh.extend(layout(later))
+        fresh = self._laid_out(None, create=True)
         stands = self._board.latched[: int(fresh.used[0])].view(np.int32)
         places = np.flatnonzero(stands != fresh.values[: stands.size].view(np.int32))
         return [(int(place), int(stands[place])) for place in places]

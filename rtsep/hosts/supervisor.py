@@ -264,7 +264,7 @@ class Supervisor:
         playing, meters = self._there.playing, self._there.meters
         return life.Stand(
             str(playing.board.name), str(meters.name), tuple(playing.laid), self._names, self._rate,
-            self._recording.tape,
+            self._recording.tape, None if self._there.playback is None else self._there.playback.place,
         )
 
     def _share(self, names: tuple[str, ...], rate: int) -> None:
@@ -272,7 +272,7 @@ class Supervisor:
         assert self._process is not None
         self._front = Front(
             self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send,
-            self._keep,
+            self._keep, self._request.play,
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:
