@@ -48,6 +48,7 @@ def lines(folder: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "recording.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_what_is_heard_is_the_file_through_the_chain_and_again_in_a_replay(
     server: JackServer, tmp_path: pathlib.Path, file: pathlib.Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_is_heard_is_the_file_through_the_chain_and_again_in_a_replay(
     assert [line["kind"] for line in lines(take)].count("chain") == 1
 
 
+@pytest.mark.slow
 def test_a_new_audio_process_plays_on_and_what_was_turned_outlives_all(
     server: JackServer, tmp_path: pathlib.Path, file: pathlib.Path
 ) -> None:
