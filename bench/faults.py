@@ -7,6 +7,7 @@ the run to its device, and one more for each mic, as a patchbay plugs them; xrun
 verdict says how often which limit was passed. `--checkout` tries the program of another folder.
 
     python bench/faults.py [WORD …] [-n 5] [--no-realtime] [--short] [-o FILE] [--checkout DIR] [--list]
+                           [--host-api jack]
 
 WORDs choose faults by parts of their names. What a broken microphone costs the others is measured offline, by
 `rtsep.bench.micfaults`; here it is only listened to for peaks and silence.
@@ -24,6 +25,7 @@ from dataclasses import asdict
 from rtsep.bench.faults import verdicts
 from rtsep.bench.faults.player import compile_player
 from rtsep.bench.faults.trial import Fault, Outcome, Setting
+from rtsep.hosts.hostapis import NAMES, PORTAUDIO
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("--no-realtime", action="store_true", help="jackd -r instead of -R")
     parser.add_argument("--short", action="store_true", help="those of the test suite")
     parser.add_argument("--checkout", type=pathlib.Path, metavar="DIR", help="whose program; this one's by default")
+    parser.add_argument("--host-api", choices=NAMES, default=PORTAUDIO, help="as `rtsep run` takes it")
     parser.add_argument("--mics", type=int, default=4)
     parser.add_argument("--period", type=int, default=128, help="frames")
     parser.add_argument("-o", "--output", metavar="FILE", help="add a line of JSON for each fault")
@@ -47,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="player-") as folder:
         setting = Setting(
             compile_player(pathlib.Path(folder)), args.checkout, args.mics, args.period,
-            realtime=not args.no_realtime,
+            realtime=not args.no_realtime, host_api=args.host_api,
         )
 
         def tell(fault: Fault, outcomes: list[Outcome], failures: list[str]) -> None:
@@ -60,6 +63,7 @@ def main() -> None:
             if args.output:
                 row |= {
                     "checkout": str(args.checkout or "."), "realtime": setting.realtime, "mics": setting.mics,
+                    "host_api": setting.host_api,
                     "period": setting.period, "trials": [asdict(outcome) for outcome in outcomes],
                 }
                 with open(args.output, "a", encoding="utf-8") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Option, Param, located
-from rtsep.tomltext import skeleton, statements, too_deep
+from rtsep.tomltext import Document, Key
 
 MOST_STAGES = 32
 """In a chain: four times what any preset has; each costs time at every block, whatever it does."""
@@ -91,41 +90,36 @@ def loads(text: str, place: str) -> Preset:
     place : str
         What errors call it; they add the line.
     """
-    # Windows editors put a byte order mark in front, which tomllib refuses.
-    return _Reader(text.removeprefix("\ufeff"), place).preset()
+    return _Reader(text, place).preset()
 
 
 def dumps(preset: Preset) -> str:
     """Return a preset as TOML, every option written out; `loads` makes an equal one of it."""
     lines = [
         f"schema = {SCHEMA}",
-        f"name = {_toml(preset.name)}",
-        f"latency_class = {_toml(preset.latency_class)}",
+        f"name = {toml(preset.name)}",
+        f"latency_class = {toml(preset.latency_class)}",
         "",
         "[host]",
-        f"block = {_toml(preset.host.block)}",
+        f"block = {toml(preset.host.block)}",
     ]
     for config in preset.chain:
-        lines += ["", "[[chain]]", f"stage = {_toml(config.stage)}"]
+        lines += ["", "[[chain]]", f"stage = {toml(config.stage)}"]
         if config.name != config.stage:
-            lines.append(f"name = {_toml(config.name)}")
-        lines += [f"{key} = {_toml(value)}" for key, value in config.options.items()]
+            lines.append(f"name = {toml(config.name)}")
+        lines += [f"{key} = {toml(value)}" for key, value in config.options.items()]
     lines += ["", "[params]"]
-    lines += [f"{_toml(path)} = {_toml(value)}" for path, value in preset.params.items()]
+    lines += [f"{toml(path)} = {toml(value)}" for path, value in preset.params.items()]
     return "\n".join(lines) + "\n"
-
-
-Key = tuple[str | int, ...]
-"""Way through the document: keys of tables, numbers of array elements."""
 
 
 class _Reader:
     """Turns one document into a Preset, and knows the line of every complaint."""
 
     def __init__(self, text: str, place: str) -> None:
-        self.text = text
         self.place = place
-        self.document = self._parse()
+        self._file = Document(text, place, "see a preset that `rtsep presets NAME` shows")
+        self.document = self._file.content
 
     def preset(self) -> Preset:
         known = ("schema", "name", "latency_class", "host", "chain", "params")
@@ -252,74 +246,17 @@ class _Reader:
             subject = ".".join([prefix, *(str(part) for part in where[2:])])
         elif where[:1] == ("params",) and len(where) > 1:
             subject = ".".join(str(part) for part in where[1:])
-        return InputError(f"{self.place}:{self._line(where)}", f"{_shown(subject)}: {_short(problem)}", allowed)
-
-    def _parse(self) -> dict[str, Any]:
-        self._bones = skeleton(self.text)
-        if (deep := too_deep(self._bones)) is not None:
-            raise InputError(f"{self.place}:{deep[0]}", deep[1], "see a preset that `rtsep presets NAME` shows")
-        try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            message = str(error)
-        except (ValueError, RecursionError) as error:
-            raise InputError(self.place, f"is not TOML: {_short(str(error))}", "see toml.io") from None
-        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-        lines = self.text.rstrip().split("\n")
-        number = min(int(found[1]), len(lines)) if found else len(lines)
-        problem = message[: found.start()] if found else message.removesuffix(" (at end of document)")
-        shown = _short(repr(lines[number - 1].strip()))
-        raise InputError(f"{self.place}:{number}", f"{shown} is not TOML: {problem}", "see toml.io")
-
-    def _line(self, where: Key) -> int:
-        """Return the line, from 1, on which the key at `where` (or the nearest one around it) begins.
-
-        tomllib tells no lines, but the beginning of a valid document is itself valid if it ends with a statement. So
-        the statement is the one that makes the key appear in what the beginning parses to.
-        """
-        where = where[: _depth(self.document, where)]
-        lines, begins = self.text.split("\n"), statements(self._bones)
-        # Invariant: the key is not in the first `low` statements, and in the first `high` ones it is.
-        low, high = 0, len(begins) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                document = tomllib.loads("\n".join(lines[: begins[middle]]) + "\n")
-            except tomllib.TOMLDecodeError:   # the text was not told apart as the parser does
-                return 1
-            low, high = (middle, high) if _depth(document, where) < len(where) else (low, middle)
-        return begins[low] + 1
+        return self._file.error(where, subject, problem, allowed)
 
 
-def _depth(document: Any, where: Key) -> int:
-    """Return how many steps of `where` exist in `document`."""
-    for depth, key in enumerate(where):
-        if isinstance(key, int):
-            found = isinstance(document, list) and key < len(document)
-        else:
-            found = isinstance(document, dict) and key in document
-        if not found:
-            return depth
-        document = document[key]
-    return len(where)
-
-
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """Return a value as TOML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def _shown(text: str) -> str:
-    """Quote what would break the one line of an error."""
-    return _short(text if text.isprintable() else repr(text))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."

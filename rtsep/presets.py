@@ -15,15 +15,13 @@ from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
 from rtsep.presetfile import BLOCK, HOST_OPTIONS, HostConfig, Preset, StageConfig, dumps, loads
+from rtsep.tomltext import read
 
 __all__ = [
     "BLOCK",
     "HostConfig", "Preset", "StageConfig", "diff", "dumps", "layout", "learning", "load", "loads", "make_board",
     "most_block", "names", "notes", "save", "text",
 ]  # fmt: skip
-
-# No hand-written preset comes near it; a wrong path (a recording, /dev/zero) must not fill the memory.
-LARGEST_FILE = 1 << 18
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Preset:
@@ -46,24 +44,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Preset:
     elif place in names():
         return _of_stage(STAGES[place])
     allowed = "allowed is a .toml file or one of " + ", ".join(names())
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise InputError(place, "there is no such preset", allowed) from None
-    except OSError as error:
-        raise InputError(place, f"cannot be read: {error.strerror}", allowed) from None
-    except ValueError:  # a path with a null character
-        raise InputError(repr(place), "is not a path", allowed) from None
-    if len(data) > LARGEST_FILE:
-        raise InputError(place, f"is larger than {LARGEST_FILE} bytes", allowed)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        bad = data[error.start]
-        raise InputError(f"{place}:{line}", f"byte 0x{bad:02x} is not UTF-8", "save the file as UTF-8") from None
-    return loads(text, place)
+    return loads(read(path, place, "preset", allowed), place)
 
 
 def names() -> list[str]:

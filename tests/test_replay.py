@@ -46,7 +46,7 @@ def band() -> np.ndarray:
 def facts(preset: presets.Preset) -> dict:
     request = Request(
         preset=preset, input_device=None, output_device=None, rate=RATE, block=64, map=None, map_file="",
-        calibration=None, keep=None, save=None, record=None, play=None, spare=False,
+        calibration=None, keep=None, save=None, record=None, play=None, spare=False, host_api="",
     )
     return recording.facts(request, RATE, NAMES)
 

@@ -165,3 +165,16 @@ def test_a_copy_keeps_its_level_after_a_soundcheck(parted: bool) -> None:
     assert abs(lost(0.8 * s[0], out[1])) < 1
     assert abs(lost(s[0], out[0])) < 1
     assert stage._guard["freed"][1, 0] == stage._guard["freed"][0, 1] == 0
+
+
+def test_twins_are_named_once_it_is_sure_and_again_when_it_is_over() -> None:
+    voice, drum, other = players(3, 5.0)
+    stage, _ = run(np.stack((voice, drum, voice * 0.8)))
+    looks = [stage.news() for _ in range(100)]
+    assert [line for look in looks for line in look] == [
+        "mic1 and mic3 hear one source: neither is taken out of the other"
+    ]
+    assert looks[0] == []
+    given = np.ascontiguousarray(np.stack((voice, drum, other)), np.float32)
+    stage.process(given, np.empty_like(given))
+    assert [line for _ in range(100) for line in stage.news()] == ["mic1 and mic3 are two sources again"]

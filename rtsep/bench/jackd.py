@@ -29,10 +29,13 @@ class JackServer:
         A name that was used before, to come back after a death.
     realtime : bool
         Ask for real-time threads, as a real server has; the system may refuse, then it does not start.
+    sync : bool
+        Wait for late clients. Else MIDI of such a period is lost, or there twice: the server's buffers are passed over.
     """
 
     def __init__(
-        self, period: int, rate: int, channels: int, name: str | None = None, realtime: bool = False
+        self, period: int, rate: int, channels: int, name: str | None = None, realtime: bool = False,
+        sync: bool = False,
     ) -> None:
         self.name = name or f"rtsep-test-{os.getpid()}-{secrets.token_hex(3)}"
         self.rate = rate
@@ -40,7 +43,7 @@ class JackServer:
             **os.environ, "JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1",
             "JACK_NO_START_SERVER": "1",
         }
-        command = ["jackd", "-R" if realtime else "-r", "-n", self.name]
+        command = ["jackd", "-R" if realtime else "-r", *(["-S"] if sync else []), "-n", self.name]
         command += ["-d", "dummy", "-r", str(rate), "-p", str(period)]
         command += ["-C", str(channels), "-P", str(channels)]
         self.process = subprocess.Popen(
@@ -127,15 +130,15 @@ def _play(server: str, name: str, channels: int, sound: str) -> None:
 
     client = jack.Client(name, servername=server, no_start_server=True)
     signal = soundfile.read(sound, dtype="float32", always_2d=True)[0].T if sound else _bursts(channels, 2 * RATE)
-    frames = signal.shape[1] // client.blocksize * client.blocksize
     ports = [client.outports.register(f"out{c + 1}") for c in range(channels)]
     place = 0
 
     def play(n: int) -> None:
         nonlocal place
         for c, port in enumerate(ports):
-            port.get_array()[:] = signal[c, place : place + n]
-        place = (place + n) % frames
+            out = port.get_array()   # not always of n frames: the server may be about to change its period
+            out[:] = signal[c].take(np.arange(place, place + out.size), mode="wrap")
+        place = (place + n) % signal.shape[1]
 
     client.set_process_callback(play)
     with client:

@@ -33,6 +33,11 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"print {what} as JSON")
 
 
+def add_midi_api(parser: argparse.ArgumentParser) -> None:
+    """Add `--api`, of MIDI."""
+    parser.add_argument("--api", default="", choices=("alsa", "jack"), help="of MIDI; what the system has by default")
+
+
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add `--report`."""
     parser.add_argument("--report", metavar="R.json", help="write figures here")

@@ -13,10 +13,15 @@ from rtsep.commands._arguments import add_calibration, add_json, add_preset, add
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep run` takes."""
     from rtsep.control import surface
+    from rtsep.hosts.hostapis import NAMES, PORTAUDIO
 
     add_preset(parser, "live")
     parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
+    parser.add_argument(
+        "--host-api", choices=NAMES, default=PORTAUDIO,
+        help="jack: a JACK server without PortAudio between, with ports that are named after the mics",
+    )
     parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
     parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
         block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
         settings=tuple(args.set), save=args.save, play=args.play, loop=args.loop, begin=args.begin,
-        end_on_hangup=args.end_on_hangup,
+        end_on_hangup=args.end_on_hangup, host_api=args.host_api,
     )
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 

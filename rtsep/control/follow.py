@@ -30,6 +30,8 @@ class Follower:
         now = self._desk.values.copy()
         found = self._desk.changed(self._seen, now)
         known, self._known, self._seen = self._known, {}, now
+        for path in known:   # another one may have turned it back to what it was, which is news to who has set it
+            found.setdefault(path, self._desk.get(path))
         return [(path, value) for path, value in found.items() if not _alike(known.get(path), value)]
 
 

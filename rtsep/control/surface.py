@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
     from rtsep.meters import Meters
+
+
+def _unheard(_text: str) -> None:
+    """Where nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,14 @@ class Running:
         Of the stream: at least `sample_rate`, `device_latency_s` and `host_api`.
     meters : Meters
         Read them.
+    say : callable
+        Passes on a message to all surfaces; for the supervisor's thread.
     """
 
     desk: Desk
     info: dict[str, Any]
     meters: Meters
+    say: Callable[[str], None] = _unheard
 
 
 class Surface(Protocol):

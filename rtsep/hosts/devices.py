@@ -8,7 +8,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,17 @@ def labels(table: Sequence[dict[str, Any]]) -> list[str]:
     return [f"{n}:{names[: i + 1].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
 
-def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_out: str | None) -> tuple[int, int]:
-    """Find the input and the output device; what is not said follows what is.
+def default_indices(direction: str) -> list[int]:
+    """Return the places of the devices that the host APIs of PortAudio prefer, for `inputs` or `outputs`."""
+    key = f"default_{direction.removesuffix('s')}_device"
+    return [api[key] for api in portaudio().query_hostapis()]
+
+
+def choose_pair(
+    table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_out: str | None,
+    defaults: Callable[[str], list[int]] = default_indices,
+) -> tuple[int, int]:
+    """Find the input and the output device; what is not said follows what is, then what `defaults` gives.
 
     Raises
     ------
@@ -119,9 +128,9 @@ def choose_pair(table: Sequence[dict[str, Any]], wanted_in: str | None, wanted_o
     source = choose(table, wanted_in, "inputs") if wanted_in else None
     target = choose(table, wanted_out, "outputs") if wanted_out else None
     if source is None:
-        source = _partner(table, target, "inputs")
+        source = _partner(table, target, "inputs", defaults)
     if target is None:
-        target = _partner(table, source, "outputs")
+        target = _partner(table, source, "outputs", defaults)
     if table[source]["host_api"] != table[target]["host_api"]:
         raise DeviceError(
             f"input {labels(table)[source]} and output {labels(table)[target]} belong to different host APIs; "
@@ -251,7 +260,9 @@ def _matches(device: dict[str, Any], text: str) -> bool:
     return text in name or (colon == ":" and api in device["host_api"].casefold() and rest in name)
 
 
-def _partner(table: Sequence[dict[str, Any]], other: int | None, direction: str) -> int:
+def _partner(
+    table: Sequence[dict[str, Any]], other: int | None, direction: str, defaults: Callable[[str], list[int]]
+) -> int:
     """Return the device for one direction when only the other, or none, was chosen."""
     usable = [i for i, device in enumerate(table) if device[direction] > 0]
     if other is not None:
@@ -265,13 +276,8 @@ def _partner(table: Sequence[dict[str, Any]], other: int | None, direction: str)
     kind = direction.removesuffix("s")
     if not usable:
         raise DeviceError(f"there is no {kind} device to use; see `rtsep devices`; is the sound server running?")
-    defaults = [i for i in _default_indices(direction) if i in usable]
-    return (defaults or usable)[0]
-
-
-def _default_indices(direction: str) -> list[int]:
-    key = f"default_{direction.removesuffix('s')}_device"
-    return [api[key] for api in portaudio().query_hostapis()]
+    preferred = [i for i in defaults(direction) if i in usable]
+    return (preferred or usable)[0]
 
 
 def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -> Mic:

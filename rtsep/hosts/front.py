@@ -123,4 +123,4 @@ class Front:
         if running:
             for name in self._quiet.update(now, self.meters):
                 self._surface.say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
-        return self._surface.update(Running(self.desk, info, self.meters))
+        return self._surface.update(Running(self.desk, info, self.meters, self._surface.say))

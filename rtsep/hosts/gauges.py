@@ -12,6 +12,8 @@ from rtsep.hosts.overload import Overload
 from rtsep.meters import METER_FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rtsep.engine import Engine
     from rtsep.hosts.tape import Tape
     from rtsep.meters import Meters
@@ -37,12 +39,17 @@ class Gauges:
     meters : Meters
         Its status is kept up to date.
     tape : Tape, optional
+    period : callable, optional
+        Gives the frames that the device says it hands over in one call, which may change; 0: it does not say.
     """
 
-    def __init__(self, runner: Runner, engine: Engine, meters: Meters, tape: Tape | None) -> None:
+    def __init__(
+        self, runner: Runner, engine: Engine, meters: Meters, tape: Tape | None, period: Callable[[], int] = lambda: 0
+    ) -> None:
         from rtsep.clock import ticks_per_second
 
         self._runner, self._engine, self._meters, self._tape = runner, engine, meters, tape
+        self._period = period
         self._us_per_tick = 1e6 / ticks_per_second()
         self._counts = np.zeros(_BINS, np.int64)
         self._seen = 0
@@ -56,7 +63,7 @@ class Gauges:
         record = self._runner.record
         frames: int = record["position"]
         calls: int = record["calls"]
-        return round(frames / max(1, calls))
+        return self._period() or round(frames / max(1, calls))
 
     def update(self, now: float) -> None:
         """Take in the calls since the last update; `now` in seconds."""

@@ -22,12 +22,11 @@ import numpy as np
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts import playback
 from rtsep.hosts.changes import Changes
-from rtsep.hosts.devices import load_portaudio, portaudio
 from rtsep.hosts.gauges import Gauges, RateWatch
+from rtsep.hosts.hostapis import make_card
 from rtsep.hosts.process import print_to
 from rtsep.hosts.records import Keeper, store
 from rtsep.hosts.signals import leave_terminal
-from rtsep.hosts.soundcard import Card
 from rtsep.hosts.tape import Tape, TapePlace
 from rtsep.meters import Meters
 from rtsep.presets import layout, make_board, most_block
@@ -122,12 +121,12 @@ class Life:
         self.request = request
         self._changes: Changes | None = None
         self._keeper: Keeper | None = None
-        self._card = Card(request)
+        self._card = make_card(request)
 
     def run(self) -> None:
         """Live this life."""
         self._startup = _StopWatch()
-        looking = threading.Thread(target=load_portaudio if self.request.spare else _portaudio_quietly, daemon=True)
+        looking = threading.Thread(target=self._card.load, daemon=True)
         looking.start()   # it looks for devices while numba is imported
         from rtsep_kernels.compiling import Told  # numba, which the supervisor must not wait for
 
@@ -138,7 +137,6 @@ class Life:
         self.pipe.send(("loaded",))
         looking.join()
         if not self.request.spare:
-            portaudio()
             self._card.find()
             self._startup.mark("device")
             self.pipe.send(("channels", tuple(mic.name for mic in self._card.mics), self._card.rate))
@@ -229,6 +227,7 @@ class Life:
         """Lead the device's channels to what is made, and start it."""
         self._engine, self._runner = self._made
         self._card.connect(self._runner)
+        self._card.tell_latency(self._engine.latency)
         self._card.open(self._runner, self.request.preset, cables)
         self._show()   # only now: a device that cannot be opened yet is tried again and again
         self._card.start()
@@ -247,7 +246,7 @@ class Life:
         tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)
         if tape is not None:
             tape.begin(self._engine.latency, self._engine.latch.state, self._turned())
-        self._gauges = Gauges(self._runner, self._engine, self._meters, tape)
+        self._gauges = Gauges(self._runner, self._engine, self._meters, tape, self._card.period)
         self._engine.go_live()
 
     def _turned(self) -> list[tuple[int, int]]:
@@ -285,17 +284,18 @@ class Life:
                 keeper.finish()
                 self._changes.finish()
                 return "stopped"
-            if card.cables is not None and card.cables.gone.is_set():
-                return f"{card.name}: the JACK server has ended"
+            if lost := card.lost():
+                return lost
             if (answer := self._changes.update()) is not None:
                 self._meters.put("latency", self._engine.latency)
+                card.tell_latency(self._engine.latency)
                 self.pipe.send((*answer, self._engine.latency))
             if (saved := keeper.answer()) is not None:
                 self.pipe.send(saved)
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
-            for news in (*self._gauges.news(), *self._engine.news()):
+            for news in (*self._gauges.news(), *self._engine.news(), *card.news(self._engine.preset)):
                 self.pipe.send(("say", news))
             if seen != calls:
                 calls, moved, still = seen, now, 0
@@ -317,8 +317,7 @@ class Life:
 
     def _check_rate(self, watch: RateWatch, now: float) -> None:
         record = self._runner.record
-        frames, calls = record["position"], record["calls"]
-        measured = watch.update(now, frames, record["xruns"], frames // max(calls, 1))
+        measured = watch.update(now, record["position"], record["xruns"], self._gauges.block())
         if measured is not None:
             self._card.stop(self._runner)
             raise WrongRate(
@@ -384,8 +383,3 @@ class _StopWatch:
 
 class WrongRate(DeviceError):
     """The device runs at another rate than it says: starting it again would not help."""
-
-
-def _portaudio_quietly() -> None:
-    with contextlib.suppress(DeviceError):   # asked for again, and reported, in the main thread
-        portaudio()

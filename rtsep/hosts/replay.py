@@ -204,6 +204,7 @@ def _why(mark: Any) -> str:
     words = {
         "lost": "sound that found no room", "gap": "a gap", "unknown": "changes that found no room",
         "late_updates": "updates that were late", "skipped": "updates that were skipped",
+        "late_strips": "plug-ins that were late", "bad_results": "plug-ins that answered nonsense",
         "shed": "what was given up under overload",
     }
     return words[mark["kind"]]

@@ -13,6 +13,7 @@ from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices
+from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.hosts.playback import PlayPlace, play_place
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
@@ -35,6 +36,8 @@ class RunOptions:
         Hz; default: the device's.
     block : int, optional
         Frames; default: the preset's.
+    host_api : str
+        Of `hostapis.NAMES`: through what the device is reached.
     map_csv : str, optional
         Channel map, see `devices.read_map`.
     calibration : str, optional
@@ -72,6 +75,7 @@ class RunOptions:
     seconds: float | None = None
     settings: tuple[str, ...] = ()
     end_on_hangup: bool = False
+    host_api: str = PORTAUDIO
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Request:
     rate : int or None
         None: the device's own.
     block : int
+    host_api : str
     map : tuple of Mic or None
         None: as many as the device has inputs.
     map_file : str
@@ -108,6 +113,7 @@ class Request:
     output_device: str | None
     rate: int | None
     block: int
+    host_api: str
     map: tuple[devices.Mic, ...] | None
     map_file: str
     calibration: str | None
@@ -129,6 +135,8 @@ def check(options: RunOptions) -> Request:
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
     check_block(preset, block, "--blocksize" if options.block else f"preset {preset.name}: host.block")
+    if options.host_api == JACK and options.block is not None:
+        raise InputError("--blocksize", str(options.block), f"none with --host-api {JACK}: the server's period is it")
     if options.rate is not None and not RATES[0] <= options.rate <= RATES[1]:
         raise InputError("--samplerate", str(options.rate), f"{RATES[0]} to {RATES[1]} Hz")
     if options.seconds is not None and not options.seconds > 0:
@@ -146,6 +154,7 @@ def check(options: RunOptions) -> Request:
         output_device=options.output_device,
         rate=options.rate if played is None else played.rate,
         block=block,
+        host_api=options.host_api,
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,

@@ -12,13 +12,23 @@ import numpy as np
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts.cables import Cables
-from rtsep.hosts.devices import Mic, choose_pair, client_name, devices, labels, portaudio, search_anew
+from rtsep.hosts.devices import (
+    Mic,
+    choose_pair,
+    client_name,
+    default_indices,
+    devices,
+    labels,
+    load_portaudio,
+    portaudio,
+    search_anew,
+)
 from rtsep.hosts.gauges import burst
 from rtsep.hosts.playback import mics as played_mics
 from rtsep.presets import most_block
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from rtsep.hosts.cables import Cable
     from rtsep.hosts.request import Request
@@ -27,10 +37,10 @@ if TYPE_CHECKING:
 
 FADE_OUT_SECONDS = 0.05
 _FADE_PATIENCE = 10 * FADE_OUT_SECONDS
-_STOP_PATIENCE = 2.0            # seconds that PortAudio may take to close a stream
+STOP_PATIENCE = 2.0             # seconds that closing a stream may take
 _LONGEST_BUFFER = 0.2           # seconds; what a device says of its latency may be nonsense
 _BURST_TOLERANCE = 1.2          # bursts are measured through a busy machine's eyes
-_NAME_PATIENCE, _NAME_PAUSE = 1.0, 0.03   # seconds until a server has let go of a client that died, and between looks
+NAME_PATIENCE, NAME_PAUSE = 1.0, 0.03   # seconds until a server has let go of a client that died, and between looks
 
 
 class Card:
@@ -57,6 +67,14 @@ class Card:
         self.cables: Cables | None = None
         self._stream: Any = None
 
+    def load(self) -> None:
+        """Load what takes time, in a thread: so does the engine meanwhile. What fails is reported by `find`."""
+        if self._request.spare:
+            load_portaudio()
+            return
+        with contextlib.suppress(DeviceError):
+            portaudio()
+
     def find(self) -> None:
         """Look for it among the devices there are now.
 
@@ -67,8 +85,11 @@ class Card:
         InputError
             It lacks channels that the map names.
         """
-        request, table = self._request, devices()
-        self._source, self._target = choose_pair(table, request.input_device, request.output_device)
+        self._choose(devices(), default_indices)
+
+    def _choose(self, table: list[dict[str, Any]], defaults: Callable[[str], list[int]]) -> None:
+        request = self._request
+        self._source, self._target = choose_pair(table, request.input_device, request.output_device, defaults)
         self._device = table[self._source], table[self._target]
         self._labels = labels(table)[self._source], labels(table)[self._target]
         self.api: str = self._device[0]["host_api"]
@@ -104,12 +125,15 @@ class Card:
         DeviceError, InputError
             It is not there, or not yet as it was.
         """
-        until = time.monotonic() + _NAME_PATIENCE
+        until = time.monotonic() + NAME_PATIENCE
         search_anew(client)
         while client and client_name() not in (client, "") and time.monotonic() < until:
-            time.sleep(_NAME_PAUSE)
+            time.sleep(NAME_PAUSE)
             search_anew(client)
         self.find()
+        self._check_same(names, rate)
+
+    def _check_same(self, names: tuple[str, ...], rate: int) -> None:
         if len(self.mics) != len(names):
             raise DeviceError(f"{self.name} has {len(self.mics)} inputs, it was lost with {len(names)}")
         offered = round(self._device[0]["default_rate"])
@@ -222,12 +246,34 @@ class Card:
             "input_device": self._device[0]["name"],
             "output_device": self._device[1]["name"] if self._wide_out else "",
             "sample_rate": self.rate,
-            "stream_rate": float(self._stream.samplerate),
+            "stream_rate": self._stream_rate(),
             "channels": len(self.mics),
             "device_latency_s": self.latency(),
-            "client": client_name() if self.jack else "",
+            "client": self._own_name(),
             "priority_fix": realtime.ensure(self.api, realtime.threads() - self._threads),
         }
+
+    def _stream_rate(self) -> float:
+        return float(self._stream.samplerate)
+
+    def _own_name(self) -> str:
+        return client_name() if self.jack else ""
+
+    def period(self) -> int:
+        """Return how many frames it hands over at once, where it says so; 0: it does not."""
+        return 0
+
+    def tell_latency(self, frames: int) -> None:
+        """Let it know how late the chain is; nobody asks PortAudio for that."""
+
+    def news(self, _preset: Preset) -> list[str]:
+        """Return lines about what has changed about it since the last time."""
+        return []
+
+    def lost(self) -> str:
+        """Return how it was lost; empty: it was not."""
+        ended = self.cables is not None and self.cables.gone.is_set()
+        return f"{self.name}: the JACK server has ended" if ended else ""
 
     def notes(self) -> list[str]:
         """Return what is odd about where the sound goes."""
@@ -261,7 +307,7 @@ class Card:
             )
 
     def stop(self, runner: Runner) -> bool:
-        """Fade out and close; False if PortAudio hangs."""
+        """Fade out and close; False if that hangs."""
         record = runner.record
         record["fade_step"] = 1 / (FADE_OUT_SECONDS * self.rate)
         record["fade_target"] = 0
@@ -272,9 +318,12 @@ class Card:
         time.sleep(min(_LONGEST_BUFFER, max(0.0, self.latency()) + self._request.block / self.rate))
         if self.cables is not None:
             self.cables.close()
+        return self._close()
+
+    def _close(self) -> bool:
         closing = threading.Thread(target=_close, args=(self._stream,), daemon=True)
         closing.start()
-        closing.join(_STOP_PATIENCE)
+        closing.join(STOP_PATIENCE)
         return not closing.is_alive()
 
 

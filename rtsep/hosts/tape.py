@@ -38,7 +38,8 @@ _LAST_LOOKS = 4   # that tell its end: 0.2 s
 _NS = 1_000_000_000
 STATE_FIELDS = 16
 # What a life counts that is marked where it happens, by the names of `rtsep.figures`.
-KINDS = ("xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs", "shed")
+KINDS = ("xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs", "shed", "late_strips",
+         "bad_results")
 
 
 class TapePlace(NamedTuple):

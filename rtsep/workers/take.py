@@ -20,7 +20,7 @@ from rtsep.errors import InputError
 
 FILES = ("in.wav", "out.wav", "recording.jsonl")
 # From such a mark on no render of in.wav is out.wav, bit for bit; from one of the others on only a replay of them is.
-BREAKING = ("lost", "gap", "unknown", "late_updates", "skipped", "shed")
+BREAKING = ("lost", "gap", "unknown", "late_updates", "late_strips", "bad_results", "skipped", "shed")
 REPLAYED = ("values", "chain")
 _LEAST_ROOM = 1 << 20    # bytes on the disk, to begin with
 _SPARE = 1 << 18         # bytes of each file that are given back to a full disk, for marks and labels

@@ -18,6 +18,7 @@ from rtsep.bench.faults.player import Player, make_mics
 from rtsep.bench.faults.program import Program
 from rtsep.bench.jackd import JackServer
 from rtsep.errors import DeviceError
+from rtsep.hosts.hostapis import PORTAUDIO
 
 DEVICE = "player"
 _TAPE_SECONDS = 75.0       # of each life of the device: the longest trial, with patience
@@ -42,6 +43,8 @@ class Setting:
     realtime : bool
         Whether the server has real-time threads.
     preset : str
+    host_api : str
+        As `rtsep run --host-api` takes it.
     settle : float
         Seconds of sound before the fault, at least: it waits until nothing is being loaded any more.
     patience : float
@@ -55,6 +58,7 @@ class Setting:
     rate: int = 48000
     realtime: bool = True
     preset: str = "live"
+    host_api: str = PORTAUDIO
     settle: float = 2.0
     patience: float = 20.0
 
@@ -210,7 +214,11 @@ class Trial:
     def start(self, name: str = "temp") -> Program:
         """Start a run on the device."""
         fault, setting = self.fault, self.setting
-        arguments = ["-i", DEVICE, "-o", DEVICE, "--preset", setting.preset, "-b", str(min(512, self.period))]
+        arguments = ["-i", DEVICE, "-o", DEVICE, "--preset", setting.preset]
+        if setting.host_api == PORTAUDIO:
+            arguments += ["-b", str(min(512, self.period))]
+        else:   # not said by default: another checkout may not know it
+            arguments += ["--host-api", setting.host_api]
         arguments += fault.arguments(self.folder, setting)
         return Program(self.server, self.folder, arguments, setting.checkout, fault.terminal, name)
 
@@ -242,7 +250,8 @@ class Trial:
             raise DeviceError(f"no sound to begin with: {said[-3:]}")
         self.client = machine.client_at(self.server, f"{DEVICE}:mic_1")
         for ear in self.ears:   # beside those to the device, which the run makes itself
-            machine.connect(self.server, f"{self.client}:out_{ear}", f"system:playback_{ear + 1}")
+            port = f"out_{ear}" if self.setting.host_api == PORTAUDIO else f"out_mic{ear + 1}"
+            machine.connect(self.server, f"{self.client}:{port}", f"system:playback_{ear + 1}")
         self.cables = machine.cables(self.server, self.client)
         time.sleep(max(0.0, self.setting.settle - self.fault.steady))
         machine.until(lambda: not machine.working(self.program.pid), _START_PATIENCE)   # whoever stands by is ready

@@ -18,6 +18,7 @@ from rtsep.catalogue.canceller import SHARES
 from rtsep.errors import WorkerError
 from rtsep.stage import RAMP_SECONDS, Format, Stage
 from rtsep.stages.canceller import estimates, opinion, settings, soundcheck
+from rtsep.stages.canceller.news import MicNews
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
 from rtsep.stages.canceller.stability import stable
 from rtsep_kernels.canceller import apply, handover, job, kalman, sparing
@@ -187,6 +188,7 @@ class Canceller(Stage):
         self._guard = estimates.make_guard(
             k, rate, record["shares"], self._instant, self._known_mics(k), anchored, pairs
         )
+        self._news = MicNews(self.board.mics)
         self._quarantine = estimates.make_quarantine(k, rate, self._paths, self._guard, self._instant)
         self._polarity = estimates.make_polarity(k, rate, self._paths, self._instant)
         self._job = job.JOB.make(
@@ -362,6 +364,11 @@ class Canceller(Stage):
         held = np.flatnonzero(self._applied["active"])
         ranked: NDArray[np.int64] = held[np.argsort(worth.reshape(-1)[held], kind="stable")]
         return ranked
+
+    def news(self) -> list[str]:
+        """See `Stage.news`: twins, and mics that are shut out."""
+        one = (self._guard["twin"] != 0) & (self._instant["instant"] == 0)[:, None]
+        return self._news.look(one, self._quarantine["left"] != 0)
 
     def status(self) -> dict[str, int]:
         """Return late and skipped updates, explosions caught, filters restored, pairs held, mics by mode and state.

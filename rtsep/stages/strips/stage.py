@@ -134,9 +134,11 @@ class Strips(Stage):
             entry = own.get(mic)
             chain = slots(self._options["each"] if entry is None else entry["plugins"])
             names = [param.name for param in chain_params(chain)] if chain else []
-            if chain and entry is None:
+            if not chain:
+                continue
+            if entry is None:
                 found.append(Strip(c, "", chain, tuple(names), c))
-            elif chain:
+            else:
                 found.append(Strip(c, entry["group"], chain, tuple(f"{mic}.{name}" for name in names), 0))
         return found
 

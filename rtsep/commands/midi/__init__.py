@@ -1,0 +1,1 @@
+"""MIDI devices: which there are, and which of their controls turns what."""
