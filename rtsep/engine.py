@@ -16,7 +16,7 @@ from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
 from rtsep.fitting import check_class, fitted
 from rtsep.latch import Latch
-from rtsep.learnt import Known
+from rtsep.learnt import Handed, Known
 from rtsep.limits import check_memory
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
@@ -32,7 +32,6 @@ from rtsep_kernels.plane.record import State
 # A new chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
 # with silence begins with a click. Then it is faded over to.
 _BESIDE_SECONDS, _SWAP_SECONDS = 0.2, 0.02
-Handed = Mapping[str, Mapping[str, NDArray[Any]]]   # what stages begin with, by name, as `Stage.learnt` has it
 _COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
 _CHAIN = "chain."
@@ -57,11 +56,12 @@ class Engine(Stage):
     notes : list of str
         What of what is known is of no use here, valid after `prepare`.
     latch : Latch
-        Valid after `prepare`.
     swaps : int
         Chains that have been handed to the audio thread.
     handed : Handed
         To the stages of the last of them.
+    exact : bool
+        Nothing of what runs changed before the last of them was taken.
     memory : int
         Bytes of the chain's stages, valid after `prepare`.
     """
@@ -81,6 +81,7 @@ class Engine(Stage):
         self._old: list[Chain] = []
         self.swaps = 0
         self.handed: Handed = {}
+        self.exact = True
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -282,6 +283,8 @@ class Engine(Stage):
                 stage.close()
             self.chain.acquaint()
             raise
+        changed = [*made, *running[head : len(running) - tail]]   # what stays behind a canceller is told at once
+        self.exact = not tail or all(stage.doubt is None for stage in changed)
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)
         return chain

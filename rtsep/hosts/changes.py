@@ -83,7 +83,7 @@ class Changes:
         engine = self._engine
         number, life = engine.swaps, engine.latch.state["life"] + 1
         kept = {"learnt": f"learnt-{life}-{number}.npz"} if engine.handed else {}
-        return {"life": life, "chain": number, "settled": engine.latch.settled, **kept}
+        return {"life": life, "chain": number, "settled": engine.latch.settled, "exact": engine.exact, **kept}
 
     def _store(self, name: str) -> None:
         if self._folder is not None:

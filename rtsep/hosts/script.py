@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rtsep import presets
 from rtsep.errors import InputError
 from rtsep.presets import Preset
-from rtsep.workers.take import BREAKING, FILES
+from rtsep.workers.take import FILES, breaks
 
 IN, OUT, LINES = FILES
 _ALLOWED = "the folder that `rtsep run --record` made"
@@ -121,7 +121,7 @@ def read(place: str) -> Script:
     if not lines or lines[0].get("kind") != "recording":
         raise InputError(path, "it does not begin with what was recorded", _ALLOWED)
     try:
-        return Script(folder, lines[0], _lives(lines), [line for line in lines if line["kind"] in BREAKING])
+        return Script(folder, lines[0], _lives(lines), [line for line in lines if breaks(line)])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"a line lacks {error}", _ALLOWED) from error
 

@@ -24,7 +24,7 @@ SECONDS = 4.0     # what the ring holds: a disk may stand still so long, and a r
 # The ring's header, as `rtsep_kernels.plane.ring` has it: the recorder comes without the compiler.
 RING_HEADER, WRITTEN, READ, LOST = 24, 0, 8, 16
 SEGMENT = 64      # the grid: what the ring is written by, at most
-LIVES, EVENTS = 64, 4096   # rows of the tables; twenty looks a second that find all kinds leave 25 s to read them
+LIVES, EVENTS = 64, 4096   # rows of the tables; twenty looks a second that find all kinds leave 20 s to read them
 # The list of changes, as `rtsep_kernels.plane.latch` has it: rows, a row's places, and what says that it is of a chain.
 # It has room for two times all targets of a large show, as when a snapshot is recalled.
 CHANGES = 65536

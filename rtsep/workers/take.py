@@ -143,7 +143,7 @@ class Take:
     def finish(self, frames: int, why: str) -> None:
         """Note the end, put all marks into the files and end them after so many frames."""
         marks = self.marks()
-        replayed = min((m["first"] for m in marks if m["kind"] in BREAKING), default=frames)
+        replayed = min((m["first"] for m in marks if breaks(m)), default=frames)
         exact = min((m["first"] for m in marks if m["kind"] in REPLAYED), default=frames)
         told = {"exact_frames": min(exact, replayed, frames), "replay_frames": min(replayed, frames)}
         self.note("end", frames=frames, **told, why=why)
@@ -163,6 +163,11 @@ class Take:
         with contextlib.suppress(OSError):
             self.finish(frames, why)
         return frames
+
+
+def breaks(mark: dict[str, Any]) -> bool:
+    """Return whether even a replay may be another sound from this mark on."""
+    return mark["kind"] in BREAKING or (mark["kind"] == "reload" and not mark.get("exact", True))
 
 
 def _identity(file: int) -> tuple[int, int]:
