@@ -15,6 +15,7 @@ import soundfile
 from fake_card import FakeCard
 
 from rtsep import presets
+from rtsep.cli import main
 from rtsep.errors import InputError
 from rtsep.hosts import recording, replay
 from rtsep.hosts.request import Request
@@ -51,7 +52,9 @@ def facts(preset: presets.Preset) -> dict:
     return recording.facts(request, RATE, NAMES)
 
 
-def test_what_was_turned_and_reloaded_is_heard_again(tmp_path: pathlib.Path) -> None:
+def test_what_was_turned_and_reloaded_is_heard_again(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     block = 100   # the grid is not the card's
     preset = presets.loads(TEXT, "show")
     board = presets.lay_out(preset, NAMES)
@@ -105,18 +108,34 @@ def test_what_was_turned_and_reloaded_is_heard_again(tmp_path: pathlib.Path) -> 
     assert report["same_frames"] == report["frames"] == SECONDS * RATE, report
     np.testing.assert_array_equal(heard, again)
     assert (heard != soundfile.read(place / "in.wav", dtype="float32")[0]).any()
-    _planted(place, lines, tmp_path)
+    _planted(place, lines, tmp_path, capsys)
 
 
-def _planted(place: pathlib.Path, lines: list, folder: pathlib.Path) -> None:
+def _planted(place: pathlib.Path, lines: list, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Move a change by one segment, and see that it is heard."""
     turned = [line for line in lines if line["kind"] == "values" and line["first"] > 2 * RATE]
     turned[0]["first"] += 64
     (place / "recording.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     report = replay.replay(str(place), str(folder / "off.wav"))
     assert report["frames"] - report["same_frames"] > 0
+    lines.insert(-1, {"kind": "late_updates", "first": RATE, "last": RATE + 64, "count": 2})
+    (place / "recording.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["render", str(place), "-o", str(folder / "late.wav"), "--replay"]) == 0
+    told = capsys.readouterr()
+    assert "from 1.000 s on it may not be what was heard: updates that were late" in told.err
+    assert f"out.wav, bit for bit, until {report['same_frames'] / RATE:.3f} s" in told.out
 
 
 def test_what_is_no_recording_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match="there is no recording"):
         replay.replay(str(tmp_path), str(tmp_path / "out.wav"))
+
+
+@pytest.mark.parametrize(
+    "given", [["--set", "output.gain_db=0"], ["--preset", "live"], ["--calibration", "c.npz"], ["--save", "c.npz"]]
+)
+def test_what_a_recording_says_is_not_said_again(
+    tmp_path: pathlib.Path, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", str(tmp_path), "-o", str(tmp_path / "again.wav"), "--replay", *given]) == 2
+    assert f"{given[0]}: not with --replay; the recording says what was heard" in capsys.readouterr().err
