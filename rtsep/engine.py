@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -17,12 +16,13 @@ from rtsep.chain import Chain
 from rtsep.errors import InputError
 from rtsep.figures import FIGURES, SUM
 from rtsep.fitting import check_class, fitted
-from rtsep.learnt import Known
+from rtsep.latch import Latch
+from rtsep.learnt import Handed, Known
 from rtsep.limits import check_memory
 from rtsep.meters import Meters
 from rtsep.names import match, numbered
 from rtsep.params import Board
-from rtsep.presets import Preset, StageConfig, diff, lay_out, layout, learning
+from rtsep.presets import Preset, StageConfig, alike, diff, lay_out, layout, learning
 from rtsep.runner import LIMITER_RELEASE_SECONDS
 from rtsep.shedding import Rung, give_up, ladder
 from rtsep.stage import RAMP_SECONDS, Format, Stage
@@ -33,7 +33,6 @@ from rtsep_kernels.plane.record import State
 # A new chain runs beside the old one, unheard, until its windows (8192 samples at most) are full of sound: what begins
 # with silence begins with a click. Then it is faded over to.
 _BESIDE_SECONDS, _SWAP_SECONDS = 0.2, 0.02
-_WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 _COUNTED = [figure.counter for figure in FIGURES if figure.counter and figure.lives == SUM]
 # In a snapshot: what the names of the chain's begin with, and what belongs to the meters.
 _CHAIN = "chain."
@@ -57,6 +56,13 @@ class Engine(Stage):
     ----------
     notes : list of str
         What of what is known is of no use here, valid after `prepare`.
+    latch : Latch
+    swaps : int
+        Chains that have been handed to the audio thread.
+    handed : Handed
+        To the stages of the last of them.
+    exact : bool
+        Nothing of what runs changed before the last of them was taken.
     memory : int
         Bytes of the chain's stages, valid after `prepare`.
     """
@@ -74,6 +80,9 @@ class Engine(Stage):
         self.notes: list[str] = []
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
+        self.swaps = 0
+        self.handed: Handed = {}
+        self.exact = True
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -97,6 +106,7 @@ class Engine(Stage):
         if board is None:
             board = lay_out(self.preset, numbered(fmt.channels))
         self.board = board
+        self.latch = Latch(board)   # before any stage asks where its targets stand
         if self._first_known is not None:
             self._find_mics(self._first_known)
         self._configs = fitted(self.preset, fmt)
@@ -136,9 +146,9 @@ class Engine(Stage):
         self._places = None if found.places == tuple(range(len(known.names))) else found.places
         self.notes = [f"{self._known_as}: {found.note}"] if found.note else []
 
-    def _make(self, config: StageConfig, before: Stage | None) -> Stage:
+    def _make(self, config: StageConfig, learnt: Mapping[str, NDArray[Any]] | None) -> Stage:
         made = STAGES[config.stage].make(config.name, config.options)
-        if before is not None and (learnt := before.learnt()) is not None:
+        if learnt is not None:
             made.start_from(learnt)
         elif self._first_known is not None and (known := self._first_known.of(config.name)) is not None:
             made.start_from(known, self._places)
@@ -149,6 +159,7 @@ class Engine(Stage):
         if self.meters is None:
             self.meters = Meters(k)
         record = kernels.ENGINE.make(
+            latch=self.latch.state,
             channels=k, chain_function=self.chain.function, chain_now=self.chain.state, swap=self.chain.state,
             ramp_segments=fmt.segments(RAMP_SECONDS),
             limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
@@ -176,6 +187,7 @@ class Engine(Stage):
     def reset(self) -> None:
         """Make the engine and every stage as new."""
         self._gone.clear()
+        self.board.refresh()
         self.chain.reset()
         super().reset()
 
@@ -230,20 +242,33 @@ class Engine(Stage):
         if change == "chain":
             if self.swapping:
                 raise InputError("preset", "the last change still cross-fades", "try again in a moment")
-            self._rebuild(preset, values)
+            self.swap(self.build(preset, values))
         self._turn(values)
         self.preset = preset
         return change
 
-    def _rebuild(self, preset: Preset, values: Mapping[str, float]) -> None:
-        """Build and warm what the new chain does not share with the old one, and swap them."""
+    def build(self, preset: Preset, values: Mapping[str, float], handed: Handed | None = None) -> Chain:
+        """Build a preset's chain to be swapped in, and warm what it does not share with the one that runs.
+
+        Parameters
+        ----------
+        preset : Preset
+        values : mapping of str to float
+            To be set, by path, before its stages begin.
+        handed : Handed, optional
+            To new stages; by default what their forerunners know now.
+        """
         self.board.extend(layout(preset))
         configs, running = fitted(preset, self.fmt), self.chain.stages
         # Only what stays at the front or at the end runs on: a stage between cannot be in both halves of a cross-fade.
-        head = _alike(configs, self._configs)
-        tail = _alike(configs[head:][::-1], self._configs[head:][::-1])
-        before = {stage.name: stage for stage in running}
-        made = [self._make(c, before.get(c.name)) for c in configs[head : len(configs) - tail]]
+        head = alike(configs, self._configs)
+        tail = alike(configs[head:][::-1], self._configs[head:][::-1])
+        new = configs[head : len(configs) - tail]
+        if handed is None:
+            named = {stage.name: stage for stage in running if stage.name in {c.name for c in new}}
+            handed = {name: learnt for name, stage in named.items() if (learnt := stage.learnt()) is not None}
+        self.handed = handed
+        made = [self._make(config, handed.get(config.name)) for config in new]
         stages = [*running[:head], *made, *running[len(running) - tail :]]
         chain = Chain(stages, self.chain, _SWAP_SECONDS, _BESIDE_SECONDS)
         try:
@@ -251,16 +276,20 @@ class Engine(Stage):
             chain.prepare(self.fmt, self.board)
             check_class(preset, chain, self.fmt)
             self._turn(values)
+            self.latch.take((lambda: int(self.record["position"])) if self._thread_live else None)
             for stage in made:
-                warm(stage)
+                stage.warm()
+            self.latch.settle(made)
         except BaseException:
             for stage in made:
                 stage.close()
             self.chain.acquaint()
             raise
+        changed = [*made, *running[head : len(running) - tail]]   # what stays behind a canceller is told at once
+        self.exact = not tail or all(stage.doubt is None for stage in changed)
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)
-        self.swap(chain)
+        return chain
 
     def _turned(self, preset: Preset) -> dict[str, float]:
         """Return what must be set, by path, to go over to a preset."""
@@ -288,6 +317,7 @@ class Engine(Stage):
         """Hand a prepared chain to the audio thread, which takes it at the next multiple of 64 samples."""
         if self._thread_live:
             chain.go_live()
+        self.swaps += 1
         self._old.append(self.chain)
         self.chain = chain
         self.latency = chain.latency
@@ -308,6 +338,7 @@ class Engine(Stage):
             for name, count in _counts(stage).items():
                 self._gone[name] = self._gone.get(name, 0) + count
         self._old.clear()
+        self.handed = {}
 
     def _leaving(self) -> list[Stage]:
         """Return the stages of old chains that the new one does not have."""
@@ -364,19 +395,6 @@ class Engine(Stage):
     def news(self) -> list[str]:
         """See `Stage.news`."""
         return self.chain.news()
-
-
-def warm(stage: Stage) -> None:
-    """Let a prepared stage touch every memory page and code path once, and begin as new."""
-    silence = np.zeros((stage.fmt.channels, _WARM_FRAMES), np.float32)
-    stage.process(silence, np.empty_like(silence))
-    stage.reset()
-
-
-def _alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
-    """Return how many at the front are equal."""
-    pairs = zip(new, old, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _counts(stage: Stage) -> dict[str, int]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _MARK = "learnt_schema"   # which no calibration has
+Handed = Mapping[str, Mapping[str, NDArray[Any]]]
+"""What stages begin with, by name, as `Stage.learnt` has it."""
 
 
 class Known(Protocol):

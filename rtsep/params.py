@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +135,14 @@ class Board:
     name : str, optional
         Shared memory to use. With `create` it is made, and `close` removes it.
     create : bool
+
+    Attributes
+    ----------
+    values : float32[targets]
+    used : int64[1]
+        How many are laid out, in this process.
+    extended : int
+        How often more have been.
     """
 
     def __init__(
@@ -145,13 +154,47 @@ class Board:
     ) -> None:
         self.mics = tuple(mics)
         self._places: dict[str, tuple[Param, int]] = {}
-        self._used = 0
+        self.used: NDArray[np.int64] = np.zeros(1, np.int64)
+        self.extended = 0
+        self._copy: NDArray[np.float32] | None = None
+        self._still: NDArray[np.float32] | None = None
         params = list(params)
         used = sum(self._width(param) for _, group in params for param in group)
         size = used + _SPARE_PER_MIC * len(self.mics) + _SPARE
         self._memory = Shared({"values": (np.float32, (size,))}, name, create)
         self.values: NDArray[np.float32] = self._memory["values"]
         self.extend(params, fill=create)
+
+    def latch(self) -> NDArray[np.float32]:
+        """Return a copy of `values` from which all stages read that are prepared from now on; it changes when told.
+
+        Whoever runs them brings it up to date, between two pieces of sound: see `rtsep_kernels.plane.latch`.
+        """
+        if self._copy is None:
+            self._copy = np.zeros_like(self.values)
+        self.refresh()
+        return self._copy
+
+    @property
+    def latched(self) -> NDArray[np.float32]:
+        """What stages read: the copy, if there is one."""
+        if self._still is not None:
+            return self._still
+        return self.values if self._copy is None else self._copy
+
+    @contextlib.contextmanager
+    def still(self, values: NDArray[np.float32]) -> Iterator[None]:
+        """Let stages that ask meanwhile read these values, which nobody changes."""
+        self._still = values
+        try:
+            yield
+        finally:
+            self._still = None
+
+    def refresh(self) -> None:
+        """Bring the copy up to date, while nothing runs that reads it."""
+        if self._copy is not None:
+            self._copy[:] = self.values
 
     @property
     def name(self) -> str | None:
@@ -171,18 +214,19 @@ class Board:
         told = [(f"{stage}.{param.name}", param) for stage, group in params for param in group]
         # Another kind of stage may have come by a name: its parameter stays where it was if that has room for it.
         fresh = {path: param for path, param in told if self._room(path) < self._width(param)}
-        if self._used + sum(map(self._width, fresh.values())) > self.values.size:
+        if self.used[0] + sum(map(self._width, fresh.values())) > self.values.size:
             raise InputError(next(iter(fresh)), "the board is full", "restart with this preset instead of reloading it")
         for path, param in told:
             if path in fresh:
-                self._places[path] = (fresh[path], self._used)
-                width = self._width(param)
+                place, width = int(self.used[0]), self._width(param)
+                self._places[path] = (fresh[path], place)
                 if fill:
-                    self.values[self._used : self._used + width] = param.default
-                self._used += width
+                    self.values[place : place + width] = param.default
+                self.used[0] += width   # last: from here on it is latched
                 del fresh[path]
             else:
                 self._places[path] = (param, self._places[path][1])
+        self.extended += 1
 
     def set(self, path: str, value: float) -> None:
         """Set a target.
@@ -198,6 +242,10 @@ class Board:
     def get(self, path: str) -> float:
         """Return a target; of `stage.param`, the first microphone's."""
         return float(self.values[self._find(path)[1]][0])
+
+    def seen(self, path: str) -> float:
+        """Return a target as stages read it."""
+        return float(self.latched[self._find(path)[1]][0])
 
     def paths(self) -> list[str]:
         """Return all paths without the microphones' names."""
@@ -232,7 +280,25 @@ class Board:
 
     def address(self, path: str) -> int:
         """Return the address of the first microphone's target: what a stage's state record holds."""
-        return int(self.values.ctypes.data + 4 * self._places[path][1])
+        return int(self.latched.ctypes.data + 4 * self._places[path][1])
+
+    def restore(self, path: str, value: float) -> None:
+        """Set a target to what it has been before: it was checked then, as it was before it was rounded to float32.
+
+        Raises
+        ------
+        InputError
+            If there is no such path.
+        """
+        self.values[self._find(path)[1]] = value
+
+    def labels(self) -> list[str]:
+        """Return the path of every single target, in the order of `values`; empty where nothing stands any more."""
+        labels = [""] * int(self.used[0])
+        for path, (param, place) in tuple(self._places.items()):
+            for n, name in enumerate([f".{mic}" for mic in self.mics] if param.per_mic else [""]):
+                labels[place + n] = path + name
+        return labels
 
     def close(self) -> None:
         """Remove the shared memory if this side made it; the values stay readable."""

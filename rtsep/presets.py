@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import textwrap
 from collections.abc import Sequence
@@ -97,6 +98,12 @@ def diff(old: Preset, new: Preset) -> Literal["nothing", "params", "chain", "hos
     if old.params != new.params:
         return "params"
     return "nothing"
+
+
+def alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
+    """Return how many stages at the front of two chains are equal."""
+    pairs = zip(new, old, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:

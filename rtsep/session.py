@@ -101,10 +101,9 @@ class Session:
 
     def start(self) -> Runner:
         """Touch every memory page and code path once, begin as new, and return what drives the engine."""
-        from rtsep.engine import warm
         from rtsep.runner import Runner
 
-        warm(self.engine)
+        self.engine.warm()
         return Runner(self.engine)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from rtsep_kernels.plane.record import State
 Block = NDArray[np.float32]
 
 RAMP_SECONDS = 0.02   # time in which a parameter reaches its target
+_WARM_FRAMES = 2048   # four partitions of 512: an adaptation has begun, was due and was applied
 _AT = "at"            # in a snapshot: the sample of the grid
 _TERMS = "terms"      # in what was learnt
 
@@ -125,14 +126,18 @@ class Stage:
         if not self._allocated:
             self.allocate(fmt, board)
         self._allocated = False
-        for param in self.params:
-            if param.name in self.record.table.fields:   # else an estimator holds the address
-                self.record.put(param.name, self.board.address(f"{self.name}.{param.name}"))
+        self.listen()
         self.function = self._compiled.address
         self.state = self.record.address
         self._runner = None
         self._begin()
         return fmt
+
+    def listen(self) -> None:
+        """Find the targets on the board; not while anybody drives it."""
+        for param in self.params:
+            if param.name in self.record.table.fields:   # else an estimator holds the address
+                self.record.put(param.name, self.board.address(f"{self.name}.{param.name}"))
 
     def _begin(self) -> None:
         self.record.start()
@@ -150,6 +155,12 @@ class Stage:
         if self._runner is None:
             self._runner = Runner(self)
         self._runner.process(x, out)
+
+    def warm(self) -> None:
+        """Touch every memory page and code path once, and begin as new."""
+        silence = np.zeros((self.fmt.channels, _WARM_FRAMES), np.float32)
+        self.process(silence, np.empty_like(silence))
+        self.reset()
 
     def reset(self) -> None:
         """Make the stage as new: history, ramps and everything learnt; nothing is allocated."""

@@ -54,6 +54,14 @@ class Writer:
         header[tape.WRITTEN] += len(rows)
         return True
 
+    def change(self, place: int, value: float, sample: int | None = None) -> None:
+        """Note that a target has changed, as the latch does; a chain's number stands for the bits."""
+        header, rows = (self.tape._memory[name] for name in ("list_header", "list"))
+        bits = int(value) if place == tape.CHAIN_TAKEN else int(np.float32(value).view(np.int32))
+        at = self.record["position"] if sample is None else sample
+        rows[header[tape.WRITTEN] % len(rows)] = self.tape._life, at, place, bits
+        header[tape.WRITTEN] += 1
+
     def count(self, kind: str, many: int) -> None:
         """Count something, and look."""
         self.figures[kind] += many

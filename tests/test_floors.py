@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",
-     "rtsep.bands", "rtsep.engine", "rtsep.session",
+     "rtsep.bands", "rtsep.latch", "rtsep.engine", "rtsep.session",
      "rtsep.metrics", "rtsep.picture", "rtsep.synth", "rtsep.scenes", "rtsep.datasets", "rtsep.separation",
      "rtsep.comparison", "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
     ("rtsep.hosts", "rtsep.control", "rtsep.workers", "rtsep.show"),

@@ -226,17 +226,16 @@ def test_what_a_preset_takes_is_known_before(
     script = """if True:
         import pathlib
         from rtsep import presets
-        from rtsep.engine import warm
         from rtsep.fitting import needed
         from rtsep.session import Session
         from rtsep.stage import Format
         def taken():
             return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
         with Session.open("live", 48000, ["a", "b"]) as small:
-            warm(small.engine)
+            small.engine.warm()
         told, before = needed(presets.load("foh"), Format(48000, 12)), taken()
         with Session.open("foh", 48000, [f"m{n}" for n in range(12)]) as session:
-            warm(session.engine)
+            session.engine.warm()
             print(told, taken() - before, session.engine.memory, before)
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -620,7 +620,7 @@ def test_a_run_is_turned_and_ended() -> None:
                             break
                 client.settle()
                 client.say("/ch/01/mix/fader", 0.5)
-                assert client.ask("/p/output/gain_db/1") + client.ask("/ch/01/mix/fader") == [-10, 0.5]
+                assert client.ask("/p/output/gain_db/mic1") + client.ask("/ch/01/mix/fader") == [-10, 0.5]
                 assert client.ask("/info")[2] == "live"
         finally:
             run.send_signal(signal.SIGINT)

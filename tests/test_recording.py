@@ -29,7 +29,7 @@ from rtsep.errors import InputError
 from rtsep.hosts import recording, tape
 from rtsep.params import Board, Param
 from rtsep.workers import recorder, take
-from rtsep_kernels.plane import grid, ring
+from rtsep_kernels.plane import grid, latch, ring
 
 RATE = 8000
 NAMES = ("vox", "kick & <snare>")
@@ -49,8 +49,13 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture
-def running(folder: pathlib.Path) -> Iterator[recording.Recording]:
-    made = recording.Recording(str(folder), RATE, NAMES, FACTS, _memory())
+def board() -> Board:
+    return Board(NAMES, [("canceller", [Param("amount", "", 0, 1, 1, True, "")])])
+
+
+@pytest.fixture
+def running(folder: pathlib.Path, board: Board) -> Iterator[recording.Recording]:
+    made = recording.Recording(str(folder), RATE, NAMES, FACTS, _memory(), board)
     try:
         yield made
     finally:
@@ -126,13 +131,21 @@ def cues(path: pathlib.Path) -> list[tuple[int, str]]:
 def test_the_tape_is_the_ring_that_the_kernels_write() -> None:
     assert (tape.RING_HEADER, tape.WRITTEN, tape.READ) == (ring.RING_HEADER, ring._WRITTEN, ring._READ)
     assert (tape.LOST, tape.SEGMENT) == (ring.LOST, grid.GRID)
+    assert (len(tape.CHANGE), tape.CHAIN_TAKEN) == (latch.ROW, latch.CHAIN_TAKEN)
+    assert [tape.CHANGE.index(name) for name in ("life", "sample", "place", "bits")] == [
+        latch.LIFE, latch.SAMPLE, latch.PLACE, latch.BITS,
+    ]
 
 
 def test_all_is_stored_and_marked(running: recording.Recording, folder: pathlib.Path) -> None:
-    board = Board(NAMES, [("canceller", [Param("amount", "", 0, 1, 1, True, "")])])
-    running.watch(board)
     writer = Writer(running.tape)
+    writer.change(1, 0.25, tape.AT_THE_BEGINNING)
     for block in range(100):
+        if block == 80:
+            writer.change(0, 0.1)
+            writer.change(1, 0.5)
+            writer.change(tape.CHAIN_TAKEN, 7)
+
         writer.write(steps(80 * block, 80))
         if block == 50:
             writer.count("seconds", 0)
@@ -141,23 +154,30 @@ def test_all_is_stored_and_marked(running: recording.Recording, folder: pathlib.
         if block == 70:
             writer.count("late_updates", 1)
     until(stored(running, 8000), running)
-    board.set("canceller.amount.vox", 0.5)
-    running.mark("reload", time.monotonic(), preset="schema = 1", change="values")
+    long = "long " * 5000
+    running.mark("reload", time.monotonic(), preset=long, change="chain", settled=-1)
     assert until(lambda: not running._marks, running) == []
     assert running.finish() is None
     assert running.finish() is None
     sound, lines = read(folder)
     np.testing.assert_array_equal(sound, steps(0, 8000))
-    assert sorted(kinds(lines)) == ["end", "late_updates", "life", "recording", "reload", "values", "xruns"]
+    assert sorted(kinds(lines)) == [
+        "chain", "end", "late_updates", "life", "recording", "reload", "values", "values", "xruns",
+    ]
     assert kinds(lines)[0] == "recording"
     found = {line["kind"]: line for line in lines}
     assert found["recording"]["microphones"] == list(NAMES)
     assert found["recording"]["latency_samples"] == 96
     assert (found["xruns"]["first"], found["xruns"]["last"], found["xruns"]["count"]) == (4080, 4880 + 64, 2)
     assert (found["late_updates"]["first"], found["late_updates"]["last"]) == (4880, 5680 + 64)
-    assert found["values"]["set"] == {"canceller.amount.vox": 0.5}
+    first, then = (line for line in lines if line["kind"] == "values")
+    assert (first["first"], first["beginning"], first["set"]) == (0, True, {"canceller.amount.kick & <snare>": 0.25})
+    assert (then["first"], then["last"]) == (6400, 6400)
+    assert then["set"] == {"canceller.amount.vox": float(np.float32(0.1)), "canceller.amount.kick & <snare>": 0.5}
+    assert (found["chain"]["first"], found["chain"]["number"]) == (6400, 7)
+    assert found["reload"]["preset"] == long
     assert found["end"]["frames"] == 8000
-    assert found["end"]["exact_frames"] == 4880
+    assert (found["end"]["exact_frames"], found["end"]["replay_frames"]) == (0, 4880)
     for name in ("in.wav", "out.wav"):
         there = cues(folder / name)
         assert sorted(frame for frame, _ in there) == sorted(line["first"] for line in lines if "first" in line)
@@ -172,6 +192,41 @@ def test_all_is_stored_and_marked(running: recording.Recording, folder: pathlib.
     raw = (folder / "in.wav").read_bytes()
     assert b"<NAME>kick &amp; &lt;snare&gt;</NAME>" in raw
     assert int.from_bytes(raw[4:8], "little") == len(raw) - 8
+
+
+def test_what_a_reload_adds_to_the_board_has_its_name_in_time(
+    running: recording.Recording, folder: pathlib.Path, board: Board
+) -> None:
+    """The audio thread may be quicker than the word of what it is."""
+    writer = Writer(running.tape)
+    writer.write(steps(0, 640))
+    writer.change(250, -3)
+    writer.write(steps(640, 640))
+    until(stored(running, 1280), running)
+    os.kill(recorder_of(running), signal.SIGKILL)   # the next one has to know as well
+    board.extend([(f"fx{n}", [Param("gain", "", -9, 9, 0, False, "")]) for n in range(300)])
+    until(lambda: not running._marks and running._process.is_alive(), running)
+    writer.change(301, 4)
+    writer.change(1, 0.5)
+    assert running.finish() is None
+    _, lines = read(folder)
+    assert [(line["first"], line["set"]) for line in lines if line["kind"] == "values"] == [
+        (640, {"fx248.gain": -3}), (1280, {"fx299.gain": 4, "canceller.amount.kick & <snare>": 0.5}),
+    ]
+    assert lines[-1]["replay_frames"] == 1280
+
+
+def test_changes_that_found_no_room_are_said(running: recording.Recording, folder: pathlib.Path) -> None:
+    writer = Writer(running.tape)
+    writer.write(steps(0, 640))
+    writer.change(0, 0.5)
+    running._memory["list_header"][tape.LOST] += 3
+    writer.write(steps(640, 640))
+    assert running.finish() is None
+    _, lines = read(folder)
+    lost = next(line for line in lines if line["kind"] == "unknown")
+    assert lost["first"] == lines[-1]["replay_frames"] <= 640   # where nothing is missing for certain
+    assert lost["values"] == 3
 
 
 def test_lives_follow_one_another_by_the_wall_clock(running: recording.Recording, folder: pathlib.Path) -> None:

@@ -32,6 +32,7 @@ from rtsep.control.surface import Running
 from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.figures import told
+from rtsep.hosts.playback import LAYOUT
 from rtsep.meters import Meters
 from rtsep.presets import make_board
 from rtsep.runner import process
@@ -106,6 +107,28 @@ def test_it_shows_levels_and_what_the_keys_have_done() -> None:
     assert saved == [1]
     assert not any(" ON" in line for line in picture(running))
     assert terminal.press("q", desk)
+
+
+class Transport:
+    """Of a recording, somewhere in it."""
+
+    seconds, position = 300.0, 125.5
+
+    def locate(self, seconds: float) -> None:
+        """Go there."""
+        self.position = seconds
+
+
+def test_a_recording_that_is_played_has_keys() -> None:
+    running = made(("vox", "kick"))
+    assert not any("play" in line for line in picture(running))
+    assert not terminal.press(" ", running.desk)
+    running.desk._playing.board.extend(LAYOUT)
+    running.desk.transport = Transport()
+    assert "space play 2:05 ON   r rewind   l loop" in picture(running)[-1]
+    for key in " lr":
+        terminal.press(key, running.desk)
+    assert "space play 0:00   r rewind   l loop ON" in picture(running)[-1]
 
 
 def test_what_cannot_be_saved_is_not_offered() -> None:

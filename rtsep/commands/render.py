@@ -9,12 +9,14 @@ from typing import Any
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_report, add_save, add_settings
 from rtsep.commands._printing import print_json, write_json
 
+_PRESET = "foh"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep render` takes."""
     parser.add_argument("input", metavar="IN", help="a polyphonic file or a folder of mono files")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a .wav, .flac, .rf64, .w64, or a folder")
-    add_preset(parser, "foh")
+    add_preset(parser, _PRESET)
     add_settings(parser)
     parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames per call; changes no sample")
     add_report(parser)
@@ -22,11 +24,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_save(parser)
     parser.add_argument("--no-compensate", action="store_true", help="leave the chain's latency in the result")
     parser.add_argument("--subtype", metavar="T", help="FLOAT (default), PCM_16, PCM_24, PCM_32, DOUBLE")
+    parser.add_argument(
+        "--replay", action="store_true",
+        help="IN is a recording of `rtsep run --record`: with its preset, all that was turned, and its latency",
+    )
     add_json(parser, "the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Render the recording."""
+    if args.replay:
+        return _replay(args)
     from rtsep.control.surfaces.terminal import progress
     from rtsep.hosts.file import RenderOptions, render
 
@@ -48,6 +56,31 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.save:
         print(f"{args.save}: {report['saved']}")
+    return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from rtsep.control.surfaces.terminal import progress
+    from rtsep.errors import InputError
+    from rtsep.hosts.replay import replay
+
+    given = [name for name in ("set", "calibration", "save", "subtype") if getattr(args, name)]
+    if given or args.preset != _PRESET:
+        raise InputError(f"--{(given or ['preset'])[0]}", "not with --replay", "the recording says what was heard")
+    with progress("replaying") as advance:
+        report = replay(args.input, args.output, advance)
+    write_json(args.report, report)
+    for note in report["notes"]:
+        print(f"rtsep: {note}", file=sys.stderr)
+    if args.json:
+        return print_json(report)
+    same, frames = report["same_frames"], report["frames"]
+    told = {None: "out.wav is not there", frames: "out.wav, bit for bit"}
+    until = f"out.wav, bit for bit, until {(same or 0) / report['sample_rate']:.3f} s"
+    print(
+        f"{args.output}: {report['channels']} channels, {report['seconds']:.1f} s at {report['sample_rate']} Hz, "
+        f"{told.get(same, until)}"
+    )
     return 0
 
 

@@ -38,6 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--record", metavar="DIR",
         help="store what comes in and goes out as DIR/in.wav, DIR/out.wav, and what happens in DIR/recording.jsonl",
     )
+    parser.add_argument(
+        "--play", metavar="IN", help="a recording in place of the inputs: a file, a folder, a DIR of --record"
+    )
+    parser.add_argument("--loop", action="store_true", help="it begins again at its end")
+    parser.add_argument("--from", dest="begin", type=float, default=0.0, metavar="S", help="seconds into it")
     parser.add_argument("--seconds", type=positive, metavar="S", help="stop by itself")
     parser.add_argument(
         "--end-on-hangup", action="store_true", help="SIGHUP ends the run; by default it goes on without its terminal"
@@ -57,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         preset=args.preset or _PRESET, input_device=args.input_device, output_device=args.output_device,
         rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
         record=args.record, seconds=args.seconds, settings=tuple(args.set), save=args.save,
-        ear=args.ear, end_on_hangup=args.end_on_hangup,
-        host_api=args.host_api, show=args.show, restore=not args.no_restore,
+        play=args.play, loop=args.loop, begin=args.begin, ear=args.ear,
+        end_on_hangup=args.end_on_hangup, host_api=args.host_api, show=args.show, restore=not args.no_restore,
     )
     if args.show is not None:
         from rtsep.show import starting

@@ -72,6 +72,27 @@ class Snapshots(Protocol):
         """Let no recall turn what a pattern means, or let it again."""
 
 
+class Transport(Protocol):
+    """Of a recording that is played in place of the inputs; `play.run` and `play.loop` are on the board."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+
+    @property
+    def position(self) -> float:
+        """Seconds into it."""
+
+    def locate(self, seconds: float) -> None:
+        """Go to a place; any thread may.
+
+        Raises
+        ------
+        InputError
+            If there is no such second.
+        """
+
+
 class Desk:
     """Turns, freezes and reloads what plays; touches no audio.
 
@@ -89,6 +110,8 @@ class Desk:
     ----------
     snapshots : Snapshots or None
         Of the show that is open; None: there is none.
+    transport : Transport or None
+        None: the inputs are heard.
     """
 
     def __init__(
@@ -101,6 +124,7 @@ class Desk:
         self._save = save
         self._turning = threading.Lock()
         self.snapshots: Snapshots | None = None
+        self.transport: Transport | None = None
 
     @property
     def preset(self) -> Preset:
@@ -114,7 +138,8 @@ class Desk:
 
     def paths(self) -> list[str]:
         """Return what can be turned now: the paths of the preset's parameters, without the microphones' names."""
-        return [f"{stage}.{param.name}" for stage, params in presets.layout(self.preset) for param in params]
+        chain = [f"{stage}.{param.name}" for stage, params in presets.layout(self.preset) for param in params]
+        return chain + ([] if self.transport is None else ["play.run", "play.loop"])
 
     def param(self, path: str) -> Param:
         """Return what stands at a path; see `Board.param`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rtsep.control.desk import Desk
     from rtsep.control.surface import Running
 
 _FLOOR_DB = -60.0     # left end of a bar
@@ -167,6 +168,7 @@ def _keys(running: Running, columns: int) -> Line:
         ("f", "freeze", desk.frozen),
         ("c", "clear clips", False),
         *([("s", "save", False)] if desk.can_save else []),
+        *_transport(desk),
         ("q", "quit", False),
     ]
     if (snapshots := desk.snapshots) is not None:
@@ -180,6 +182,15 @@ def _keys(running: Running, columns: int) -> Line:
     for text, on in texts:
         spans += [(text, "reverse" if on else "dim"), (" ", "")]
     return tuple(spans)
+
+
+def _transport(desk: Desk) -> list[tuple[str, str, bool]]:
+    """Return the keys of a recording that is played."""
+    if desk.transport is None:
+        return []
+    minutes, seconds = divmod(int(desk.transport.position), 60)
+    runs, loops = desk.get("play.run") > 0.5, desk.get("play.loop") > 0.5
+    return [("space", f"play {minutes}:{seconds:02d}", runs), ("r", "rewind", False), ("l", "loop", loops)]
 
 
 def _db(peak: float) -> float:

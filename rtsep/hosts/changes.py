@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rtsep.errors import RtsepError
+from rtsep import learnt
+from rtsep.errors import InputError, RtsepError
 from rtsep.presets import layout
 
 if TYPE_CHECKING:
@@ -26,20 +29,22 @@ class Changes:
         Live; its board is another process's, which has laid out what is asked for, in the same order, and filled it.
     check : callable
         Given a preset, raises what only the running stream can say against it.
+    folder : str or None
+        Of the recording, where what new stages begin with is kept.
     """
 
-    def __init__(self, engine: Engine, check: Callable[[Preset], None]) -> None:
-        self._engine, self._check = engine, check
+    def __init__(self, engine: Engine, check: Callable[[Preset], None], folder: str | None) -> None:
+        self._engine, self._check, self._folder = engine, check, folder
         self._asked: Preset | None = None
         self._thread: threading.Thread | None = None
-        self._answer: tuple[str, ...] | None = None
+        self._answer: tuple[Any, ...] | None = None
 
     def ask(self, preset: Preset) -> None:
         """Go over to a preset soon; of several that wait the latest is meant."""
         self._asked = preset
 
-    def update(self) -> tuple[str, ...] | None:
-        """Go on, and return an answer when there is one: `reloaded` and what it took, or `refused` and why."""
+    def update(self) -> tuple[Any, ...] | None:
+        """Go on, and return an answer when there is one: `reloaded`, what it took and when, or `refused` and why."""
         if self._thread is not None:
             if self._thread.is_alive():
                 return None
@@ -62,8 +67,25 @@ class Changes:
             # First, and even if it is refused: the other side has done it, and both must count alike.
             self._engine.board.extend(layout(preset), fill=False)
             self._check(preset)
-            self._answer = ("reloaded", self._engine.reload(preset))
+            took = self._engine.reload(preset)
+            exactly = self._exactly() if took == "chain" else {}
+            self._answer = ("reloaded", took, exactly)
+            if exactly.get("learnt"):   # whatever the disk does, the change has been made
+                with contextlib.suppress(InputError):
+                    self._store(exactly["learnt"])
         except RtsepError as error:
             self._answer = ("refused", str(error))
         except MemoryError:
             self._answer = ("refused", f"preset {preset.name}: there is not enough memory for its chain")
+
+    def _exactly(self) -> dict[str, Any]:
+        """Return what a replay needs to know of a new chain; the list of changes has the sample at which it came."""
+        engine = self._engine
+        number, life = engine.swaps, engine.latch.state["life"] + 1
+        kept = {"learnt": f"learnt-{life}-{number}.npz"} if engine.handed else {}
+        return {"life": life, "chain": number, "settled": engine.latch.settled, "exact": engine.exact, **kept}
+
+    def _store(self, name: str) -> None:
+        if self._folder is not None:
+            known = learnt.Learnt(self._engine.fmt.rate, self._engine.board.mics, self._engine.handed)
+            learnt.save(known, os.path.join(self._folder, name))

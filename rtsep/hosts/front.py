@@ -14,6 +14,7 @@ from rtsep.control.watch import Watch
 from rtsep.hosts import words
 from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
+from rtsep.hosts.playback import LAYOUT, Playback, PlayPlace
 from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
@@ -41,6 +42,8 @@ class Front:
         Passes a message to the audio process.
     kept : Path
         Where that keeps what it has learnt.
+    place : PlayPlace or None
+        What is played in place of the inputs.
 
     Attributes
     ----------
@@ -48,13 +51,14 @@ class Front:
     reloads : Reloads
     saves : Saves
     desk : Desk
+    playback : Playback or None
     meters : Meters
         Shared; `close` removes them, as it does the board.
     """
 
     def __init__(
         self, preset: Preset, names: tuple[str, ...], memory: str, options: RunOptions, watch: Watch | None,
-        surface: Surface, send: Callable[..., None], kept: pathlib.Path,
+        surface: Surface, send: Callable[..., None], kept: pathlib.Path, place: PlayPlace | None,
     ) -> None:
         self._surface = surface
         self.playing = Distant(preset, presets.lay_out(preset, names, f"{memory}-b"), send)
@@ -64,11 +68,20 @@ class Front:
             self.playing, options.settings, options.block, self.saves.ask if options.save is not None else None
         )
         self._clearing = Clearing(self.desk, self.meters)
+        self.playback: Playback | None = None
+        if place is not None:
+            self.playback = self._play(place._replace(memory=f"{memory}-p"), options)
         self._show = None if options.show is None else open_show(options, self.desk)
         self.desk.snapshots = self._show
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
         self._waits = ""   # for what, as it was said last
+
+    def _play(self, place: PlayPlace, options: RunOptions) -> Playback:
+        self.playing.board.extend(LAYOUT)
+        self.desk.set("play.loop", float(options.loop))
+        self.desk.transport = made = Playback(place, self.playing.board, options.begin)
+        return made
 
     def close(self) -> None:
         """Remove the shared memory, and see that what was learnt is saved if that is wanted.
@@ -80,6 +93,8 @@ class Front:
         """
         if self._show is not None:
             self._show.close()
+        if self.playback is not None:
+            self.playback.close()
         self.meters.close()
         self.playing.board.close()
         self.saves.finish()
@@ -117,6 +132,8 @@ class Front:
         """Show what runs; True when the user wants to quit."""
         while self._show is not None and self._show.said:
             self._surface.say(self._show.said.popleft())
+        for line in self.playback.update() if self.playback is not None else ():
+            self._surface.say(line)
         if running:
             self._clearing.update()
             for name in self._quiet.update(now, self.meters):

@@ -17,8 +17,10 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rtsep.errors import DeviceError, InputError, RtsepError
-from rtsep.hosts import ear
+from rtsep.hosts import ear, playback
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.hostapis import make_card
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from rtsep.hosts.cables import Cable
+    from rtsep.hosts.playback import PlayPlace
     from rtsep.hosts.request import Request
+    from rtsep.params import Board
     from rtsep.presets import Preset
 
 SOFT_START_SECONDS = 0.4
@@ -64,6 +68,8 @@ class Stand:
         Hz.
     tape : TapePlace or None
         Where everything is recorded.
+    play : PlayPlace or None
+        What is played in place of the inputs.
     """
 
     board: str
@@ -72,6 +78,7 @@ class Stand:
     names: tuple[str, ...]
     rate: int
     tape: TapePlace | None
+    play: PlayPlace | None = None
 
 
 def serve(pipe: Connection, printing: Connection, request: Request) -> None:
@@ -149,10 +156,7 @@ class Life:
         from rtsep.clock import ticks_per_second
 
         self._stand = stand
-        board = make_board(stand.laid[0], stand.names, stand.board, create=False)
-        for later in (*stand.laid[1:], self.request.preset):
-            board.extend(layout(later), fill=False)
-        self._board = board
+        self._board = self._laid_out(stand.board, create=False)
         ticks_per_second()   # measured now: it takes longer than to take over
         self._make(self.request.calibration)
 
@@ -166,6 +170,16 @@ class Life:
         gc.collect()
         gc.freeze()
         self._seconds = time.monotonic() - began
+
+    def _laid_out(self, name: str | None, create: bool) -> Board:
+        """Return a board as the supervisor has laid it out."""
+        stand = self._stand
+        board = make_board(stand.laid[0], stand.names, name, create)
+        if stand.play is not None:
+            board.extend(playback.LAYOUT, create)
+        for later in (*stand.laid[1:], self.request.preset):
+            board.extend(layout(later), create)
+        return board
 
     # Standing by
 
@@ -226,13 +240,22 @@ class Life:
         self._meters = Meters(len(self._stand.names), self._stand.meters, create=False)
         self._engine.show_on(self._meters)
         record = self._runner.record
+        if self._stand.play is not None:
+            playback.attach(self._runner, self._board, self._stand.play)
         soft = SOFT_RETURN_SECONDS if self.request.spare else SOFT_START_SECONDS
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
         tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)
         if tape is not None:
-            tape.begin(self._engine.latency)
+            tape.begin(self._engine.latency, self._engine.latch.state, self._turned())
         self._gauges = Gauges(self._runner, self._engine, self._meters, tape, self._card.period)
         self._engine.go_live()
+
+    def _turned(self) -> list[tuple[int, int]]:
+        """Return which targets do not begin where their parameters do by default: place, and bits of the float32."""
+        fresh = self._laid_out(None, create=True)
+        stands = self._board.latched[: int(fresh.used[0])].view(np.int32)
+        places = np.flatnonzero(stands != fresh.values[: stands.size].view(np.int32))
+        return [(int(place), int(stands[place])) for place in places]
 
     # Playing
 
@@ -252,7 +275,7 @@ class Life:
         """Watch the stream; returns `stopped`, or how the device was lost."""
         card, record = self._card, self._runner.record
         keeper = self._keeper = Keeper(self._engine, self.request.keep, self._stand.names)
-        self._changes = Changes(self._engine, self._check_change)
+        self._changes = Changes(self._engine, self._check_change, self.request.record)
         begun = moved = time.monotonic()
         still, calls = 0, 0
         announced = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import hashlib
 import multiprocessing
 import os
@@ -16,14 +17,11 @@ import rtsep
 from rtsep import presets
 from rtsep.errors import InputError
 from rtsep.hosts.signals import left_alone
-from rtsep.hosts.tape import BEAT, LIVES_COUNT, TapePlace, tape_memory, tape_rows
+from rtsep.hosts.tape import BEAT, CHANGE, CHANGES, LIVES_COUNT, TapePlace, tape_memory, tape_rows
 from rtsep.workers import recorder
 from rtsep.workers.take import claim, release
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from rtsep.hosts.request import Request
     from rtsep.params import Board
 
@@ -36,7 +34,9 @@ _LAST_MARKS = 1.0         # seconds that marks may take to be noted, at the end
 _QUICK, _QUICK_DEATHS = 10.0, 3   # seconds; a recorder that dies sooner, so often in a row, never will do
 _WAIT = 0.05              # seconds
 _MOST_MARKS = 1000        # that wait for a recorder which does not take them
-_LONGEST_TEXT = 16384     # bytes of a mark: several fit into a pipe that nobody reads, and sending waits for nobody
+# Of a mark, characters and paths, which have up to some 100 bytes each: what nobody reads fits into the pipe, so that
+# sending waits for nobody.
+_LONGEST_TEXT, _PATHS = 8192, 100
 _NS = 1_000_000_000
 
 
@@ -83,6 +83,8 @@ class Recording:
         See `facts`.
     memory : str
         Name for the tape's shared memory.
+    board : Board, optional
+        On which targets change.
 
     Raises
     ------
@@ -96,7 +98,8 @@ class Recording:
     """
 
     def __init__(
-        self, folder: str, rate: int, names: Sequence[str], known: dict[str, Any], memory: str
+        self, folder: str, rate: int, names: Sequence[str], known: dict[str, Any], memory: str,
+        board: Board | None = None,
     ) -> None:
         self.tape = TapePlace(memory, len(names), rate)
         _check_memory(self.tape)
@@ -106,21 +109,15 @@ class Recording:
         except BaseException:
             release(files)
             raise
-        self._job = recorder.Job(self.tape, files, tuple(names), known)
+        self._board, self._extended = board, 0 if board is None else board.extended
+        self._job = recorder.Job(self.tape, files, tuple(names), known, () if board is None else tuple(board.labels()))
         self._marks: collections.deque[tuple[int, str, int, dict[str, Any]]] = collections.deque(maxlen=_MOST_MARKS)
         self._numbers = self._sent = 0      # of the newest mark, of the newest that is on its way
-        self._board: Board | None = None
-        self._values: NDArray[np.float32] | None = None
-        self._looked = time.monotonic_ns()
         self._deaths = 0
         self._still = self._ended = self._closed = False
         self._problem: str | None = None
         self._frames = 0
         self._start()
-
-    def watch(self, board: Board) -> None:
-        """Mark from now on which targets of the board change."""
-        self._board, self._values = board, board.values.copy()
 
     def mark(self, kind: str, since: float | None = None, **details: Any) -> None:
         """Mark a place in the recording: now, or from an earlier time until now.
@@ -133,11 +130,16 @@ class Recording:
         details
             What JSON can say of it.
         """
-        for key, value in details.items():
-            if isinstance(value, str) and len(value) > _LONGEST_TEXT // 2:
-                details[key] = "sha256 " + hashlib.sha256(value.encode()).hexdigest()
-        self._numbers += 1
         begun = time.monotonic_ns() if since is None else round(since * _NS)
+        for key, value in details.items():
+            if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+                for first in range(0, len(value), _LONGEST_TEXT):
+                    self._append(recorder.PIECE, begun, {"text": value[first : first + _LONGEST_TEXT]})
+                details[key] = recorder.HASH + hashlib.sha256(value.encode()).hexdigest()
+        self._append(kind, begun, details)
+
+    def _append(self, kind: str, begun: int, details: dict[str, Any]) -> None:
+        self._numbers += 1
         self._marks.append((self._numbers, kind, begun, details))
 
     def update(self) -> list[str]:
@@ -145,7 +147,7 @@ class Recording:
         if self._ended:
             return []
         lines = self._listen()
-        self._note_values()
+        self._tell_paths()
         if not self._ended and not self._process.is_alive():
             lines += self._listen() or self._died()   # what it said at last, or nothing
         if self._ended:
@@ -240,18 +242,20 @@ class Recording:
         with contextlib.suppress(OSError):   # it just died; the next look sees that
             self._pipe.send(message)
 
-    def _note_values(self) -> None:
-        since, self._looked = self._looked, time.monotonic_ns()
-        if self._board is None or self._values is None:
+    def _tell_paths(self) -> None:
+        """Tell the recorder, and any that comes after it, what has been laid out on the board since."""
+        if self._board is None or self._board.extended == self._extended:
             return
-        before, now = self._values, self._board.values.copy()
-        if (found := self._board.changed(before, now)):
-            self._values = now
-            self.mark("values", since / _NS, **{"set": found})
+        self._extended = self._board.extended
+        known, now = self._job.paths, self._board.labels()
+        self._job = dataclasses.replace(self._job, paths=tuple(now))
+        first = next((n for n, (old, new) in enumerate(zip(known, now, strict=False)) if old != new), len(known))
+        for place in range(first, len(now), _PATHS):
+            self._append(recorder.PATHS, time.monotonic_ns(), {"first": place, "paths": now[place : place + _PATHS]})
 
 
 def _check_memory(place: TapePlace) -> None:
-    need = 8 * place.channels * tape_rows(place.rate) + _SHARED_ROOM
+    need = 8 * place.channels * tape_rows(place.rate) + 8 * len(CHANGE) * CHANGES + _SHARED_ROOM
     with contextlib.suppress(OSError):
         room = os.statvfs(_SHARED_FOLDER)
         free = room.f_bavail * room.f_frsize

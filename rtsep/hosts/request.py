@@ -14,6 +14,7 @@ from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices, ear
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
+from rtsep.hosts.playback import PlayPlace, play_place
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
 from rtsep.workers.take import check_free
@@ -45,6 +46,12 @@ class RunOptions:
         Folder for in.wav, out.wav and recording.jsonl.
     save : str, optional
         Where to write what was learnt, at the end and when asked for.
+    play : str, optional
+        A recording in place of the device's inputs.
+    loop : bool
+        It begins again at its end.
+    begin : float
+        Seconds into it.
     seconds : float, optional
         How long; default: until stopped.
     settings : tuple of str
@@ -68,6 +75,9 @@ class RunOptions:
     calibration: str | None = None
     record: str | None = None
     save: str | None = None
+    play: str | None = None
+    loop: bool = False
+    begin: float = 0.0
     seconds: float | None = None
     settings: tuple[str, ...] = ()
     ear: str | None = None
@@ -103,6 +113,8 @@ class Request:
         Folder for the recording; there is none in it yet.
     ear : tuple of int
         Device outputs for the engineer to listen on, from 0; empty: none.
+    play : PlayPlace or None
+        What is played in place of the device's inputs.
     spare : bool
         Stand by until another audio process is lost; then wait until its device is back.
     """
@@ -120,6 +132,7 @@ class Request:
     save: str | None
     record: str | None
     ear: tuple[int, ...]
+    play: PlayPlace | None
     spare: bool
 
 
@@ -146,11 +159,12 @@ def check(options: RunOptions) -> Request:
         check_free(options.record)
     if options.save is not None:
         check_writable(options.save)
+    played = _played(options)
     return Request(
         preset=preset,
         input_device=options.input_device,
         output_device=options.output_device,
-        rate=options.rate,
+        rate=options.rate if played is None else played.rate,
         block=block,
         host_api=options.host_api,
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
@@ -160,8 +174,26 @@ def check(options: RunOptions) -> Request:
         save=options.save,
         record=options.record,
         ear=ear.outputs(options.ear),
+        play=played,
         spare=False,
     )
+
+
+def _played(options: RunOptions) -> PlayPlace | None:
+    """Look at what is to be played, if anything is."""
+    if options.play is None:
+        for name, given in (("--loop", options.loop), ("--from", options.begin)):
+            if given:
+                raise InputError(name, "nothing is played", "it goes with --play")
+        return None
+    if options.map_csv is not None:
+        raise InputError("--map", "not with --play", "the recording names the microphones")
+    place = play_place(options.play)
+    if options.rate not in (None, place.rate):
+        raise InputError("--samplerate", f"{options.rate}", f"{options.play} has {place.rate} Hz")
+    if not 0 <= options.begin < place.frames / place.rate:
+        raise InputError("--from", f"{options.begin:g} s", f"0 to {place.frames / place.rate:.3f} s")
+    return place
 
 
 def stand_in(request: Request, stream: Mapping[str, Any], learnt: pathlib.Path) -> Request:

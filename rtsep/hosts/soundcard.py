@@ -25,6 +25,7 @@ from rtsep.hosts.devices import (
     search_anew,
 )
 from rtsep.hosts.gauges import burst
+from rtsep.hosts.playback import mics as played_mics
 from rtsep.presets import most_block
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Card:
         self.mics = request.map or tuple(
             Mic(f"mic{c + 1}", c, c if c < outputs else None, 0) for c in range(inputs)
         )
+        if request.play is not None:
+            self.mics = played_mics(request.play, inputs, outputs)
         for mic in self.mics:
             for what, channel, there in (("in", mic.input, inputs), ("out", mic.output, outputs)):
                 if channel is not None and channel >= there:

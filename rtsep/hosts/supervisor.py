@@ -264,7 +264,7 @@ class Supervisor:
         playing, meters = self._there.playing, self._there.meters
         return life.Stand(
             str(playing.board.name), str(meters.name), tuple(playing.laid), self._names, self._rate,
-            self._recording.tape,
+            self._recording.tape, None if self._there.playback is None else self._there.playback.place,
         )
 
     def _share(self, names: tuple[str, ...], rate: int) -> None:
@@ -272,21 +272,21 @@ class Supervisor:
         assert self._process is not None
         self._front = Front(
             self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send,
-            self._keep,
+            self._keep, self._request.play,
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:
             known = facts(self._request, rate, names)
-            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t")
-            self._recording.watch(self._front.playing.board)
+            board = self._front.playing.board
+            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t", board)
         self._process.enter(LOADING)   # what the preset needs may have to be compiled
         self._process.send("go", self._stand())
 
-    def _reloaded(self, change: str, latency: int) -> None:
+    def _reloaded(self, change: str, exactly: dict[str, Any], latency: int) -> None:
         playing = self._there.playing
         self._there.reloads.taken(change, latency, self._info["latency_samples"])
-        toml = presets.dumps(playing.preset)
-        self._recording.mark("reload", playing.asked_at, change=change, latency_samples=latency, preset=toml)
+        exactly = {"change": change, "latency_samples": latency, **exactly}
+        self._recording.mark("reload", playing.asked_at, **exactly, preset=presets.dumps(playing.preset))
         self._info = {**self._info, "latency_samples": latency}
         if change == "chain":
             self._standby.replace(time.monotonic())   # for the new chain

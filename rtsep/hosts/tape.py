@@ -8,7 +8,7 @@ Counters are aligned int64. A reader takes what it saw in the look before, so it
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,12 +18,18 @@ from rtsep.shared import Shared
 
 if TYPE_CHECKING:
     from rtsep.runner import Runner
+    from rtsep_kernels.plane.record import State
 
 SECONDS = 4.0     # what the ring holds: a disk may stand still so long, and a recorder may be started anew meanwhile
 # The ring's header, as `rtsep_kernels.plane.ring` has it: the recorder comes without the compiler.
 RING_HEADER, WRITTEN, READ, LOST = 24, 0, 8, 16
 SEGMENT = 64      # the grid: what the ring is written by, at most
-LIVES, EVENTS = 64, 4096   # rows of the tables; twenty looks a second that find all kinds leave 29 s to read them
+LIVES, EVENTS = 64, 4096   # rows of the tables; twenty looks a second that find all kinds leave 20 s to read them
+# The list of changes, as `rtsep_kernels.plane.latch` has it: rows, a row's places, and what says that it is of a chain.
+# It has room for two times all targets of a large show, as when a snapshot is recalled.
+CHANGES = 65536
+CHANGE, CHAIN_TAKEN = ("life", "sample", "place", "bits"), -1
+AT_THE_BEGINNING = -1   # as a sample: so it was before the first one
 # Places of `counts`, a cache line each: entries that were written, the recorder's last look (ns), its last state.
 LIVES_COUNT, EVENTS_COUNT, BEAT, COMMITTED = 0, 8, 16, 24
 _COUNTS = 32
@@ -32,7 +38,8 @@ _LAST_LOOKS = 4   # that tell its end: 0.2 s
 _NS = 1_000_000_000
 STATE_FIELDS = 16
 # What a life counts that is marked where it happens, by the names of `rtsep.figures`.
-KINDS = ("xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs")
+KINDS = ("xruns", "late_blocks", "late_updates", "skipped", "unstable", "faults", "bad_inputs", "shed", "late_strips",
+         "bad_results")
 
 
 class TapePlace(NamedTuple):
@@ -74,6 +81,7 @@ def tape_memory(place: TapePlace, create: bool) -> Shared:
     return Shared({
         "header": (np.int64, (RING_HEADER,)), "counts": (np.int64, (_COUNTS,)),
         "lives": (np.int64, (LIVES, len(Life._fields))), "events": (np.int64, (EVENTS, len(Event._fields))),
+        "list_header": (np.int64, (RING_HEADER,)), "list": (np.int64, (CHANGES, len(CHANGE))),
         "state": (np.int64, (2, STATE_FIELDS)), "ring": (np.float32, (rows, 2 * place.channels)),
     }, place.name, create)
 
@@ -99,19 +107,24 @@ class Tape:
         ring, self._counts = self._memory["ring"], self._memory["counts"]
         # The audio thread must not be the first to touch these pages; reading maps them without changing them.
         ring.reshape(-1)[:: 1024].sum()
+        self._memory["list"].reshape(-1)[:: 512].sum()
         self._row: NDArray[np.float32] = np.zeros((SEGMENT, ring.shape[1]), np.float32)
         self._runner = runner
         self._lost = self._position = self._moved = 0
         self._seen = dict.fromkeys(KINDS, 0.0)
         self._zeros: list[int] = []   # times of sample 0, as the looks have it
 
-    def begin(self, latency: int) -> None:
+    def begin(self, latency: int, latch: State | None = None, targets: Sequence[tuple[int, int]] = ()) -> None:
         """Begin to write behind what is there; the process that wrote it has ended, and this one has not begun.
 
         Parameters
         ----------
         latency : int
             Of the chain, samples.
+        latch : State, optional
+            `rtsep_kernels.plane.latch.LATCH`: what changes is noted from now on.
+        targets : sequence of (place, bits)
+            Those that do not stand where their parameters do by default.
         """
         header, ring = self._memory["header"], self._memory["ring"]
         self._lost = int(header[LOST])
@@ -125,6 +138,21 @@ class Tape:
         record.put("tape_data", ring)
         record.put("tape_row", self._row)
         record.put("tape_header", header)   # last: from here on the audio thread writes
+        if latch is not None:
+            self._list_changes(latch, targets)
+
+    def _list_changes(self, latch: State, targets: Sequence[tuple[int, int]]) -> None:
+        header, rows = self._memory["list_header"], self._memory["list"]
+        for place, bits in targets:
+            written = int(header[WRITTEN])
+            if written - int(header[READ]) < CHANGES:
+                rows[written % CHANGES] = self._life, AT_THE_BEGINNING, place, bits
+                header[WRITTEN] = written + 1
+            else:
+                header[LOST] += 1
+        latch["life"], latch["chains"], latch["since"], latch["list_rows"] = self._life, 0, AT_THE_BEGINNING, CHANGES
+        latch.put("list", rows)
+        latch.put("list_header", header)
 
     @property
     def lost(self) -> int:

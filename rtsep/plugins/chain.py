@@ -148,8 +148,9 @@ class PluginChain:
         values[0] = self._values[0]
         made = self._made(slots, params, values, amid=True)
         for config, slot in zip(slots, made, strict=True):
-            if config.same in kept and not config.builtin:
+            if config.same in kept:
                 slot.hosted.load(kept[config.same][0].hosted.state())
+                slot.take_over(kept[config.same][0])
         self._line.finish()
         self.params, self._configs = params, tuple(slots)
         self._low, self._high, _ = _bounds(params)

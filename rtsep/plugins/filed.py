@@ -104,7 +104,11 @@ class FileHost(Hosted):
         if self._failed % 2:
             self.reset()
             return
+        goal = self._goal
         self._load(self.state())
+        for n, raw in enumerate(goal):   # also those that were on their way
+            self._goal[n] = raw
+            self._tell(n, raw)
 
     def twin(self) -> None:
         """See `Hosted.twin`: to load a file takes too long."""

@@ -191,10 +191,13 @@ class BuiltinHost(Hosted):
 
     def remake(self) -> None:
         """See `Hosted.remake`."""
-        self._plugin = self._made()
+        self._plugin, self._next = self._made(), None   # one that was taking over has its values in `_now`
+        self._fade.jump(False)
 
-    def twin(self) -> BuiltinHost:
+    def twin(self) -> BuiltinHost | None:
         """See `Hosted.twin`."""
+        if self._builtin.alone:
+            return None
         return BuiltinHost(self._builtin, self._rate, self._unit, self._goal)
 
     @property

@@ -45,6 +45,7 @@ class Line(Hosted):
         self.order = list(range(len(slots)))
         self._change: _Change | None = None
         self._fade = Fade(rate, False)
+        self._left: list[str] = []              # news of slots that are not there any more
         self._parts: list[Slot | _Group] = []   # as they are worked; none: to be found again
 
     @property
@@ -85,6 +86,7 @@ class Line(Hosted):
     def finish(self) -> None:
         """Be where a change leads, at once."""
         if self._change is not None and not self._change.alone:
+            self._left += [line for slot in self.slots for line in slot.news()]
             self.slots = self._change.slots
         if self._change is not None:
             self.order, self._change = self._change.order, None
@@ -170,7 +172,8 @@ class Line(Hosted):
 
     def told(self) -> list[str]:
         """Return what its slots have to say since the last call."""
-        return [line for slots in self.heard() for slot in slots for line in slot.news()]
+        left, self._left = self._left, []
+        return left + [line for slots in self.heard() for slot in slots for line in slot.news()]
 
 
 class _Group:
@@ -185,7 +188,10 @@ class _Group:
 
     def work(self, block: Block) -> Block:
         """Return what becomes of a unit."""
-        steps = max(slot.hosted.steps for slot in self.slots)
+        steps = 0
+        for slot in self.slots:
+            slot.worked += block.shape[1]
+            steps = max(steps, slot.hosted.steps)
         wet = usable(in_steps(block, steps, self._advance, self._run))
         if wet is None:
             silence = np.zeros_like(block)   # whoever answers no number to that is to blame

@@ -262,7 +262,7 @@ def _knob(parameter: Any, taken: set[str]) -> dict[str, Any]:
     default = float(np.interp(raw, np.linspace(0, 1, len(curve)), curve))
     told = ": " + ", ".join(f"{n} {text}" for n, text in enumerate(choices)) if choices else ""
     param = {"name": _path_name(parameter.name, parameter.index, taken), "unit": unit, "low": min(curve),
-             "high": max(curve), "default": round(default) if choices else default, "per_mic": False,
+             "high": max(curve), "default": float(round(default)) if choices else default, "per_mic": False,
              "help": f"{parameter.name}{told}."}
     return {"param": param, "index": parameter.index, "label": parameter.name, "curve": curve, "choices": choices}
 

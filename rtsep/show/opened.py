@@ -42,6 +42,7 @@ _PATIENCE = 15.0       # seconds that another preset may take to come; then valu
 _DISK_PATIENCE = 2.0   # seconds that a disk may take at the end
 _LOUDEST_START = 0.0   # dB: nobody wants to be surprised at the start by what was turned up for a soft song
 _LEVEL = "output.gain_db"
+_NOT_RESTORED = ("play",)   # of a recording that was played in place of the inputs
 
 _Mark = tuple[bytes, int | None, tuple[str, ...], str]
 
@@ -161,6 +162,8 @@ class OpenShow:
         """
         placed = place(state.values, self._desk)
         for path, value in placed.values.items():
+            if any_matches(_NOT_RESTORED, path):
+                continue
             if any_matches((_LEVEL,), path) and value > _LOUDEST_START:
                 self.said.append(f"{path} was {value:+g} dB: it starts at {_LOUDEST_START:g}; turn it up by hand")
                 value = _LOUDEST_START

@@ -10,7 +10,7 @@ from rtsep import presets
 if TYPE_CHECKING:
     from rtsep.presets import Preset
 
-_APART = ("output.dry_all", "output.mute_all", "output.clear_clips", "output.solo", "ear")
+_APART = ("output.dry_all", "output.mute_all", "output.clear_clips", "output.solo", "ear", "play")
 
 
 def matches(pattern: str, path: str) -> bool:

@@ -126,13 +126,17 @@ class Spectral(Stage):
             self.record.put("gains", self._master.record["gains"])
         else:
             entry, self._decider = self._decide(fmt)
-            for param in self.params:
-                if param.name in self._decider.table.fields:
-                    self._decider.put(param.name, self.board.address(f"{self.name}.{param.name}"))
             self.record.put("gains", self._decider["gains"])
             self.record.put("estimator_state", self._decider)
             self.record.put("estimator", entry.address if entry else 0)
         return stft.spectral, self.record, late
+
+    def listen(self) -> None:
+        """See `Stage.listen`."""
+        super().listen()
+        for param in self.params if self._master is None else ():
+            if param.name in self._decider.table.fields:
+                self._decider.put(param.name, self.board.address(f"{self.name}.{param.name}"))
 
     def _decide(self, fmt: Format) -> tuple[Any, State]:
         """Return who decides the gains: a compiled entry, or None, and its state, with the gains."""

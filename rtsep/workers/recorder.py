@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ from rtsep.hosts.tape import (
     TapePlace,
     tape_memory,
 )
+from rtsep.workers.changelist import ChangeList
 from rtsep.workers.take import Claim, Take
 from rtsep.workers.timeline import Jump, Timeline
 
@@ -37,6 +39,9 @@ _SHOW_EVERY = 1.0         # seconds after which the files' headers say what is t
 _MERGE_SECONDS, _LONGEST_EVENT = 1.0, 10.0   # events of a kind that are closer are one, unless it gets so long
 _AFTER_DEATH, _LONGEST_WAIT = 0.5, 5.0       # seconds without a row, and at all, until the sound has ended
 _SAMPLES = 1200           # looks that are remembered: a minute
+# Marks that are no lines: what stands on the board, and a part of a text of the mark that comes next.
+PATHS, PIECE = "paths", "piece"
+HASH = "sha256 "          # what the hash of a long text begins with
 _PR_SET_NAME = 15         # of linux/prctl.h
 
 
@@ -52,12 +57,15 @@ class Job:
         Of the microphones.
     facts : mapping
         What the first line says of the recording.
+    paths : tuple of str
+        Of the targets on the board, as far as they are known.
     """
 
     tape: TapePlace
     claim: Claim
     names: tuple[str, ...]
     facts: Mapping[str, Any]
+    paths: tuple[str, ...] = ()
 
 
 def serve(pipe: Connection, job: Job) -> None:
@@ -94,6 +102,8 @@ class Recorder:
         self._shown = time.monotonic()
         self._open: dict[str, tuple[int, dict[str, Any]]] = {}   # events that may go on: first of them, line
         self._events = self._time.events
+        self._changes = ChangeList(self._memory, self._time, job.paths)
+        self._pieces: list[str] = []   # of a text that is too long for one message
         self._samples = [self._time.seen]    # of the last looks: where marks began
         self._marks: list[tuple[int, str, int, dict[str, Any]]] = []
         self._orphan = False    # nobody will say when the sound has ended
@@ -145,18 +155,20 @@ class Recorder:
 
     def _step(self, final: bool) -> None:
         """Store what was seen in the last look, note what has happened, look again."""
-        seen = self._time.seen
+        seen, changes = self._time.seen, self._changes.written
         self._counts[BEAT] = time.monotonic_ns()
         events = int(self._counts[EVENTS_COUNT])
         waiting = self._store(seen.written, seen.lives, final)
         self._take_events(events)
+        for kind, line in self._changes.take(changes, final or self._orphan):
+            self._take.note(kind, **line)
         if not waiting and self._time.life >= 0:
             self._note_marks()
         now = time.monotonic()
         if now - self._shown >= _SHOW_EVERY:
             self._take.show(self._time.frame)
             self._shown = now
-        self._time.commit(min([self._events, *(number for number, _ in self._open.values())]))
+        self._time.commit(min([self._events, *(number for number, _ in self._open.values())]), self._changes.state)
         self._look()
 
     def _look(self) -> None:
@@ -177,7 +189,7 @@ class Recorder:
                 self._take.write(line.frame, self._ring[place : place + count])
                 line.row += count
                 line.frame += count
-                line.commit(line.events)
+                line.commit(line.events, line.changes)
                 self._counts[BEAT] = time.monotonic_ns()
                 self._look()
         return lives > line.life + 1
@@ -197,7 +209,7 @@ class Recorder:
         else:
             self._take.note(jump.kind, first=jump.first, last=jump.last, frames=jump.last - jump.first)
         line.frame = jump.last
-        line.commit(line.events)
+        line.commit(line.events, line.changes)
 
     def _take_events(self, there: int) -> None:
         """Take over what the audio process has counted; of a kind, what is close together becomes one."""
@@ -234,12 +246,27 @@ class Recorder:
             self._resumed = False
         while self._marks:
             number, kind, since, details = self._marks[0]
+            if kind == PATHS:
+                self._changes.know(**details)
+            elif kind == PIECE:
+                self._pieces.append(details["text"])
+            if kind in (PATHS, PIECE):
+                del self._marks[0]
+                self._answer("noted", number)
+                continue
             before = [sample for sample in self._samples if sample.ns <= since]
             first = line.at(before[-1]) if before else line.place(line.life, 0)
             last = max(first, line.at(line.seen))
-            self._take.note(kind, first=first, last=last, **details)
+            self._take.note(kind, first=first, last=last, **self._whole(details))
             del self._marks[0]
             self._answer("noted", number)
+
+    def _whole(self, details: Mapping[str, Any]) -> dict[str, Any]:
+        """Put in texts that came before, in pieces, under their hashes; not if one has been lost with a recorder."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        whole = {HASH + hashlib.sha256(text.encode()).hexdigest(): text}
+        return {key: whole.get(value, value) if isinstance(value, str) else value for key, value in details.items()}
 
     def _finish(self) -> int:
         if self._counts[LIVES_COUNT] and self._time.frame:

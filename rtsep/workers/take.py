@@ -19,8 +19,9 @@ from rtsep.audiofile.growing import GrowingWav, Mark
 from rtsep.errors import InputError
 
 FILES = ("in.wav", "out.wav", "recording.jsonl")
-# From such a mark on a render of in.wav is no longer out.wav, bit for bit.
-BREAKING = ("lost", "gap", "unknown", "late_updates", "skipped", "reload", "values")
+# From such a mark on no render of in.wav is out.wav, bit for bit; from one of the others on only a replay of them is.
+BREAKING = ("lost", "gap", "unknown", "late_updates", "late_strips", "bad_results", "skipped", "shed")
+REPLAYED = ("values", "chain")
 _LEAST_ROOM = 1 << 20    # bytes on the disk, to begin with
 _SPARE = 1 << 18         # bytes of each file that are given back to a full disk, for marks and labels
 _MOST_CUES = 10000       # in the WAV files; the lines have all
@@ -142,8 +143,10 @@ class Take:
     def finish(self, frames: int, why: str) -> None:
         """Note the end, put all marks into the files and end them after so many frames."""
         marks = self.marks()
-        exact = min((m["first"] for m in marks if m["kind"] in BREAKING), default=frames)
-        self.note("end", frames=frames, exact_frames=min(exact, frames), why=why)
+        replayed = min((m["first"] for m in marks if breaks(m)), default=frames)
+        exact = min((m["first"] for m in marks if m["kind"] in REPLAYED), default=frames)
+        told = {"exact_frames": min(exact, replayed, frames), "replay_frames": min(replayed, frames)}
+        self.note("end", frames=frames, **told, why=why)
         cues = [Mark(m["first"], min(m["last"], frames) - m["first"], _label(m)) for m in marks if m["first"] <= frames]
         for wav in self._wavs:
             wav.finish(frames, sorted(cues)[:_MOST_CUES])
@@ -160,6 +163,11 @@ class Take:
         with contextlib.suppress(OSError):
             self.finish(frames, why)
         return frames
+
+
+def breaks(mark: dict[str, Any]) -> bool:
+    """Return whether even a replay may be another sound from this mark on."""
+    return mark["kind"] in BREAKING or (mark["kind"] == "reload" and not mark.get("exact", True))
 
 
 def _identity(file: int) -> tuple[int, int]:

@@ -66,6 +66,8 @@ class Timeline:
         Of the row, from 0; -1: none has begun.
     events : int
         How many events have been noted; kept here for whoever comes next.
+    changes : tuple of int
+        How many changes have, and how many were lost; likewise.
     """
 
     def __init__(self, memory: Shared, rate: int) -> None:
@@ -73,7 +75,8 @@ class Timeline:
         self._capacity = tape_rows(rate)
         state = memory["state"][int(memory["counts"][COMMITTED]) % 2]
         self.fresh = not memory["counts"][COMMITTED]
-        self.row, self.frame, self._lost, life, self.events, self._base, self._begin = map(int, state[:7])
+        self.row, self.frame, self._lost, life, self.events, self._base, self._begin, *changes = map(int, state[:9])
+        self.changes = changes[0], changes[1]
         self.life = -1 if self.fresh else life
         # Of what was lost while nobody looked is known only that it was behind the last row that was read.
         self._losses: list[tuple[int, int]] = []
@@ -134,13 +137,13 @@ class Timeline:
         """Return the frame that was being written at a look, as the life that is now counts."""
         return self._base + max(0, sample.written + sample.lost - self._begin)
 
-    def commit(self, events: int) -> None:
+    def commit(self, events: int, changes: tuple[int, int]) -> None:
         """Keep how far everything has come: another recorder may go on from here."""
-        self.events = events
+        self.events, self.changes = events, changes
         counts, state = self._memory["counts"], self._memory["state"]
         number = int(counts[COMMITTED]) + 1
         row: NDArray[np.int64] = np.zeros(STATE_FIELDS, np.int64)
-        row[:7] = self.row, self.frame, self._lost, self.life, events, self._base, self._begin
+        row[:9] = self.row, self.frame, self._lost, self.life, events, self._base, self._begin, *changes
         state[number % 2] = row
         counts[COMMITTED] = number
 

@@ -14,9 +14,22 @@ from rtsep_kernels.plane import bands, ramp
 from rtsep_kernels.plane.bypass import rest
 from rtsep_kernels.plane.chain import CHAIN, share
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
+from rtsep_kernels.plane.latch import LATCH, latch, note_chain
 from rtsep_kernels.plane.limiter import limit
 from rtsep_kernels.plane.memory import call_stage, load_acquire, record_at, samples, store_release
-from rtsep_kernels.plane.record import address, array, f4, given, i8, inner, link, number, record, scratch, view
+from rtsep_kernels.plane.record import (
+    address,
+    array,
+    f4,
+    given,
+    i8,
+    inner,
+    link,
+    number,
+    record,
+    scratch,
+    view,
+)
 
 METER_FRAMES = 2048
 # Rows of the meters, per mic, over the last METER_FRAMES; then two since they were cleared, and those of `bands`: its
@@ -33,6 +46,7 @@ NEXT, SEEN = 0, 8
 ENGINE = record(
     channels=number(), position=number(start=0),
     chain_function=address(), chain_now=address(), swap=array(i8, 16),       # a CHAIN; NEXT, SEEN
+    latch=link(LATCH),                                                       # what all stages read their targets from
     dry_ring=array(f4, "channels", "dry_frames", start=0), dry_frames=number(),   # a power of two
     dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"), clean=scratch(f4, "channels", 64),
     gain_db=given(f4, "channels"), mute=given(f4, "channels"), solo=given(f4, "channels"), dry=given(f4, "channels"),
@@ -107,6 +121,8 @@ def _start_segment(s):
     if newest != s.chain_now:
         s.chain_now = newest
         store_release(s.swap + 8 * SEEN, newest)
+        note_chain(inner(s, "latch"), s.position)
+    latch(inner(s, "latch"), s.position)
     trust = view(s, "trust")
     if s.tripped:
         call_stage(s.chain_function, s.chain_now, samples(s.wet), samples(s.wet), 0)

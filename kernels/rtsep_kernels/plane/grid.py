@@ -20,7 +20,21 @@ from rtsep_kernels.plane.memory import (
     store_release,
     ticks,
 )
-from rtsep_kernels.plane.record import address, array, f4, given, i4, i8, inner, link, number, record, scratch, view
+from rtsep_kernels.plane.player import PLAYER, play
+from rtsep_kernels.plane.record import (
+    address,
+    array,
+    f4,
+    given,
+    i4,
+    i8,
+    inner,
+    link,
+    number,
+    record,
+    scratch,
+    view,
+)
 from rtsep_kernels.plane.ring import RING_HEADER, ring_write
 
 GRID = 64
@@ -46,17 +60,11 @@ RUNNER = record(
     tape_header=given(i8, RING_HEADER), tape_rows=number(), tape_data=given(f4, "tape_rows", "2 * channels"),
     tape_row=given(f4, GRID, "2 * channels"),
     ear=link(EAR),   # what the engineer listens to; 0: nothing
+    player=link(PLAYER),   # a recording that is played in place of the inputs; 0: none
 )
 _RUNNER = types.CPointer(RUNNER.type)
 
 _sleep_us = types.ExternalFunction("usleep", types.int32(types.uint32))
-
-
-@kernel
-def _run_segment(s, frames):
-    """Run one piece that does not cross the grid; input and output are the runner's own buffers."""
-    call_stage(s.function, s.state, samples(s.inside), samples(s.outside), frames)
-    s.position += frames
 
 
 @kernel
@@ -66,6 +74,19 @@ def _finite(value, bad, channel):
         return value
     bad[channel] += 1
     return np.float32(0)
+
+
+@kernel
+def _run_segment(s, frames):
+    """Run one piece that does not cross the grid; input and output are the runner's own buffers."""
+    if s.player != 0:
+        inside, bad = carray(samples(s.inside), (s.channels, frames)), view(s, "bad_inputs")
+        play(inner(s, "player"), inside)
+        for c in range(s.channels):
+            for i in range(frames):
+                inside[c, i] = _finite(inside[c, i], bad, c)
+    call_stage(s.function, s.state, samples(s.inside), samples(s.outside), frames)
+    s.position += frames
 
 
 @kernel

@@ -185,6 +185,12 @@ def press(key: str, desk: Desk) -> bool:
         desk.set(BUTTON, 1.0)
     elif key == "s":
         desk.save()
+    elif key == " " and desk.transport is not None:
+        desk.toggle("play.run")
+    elif key == "r" and desk.transport is not None:
+        desk.transport.locate(0.0)
+    elif key == "l" and desk.transport is not None:
+        desk.toggle("play.loop")
     elif desk.snapshots is not None and key in _SNAPSHOTS:
         _SNAPSHOTS[key](desk.snapshots)
     return key == "q"

@@ -214,7 +214,7 @@ class Canceller(Stage):
         self._least_first = np.empty(0, np.int64)
         share = (self._master or self)._applied["share"]
         for c, mic in enumerate(self.board.mics):
-            given = self.board.get(f"{self.name}.amount.{mic}") * share[c]
+            given = self.board.seen(f"{self.name}.amount.{mic}") * share[c]
             self.record["amounts"][c] = (given, given, given, 0, 0)
         self._opinion = self._first_opinion
         if self._master is None:
