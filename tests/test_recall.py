@@ -262,6 +262,8 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
         str(show.folder / "presets" / "test.toml"), 128, "Desk", "Out")
     assert got.map_csv == str(show.folder / "patch.csv")
     assert got.calibration == str(show.folder / "calibrations" / "hall.npz")
+    got_elsewhere = starting.options(dataclasses.replace(said, play="take", host_api="jack"), None)
+    assert (got_elsewhere.map_csv, got_elsewhere.block) == (None, None)
     keeping.Keeper(show.folder).keep(keeping.State(1, "foh", (), {"output.gain_db.vox": -2.0}))
     assert starting.options(said, None).preset == "foh"
     assert starting.options(dataclasses.replace(said, restore=False), None).preset == got.preset

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtsep.errors import InputError
+from rtsep.hosts.hostapis import PORTAUDIO
 from rtsep.show import folder, keeping
 from rtsep.show.folder import PATCH
 from rtsep.show.keeping import State
@@ -35,12 +36,14 @@ def options(said: RunOptions, preset: str | None) -> RunOptions:
     assert said.show is not None
     show = folder.load(said.show)
     state = last(said.show) if said.restore else None
-    patch = str(show.folder / PATCH) if show.mics else None
+    # A recording that is played names its own microphones, and a JACK server its period.
+    patch = str(show.folder / PATCH) if show.mics and said.play is None else None
+    block = show.block if said.host_api == PORTAUDIO else None
     calibration = str(show.folder / show.calibration) if show.calibration else None
     return dataclasses.replace(
         said,
         preset=preset or show.source((state and state.preset) or show.preset),
-        block=said.block or show.block,
+        block=said.block or block,
         input_device=said.input_device or show.input_device or None,
         output_device=said.output_device or show.output_device or None,
         map_csv=said.map_csv or patch,
