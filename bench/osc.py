@@ -13,6 +13,7 @@ at where they are, in shared memory.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import json
 import multiprocessing
@@ -97,6 +98,7 @@ class Run:
             [sys.executable, __file__, "--serve", str(self.port), preset], env=server.environment,
             stdout=subprocess.PIPE, text=True,
         )
+        atexit.register(self.process.kill)   # whatever happens here
         self.wait_for(lambda: self.ask("/stat/state") == "running", "it does not answer")
         (name,) = [n for n in {path.name for path in MEMORY.glob("rtsep-*-b")} - before if self._holds(n)]
         self.board: Board = presets.make_board(presets.load(preset), ("mic1", "mic2"), name, create=False)
@@ -353,7 +355,6 @@ def main() -> None:
         sound = Sound(server)
         ending.callback(sound.close)
         run = Run(server, str(preset))
-        ending.callback(run.process.kill)
         sound.connect()
         print(f"period {args.period} frames, {1000 * args.period / RATE:.2f} ms", flush=True)
         told("message to board", to_board(run, args.trials))

@@ -153,6 +153,7 @@ def test_a_device_that_sends_back_what_it_is_told_settles(rig: Any, pad: Pad) ->
     assert there.desk.get(VOX) == np.float32(fader.value(99 / 127))
 
 
+@pytest.mark.slow
 def test_garbage_at_the_port_turns_nothing_and_the_next_message_counts(rig: Any, pad: Pad) -> None:
     there = rig(PAD + control(cc(7)))
     there.hears("pad:out is there")

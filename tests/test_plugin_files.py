@@ -229,6 +229,7 @@ def test_state_is_kept_and_measured_again() -> None:
     fresh.restore(kept)
     assert fresh.latency == 100   # though it says 0
     assert fresh.report()[0].measured == 100
+    assert "__python_parameter_cache__" not in vars(fresh._line.slots[0].hosted._plugin)   # of seconds of asking
     heard = play(fresh, sound, told)
     assert np.allclose(heard, later(sound, 100) * 10 ** (-6 / 20), atol=1e-5)
     # A slot that begins with a state has it in the defaults of its parameters, so that nothing is turned back.

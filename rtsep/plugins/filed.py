@@ -121,7 +121,7 @@ class FileHost(Hosted):
         """See `Hosted.load`; without a state, as it was made."""
         state = state or self._initial
         if self.state() != state:
-            self._plugin.raw_state = state
+            measuring.give(self._plugin, state)
         self._run_silence()
         self._read()
         if state != self._known:
@@ -137,7 +137,7 @@ class FileHost(Hosted):
         self._plugin = None   # the old one first: some are allowed once only
         self._plugin = measuring.load(self._found.path, self._found.name)
         if state:
-            self._plugin.raw_state = state
+            measuring.give(self._plugin, state)
         self._run_silence()
         self._read()
 
