@@ -283,7 +283,7 @@ class Engine(Stage):
                 stage.close()
             self.chain.acquaint()
             raise
-        changed = [*made, *running[head : len(running) - tail]]   # what stays behind a canceller is told at once
+        changed = [*made, *running[head : len(running) - tail]]   # what stays behind them may be told at once
         self.exact = not tail or all(stage.doubt is None for stage in changed)
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)
