@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import bands
 from rtsep.calibration import check
 from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
 from rtsep.chain import Chain
@@ -80,8 +81,6 @@ class Engine(Stage):
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
         self.swaps = 0
-        self.handed: Handed = {}
-        self.exact = True
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -164,7 +163,7 @@ class Engine(Stage):
             limiter_release=1 - np.exp(-1 / (LIMITER_RELEASE_SECONDS * fmt.rate)),
             # Room for a later chain of any class.
             dry_frames=1 << int(max(CLASS_LIMITS.values()) * fmt.rate + 64 + self.chain.latency).bit_length(),
-            meters=self.meters.levels, counters=self.meters.counters,
+            meters=self.meters.levels, counters=self.meters.counters, bands=bands.make(k, fmt.rate),
         )
         return kernels.engine, record, self.chain.latency
 
@@ -180,6 +179,7 @@ class Engine(Stage):
 
     def _start(self) -> None:
         self.record["counters"] = 0
+        self.record["meters"][kernels.IN_HELD], self.record["meters"][kernels.LIMITER_HELD] = 0, 1
         kernels.settle_engine(self.record.record)
 
     def reset(self) -> None:
@@ -265,7 +265,7 @@ class Engine(Stage):
         if handed is None:
             named = {stage.name: stage for stage in running if stage.name in {c.name for c in new}}
             handed = {name: learnt for name, stage in named.items() if (learnt := stage.learnt()) is not None}
-        self.handed = handed
+        self.handed: Handed = handed
         made = [self._make(config, handed.get(config.name)) for config in new]
         stages = [*running[:head], *made, *running[len(running) - tail :]]
         chain = Chain(stages, self.chain, _SWAP_SECONDS, _BESIDE_SECONDS)

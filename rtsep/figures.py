@@ -66,6 +66,7 @@ FIGURES = (
     Figure("flipped", "times", SUM, ("summary",), "polarities flipped", "flipped"),
     Figure("limited", "times", SUM, ("summary",), "limited", "limited"),
     Figure("bus_limited", "times", SUM, ("summary",), "mixes limited"),
+    Figure("ear_limited", "times"),
     Figure("lost_frames", "frames", SUM, ("summary",), "lost frames"),
     Figure("shed", "steps", SUM, _BOTH, "shed"),
     Figure("shed_seconds", "s"),

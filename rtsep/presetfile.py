@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES
+from rtsep.catalogue import CLASS_LIMITS, OWN_PARAMS, STAGES
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Option, Param, located
@@ -141,7 +141,7 @@ class _Reader:
         host = HostConfig(**self._options(("host",), self._table(("host",)), HOST_OPTIONS, ()))
         chain = self._chain()
         params = self._params({
-            **{c.name: STAGES[c.stage].params_of(c.options) for c in chain}, "output": OUTPUT_PARAMS,
+            **{c.name: STAGES[c.stage].params_of(c.options) for c in chain}, **dict(OWN_PARAMS),
         })
         return Preset(name, latency_class, host, chain, params)
 
@@ -174,8 +174,8 @@ class _Reader:
         if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
             allowed = "allowed are a to z, 0 to 9 and _, a letter first"
             raise self._error((*where, "name"), f"{name!r} is not a stage's name", allowed)
-        if name == "output":
-            raise self._error((*where, "name"), "'output' is the engine's own", "allowed is any other name")
+        if name in dict(OWN_PARAMS):
+            raise self._error((*where, "name"), f"{name!r} is not free", "allowed is any other name")
         spec = STAGES[stage]
         options = self._options(where, entry, spec.options, ("stage", "name"))
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtsep.atomic import replacing
-from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, StageSpec
+from rtsep.catalogue import CLASS_LIMITS, OWN_PARAMS, STAGES, StageSpec
 from rtsep.catalogue.spec import defaults
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
@@ -107,11 +107,11 @@ def alike(new: Sequence[StageConfig], old: Sequence[StageConfig]) -> int:
 
 
 def layout(preset: Preset) -> list[tuple[str, Sequence[Param]]]:
-    """Return what `Board` is laid out by: each stage's name and parameters, and the engine's own last."""
+    """Return what `Board` is laid out by: each stage's name and parameters, then the groups of `OWN_PARAMS`."""
     groups: list[tuple[str, Sequence[Param]]] = [
         (c.name, STAGES[c.stage].params_of(c.options)) for c in preset.chain
     ]
-    return [*groups, ("output", OUTPUT_PARAMS)]
+    return [*groups, *OWN_PARAMS]
 
 
 def notes(preset: Preset, mics: int) -> list[str]:
@@ -134,7 +134,7 @@ def learning(preset: Preset) -> list[str]:
 
 
 def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, create: bool = True) -> Board:
-    """Lay out a board for a preset, alike in every process; the output's parameters come first, wherever a chain goes.
+    """Lay out a board for a preset, alike in every process; `OWN_PARAMS` come first, whatever the chain is.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def make_board(preset: Preset, mics: Sequence[str], name: str | None = None, cre
     name, create
         As `Board` takes them.
     """
-    *chain, output = layout(preset)
-    return Board(mics, [output, *chain], name, create)
+    groups, length = layout(preset), len(preset.chain)
+    return Board(mics, [*groups[length:], *groups[:length]], name, create)
 
 
 def _of_stage(spec: StageSpec) -> Preset:

@@ -16,10 +16,12 @@ import pytest
 DPF = Path("/usr/share/dpf/distrho")
 HERE = Path(__file__).parent / "vst3"
 
-KINDS = ("good", "liar", "crash", "hang", "nonumber", "slow", "unloadable", "stereo", "instrument")
+KINDS = ("good", "liar", "crash", "hang", "nonumber", "slow", "unloadable", "late", "forgetful",
+         "stereo", "instrument")
 """Bundles that can be made. `liar` has 32 samples of latency and says 0. `crash` (on its 100th block), `hang`,
 `nonumber` and `slow` (5 ms every 20th block) do it when their parameter `armed` is 1, so they pass the probe; with
-" armed" behind the name it is 1 from the first block on."""
+" armed" behind the name it is 1 from the first block on. `late` takes its gain over a block late, `forgetful` half of
+it."""
 
 _SHAPES = {"stereo": ["-DCHANNELS=2"], "instrument": ["-DINPUTS=0"]}
 

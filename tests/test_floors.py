@@ -24,10 +24,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",
-     "rtsep.latch", "rtsep.engine", "rtsep.session",
+     "rtsep.bands", "rtsep.latch", "rtsep.engine", "rtsep.session",
      "rtsep.metrics", "rtsep.picture", "rtsep.synth", "rtsep.scenes", "rtsep.datasets", "rtsep.separation",
      "rtsep.comparison", "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
-    ("rtsep.hosts", "rtsep.control", "rtsep.workers"),
+    ("rtsep.hosts", "rtsep.control", "rtsep.workers", "rtsep.show"),
     ("rtsep.demo", "rtsep.bench", "rtsep.doctor"),
     ("rtsep.commands", "rtsep.cli", "rtsep.__main__"),
 )

@@ -166,9 +166,10 @@ def test_what_is_limited_counts_how_often_and_not_how_long() -> None:
     engine = Engine(loads(EMPTY, "test"))
     engine.prepare(Format(RATE, 2))
     x = np.full((2, 2 * RATE), 0.1, np.float32)
-    x[0, 1000:2000] = x[1, 5000:9000] = 1
-    process(engine, x)
-    assert engine.status()["limited"] == 2   # once in each mic
+    x[0, 1000:2000] = x[0, -2000:-1000] = x[1, 5000:9000] = 1
+    y = process(engine, x)
+    assert engine.status()["limited"] == 3   # twice, and once
+    np.testing.assert_array_equal(y[0, RATE:-2000], x[0, RATE:-2000])   # it has opened in between
     assert {figure.unit for figure in FIGURES if "limited" in figure.name} == {"times"}
 
 

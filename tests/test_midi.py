@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 import random
 import re
@@ -16,7 +17,8 @@ from rtsep.control.midi.curves import Curve, usual
 from rtsep.control.midi.learn import Found, Recogniser, entry, write
 from rtsep.control.midi.mapping import Control, Port, load, loads
 from rtsep.control.midi.parse import Decoder, Event, Parser, message_of
-from rtsep.control.midi.turning import HOLD, Turning, ticks
+from rtsep.control.midi.turning import HOLD, Turning, check, ticks
+from rtsep.control.surfaces import midi
 from rtsep.errors import InputError
 from rtsep.params import Board
 
@@ -247,6 +249,21 @@ def test_a_mapping_is_read(tmp_path: pathlib.Path) -> None:
         load(tmp_path / "no.toml")
 
 
+def test_the_example_is_right_for_the_usual_preset() -> None:
+    mapping = load(pathlib.Path(__file__).parent.parent / "examples" / "midi.toml")
+    check(mapping, "live", ("vox", "kick"))
+    assert {c.mode for c in mapping.controls} == {"absolute", "pickup", "relative", "toggle", "momentary"}
+
+
+def test_a_run_refuses_a_mapping_that_is_wrong(tmp_path: pathlib.Path) -> None:
+    parser = argparse.ArgumentParser()
+    midi.arguments(parser)
+    assert midi.open_surface(parser.parse_args([])) is None
+    (tmp_path / "m.toml").write_text("schema = 1\n[[control]]\n" + cc(123))
+    with pytest.raises(InputError, match=r"m\.toml:5: .*controller 123 is the panic"):
+        midi.open_surface(parser.parse_args(["--midi", str(tmp_path / "m.toml")]))
+
+
 # Turning
 
 def test_a_fader_covers_the_range_by_the_curve_of_its_unit() -> None:
@@ -379,6 +396,20 @@ def test_what_the_preset_has_not_is_said_once_and_the_rest_works() -> None:
     rig.send(0xB0, 1, 5, 2, 5, 3, 5, 4, 5, 5, 127)
     assert len(rig.said) == 4
     assert rig.desk.get(VOX) == 12
+
+
+def test_a_preset_that_is_loaded_later_brings_its_parameters_and_ranges() -> None:
+    rig = Rig(cc(1, "spectral.strength"))
+    assert rig.said[0].startswith("m:3: spectral.strength: there is no such parameter")
+    playing = rig.desk._playing
+    assert isinstance(playing, Playing)
+    text = 'schema = 1\nname = "t"\nlatency_class = "foh"\n[[chain]]\nstage = "input"\n[[chain]]\nstage = "spectral"\n'
+    later = presets.loads(text, "t")
+    playing.board.extend(presets.layout(later))
+    playing.preset = later
+    rig.send(0xB0, 1, 127)
+    assert rig.desk.get("spectral.strength") == 4
+    assert rig.hear() == []
 
 
 def test_ports_are_kept_apart() -> None:

@@ -7,13 +7,17 @@ import dataclasses
 import json
 import math
 import random
+import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from jack_server import jack_server
 from osc_client import MICS, Client, message, running, serving
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
@@ -167,21 +171,23 @@ def test_names_that_osc_forbids_become_numbers_or_lose_the_signs() -> None:
 
 
 def test_plug_ins_are_inserts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a mic's own chain, and of one that every mic has; three states are two for a console."""
+    """Of a mic's own chain, else of that which all others have; three states are two for a console."""
     def knob(name: str, per_mic: bool, high: float = 2.0) -> Param:
         return Param(name, "", 0.0, high, high, per_mic, "Turned.")
 
-    own = [knob(f"{mic}.{name}", False) for mic in MICS for name in ("state", "eq.state", "eq.gain_db", "comp.state")]
+    own = [knob(f"{mic}.{name}", False) for mic in MICS[1:] for name in ("state", "eq.state", "eq.q", "comp.state")]
     layout = [("strips", [*own, knob("gate.state", True), knob("gate.a.b", True)]), *presets.layout(MONITOR)]
     monkeypatch.setattr(presets, "layout", lambda _: layout)
     what = running(MONITOR)
     table = addresses.listing(MONITOR, MICS)
     assert {a: table[a].path for a in table if a.startswith("/ch/03/ins")} == {
-        "/ch/03/ins/1/on": "strips.a.b.eq.state", "/ch/03/ins/1/par/gain_db": "strips.a.b.eq.gain_db",
+        "/ch/03/ins/1/on": "strips.a.b.eq.state", "/ch/03/ins/1/par/q": "strips.a.b.eq.q",
         "/ch/03/ins/2/on": "strips.a.b.comp.state",
-        "/ch/03/ins/3/on": "strips.gate.state.a.b", "/ch/03/ins/3/par/a/b": "strips.gate.a.b.a.b",
     }
-    assert table["/p/strips/a.b/eq/gain_db"].path == "strips.a.b.eq.gain_db"
+    assert {a: table[a].path for a in table if a.startswith("/ch/01/ins")} == {
+        "/ch/01/ins/1/on": "strips.gate.state.vox", "/ch/01/ins/1/par/a/b": "strips.gate.a.b.vox",
+    }
+    assert table["/p/strips/a.b/eq/q"].path == "strips.a.b.eq.q"
     with serving(what) as server, contextlib.closing(Client(server.port)) as client:
         for said, state in ((0, 1.0), (1, 2.0)):
             client.say("/ch/03/ins/1/on", said)
@@ -343,6 +349,17 @@ def test_what_comes_together_ends_as_if_it_came_one_by_one(monkeypatch: pytest.M
     assert dispatches[0].received == dispatches[1].received
 
 
+def test_questions_and_patterns_are_answered_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_RATE", 0.0)   # the clock of a busy machine is no witness
+    what, answers = running(MONITOR), []
+    one = dispatch.Dispatch(lambda data, _: answers.append(data), Gate(None), "here")
+    one.see(what, False)
+    one.take([(message("/stat/load"), ("127.0.0.1", 1))] * 9000)
+    assert (len(answers), one.received, one.dropped) == (4000, 9000, 5000)
+    one.take([(message("/p/output/gain_db", -1.0), ("127.0.0.1", 1))])   # what is set needs no answer
+    assert what.desk.get("output.gain_db") == -1
+
+
 def test_a_preset_that_comes_brings_its_addresses() -> None:
     what = running(presets.load("live"))
     with serving(what) as server, contextlib.closing(Client(server.port)) as client:
@@ -441,6 +458,15 @@ def test_what_a_client_sets_itself_is_no_news_and_what_it_is_denied_is() -> None
     desk.set("output.gain_db.vox", -9)   # another surface, before anybody has looked
     assert client.news(9) == [("output.gain_db.vox", -9)]
     assert client.news(9) == other.news(9) == []
+
+
+def test_who_is_overruled_at_once_is_told_so() -> None:
+    what, first, second = running(MONITOR), ("127.0.0.1", 1), ("127.0.0.1", 2)
+    one = dispatch.Dispatch(lambda *_: None, Gate(None), "here")
+    one.see(what, False)
+    client = one.clients.lease(first, what.desk, 0.0)
+    one.take([(message("/p/output/gain_db/vox", value), sender) for value, sender in ((-9.0, first), (0.0, second))])
+    assert client.news(9) == [("output.gain_db.vox", 0)]
 
 
 def test_two_that_mirror_each_other_come_to_rest(served: tuple[Running, Client, Client]) -> None:
@@ -571,3 +597,33 @@ def test_what_cannot_be_served_is_said_in_one_line(words: list[str], problem: st
         osc.open_surface(parser.parse_args(words))
     assert problem in str(caught.value)
     assert osc.open_surface(parser.parse_args([])) is None
+
+
+@pytest.mark.slow
+def test_a_run_is_turned_and_ended() -> None:
+    """The whole way: `rtsep run --osc` on a sound server."""
+    with contextlib.closing(Client(9)) as free:   # a port that is free once this is closed
+        port = free.socket.getsockname()[1]
+    with jack_server(channels=2) as server:
+        words = ["run", "--no-view", "--json", "--osc", str(port), "-i", "system", "-o", "system"]
+        run = subprocess.Popen(
+            [sys.executable, "-m", "rtsep", *words], env=server.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True,
+        )
+        try:
+            with contextlib.closing(Client(port)) as client:
+                client.socket.settimeout(0.5)
+                until = time.monotonic() + 120   # the kernels may have to be compiled
+                while time.monotonic() < until:
+                    with contextlib.suppress(OSError):   # nobody is there yet
+                        if client.ask("/stat/state") == ["running"]:
+                            break
+                client.settle()
+                client.say("/ch/01/mix/fader", 0.5)
+                assert client.ask("/p/output/gain_db/mic1") + client.ask("/ch/01/mix/fader") == [-10, 0.5]
+                assert client.ask("/info")[2] == "live"
+        finally:
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=60)
+        assert run.returncode == 0
+        assert json.loads(said)["preset"] == "live"

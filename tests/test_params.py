@@ -13,7 +13,7 @@ from multiprocessing import shared_memory
 import numpy as np
 import pytest
 
-from rtsep.catalogue import OUTPUT_PARAMS, STAGES, StageSpec
+from rtsep.catalogue import OWN_PARAMS, STAGES, StageSpec
 from rtsep.engine import Engine
 from rtsep.errors import InputError
 from rtsep.meters import COUNTERS, LEVELS, STATUS, Meters
@@ -33,7 +33,7 @@ TRIM = Param("trim", "", 0.0, 2.0, 0.25, True, "Trim.")
 MICS = ("kick", "vox 1", "bass")
 LAYOUT = [("output", (GAIN,)), ("canceller", (ADAPT, TRIM))]
 KNOBS = [(spec.name, param) for spec in STAGES.values() for param in spec.params]
-KNOBS += [("output", param) for param in OUTPUT_PARAMS]
+KNOBS += [(group, param) for group, params in OWN_PARAMS for param in params]
 OPTIONS = [(spec, option) for spec in STAGES.values() for option in spec.options]
 
 
@@ -138,7 +138,7 @@ def test_the_catalogue_is_what_the_classes_have(spec: StageSpec) -> None:
     for name, argument in arguments.items():
         if name in told and argument.default is not inspect.Parameter.empty:
             assert argument.default == spec.defaults[name], name
-    for things in (spec.options, spec.params, OUTPUT_PARAMS):
+    for things in (spec.options, spec.params, *dict(OWN_PARAMS).values()):
         assert len({thing.name for thing in things}) == len(things)
 
 

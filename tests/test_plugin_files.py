@@ -13,9 +13,9 @@ from made_plugins import made
 from test_plugins import RATE, UNIT, high, later, no_click, noise, play, sine, values
 
 from rtsep.errors import InputError
-from rtsep.plugins import probing
+from rtsep.plugins import measuring, probing
 from rtsep.plugins.chain import PluginChain
-from rtsep.plugins.finding import FOLDERS, installed, locate
+from rtsep.plugins.finding import FOLDERS, folders, installed, locate
 from rtsep.plugins.probing import PluginProblem, cache_folder, probe
 from rtsep.plugins.slots import BYPASS, OFF, SlotConfig, chain_latency, chain_params
 
@@ -184,6 +184,39 @@ def test_what_hangs_when_it_is_turned_is_told() -> None:
     assert probe("Tested", str(made("hang"))).breaks_at == "armed"
 
 
+def test_late_parameters_and_states_that_do_not_read_back_are_told() -> None:
+    late = probe("Tested", str(made("late")))
+    assert late.late_params
+    assert any("a block late" in note for note in late.notes)
+    chain = PluginChain(RATE, UNIT, [slot("good")])
+    play(chain, noise(40), values(chain, one__gain=-6.0))
+    state = chain._line.slots[0].hosted.state()
+    assert probe("Tested", str(made("good")), state=state).state_kept
+    found = probe("Tested", str(made("forgetful")), state=state)
+    assert not found.state_kept
+    assert any("read back" in note for note in found.notes)
+
+
+def test_of_several_in_a_file_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_names", lambda _file: ["Left", "Right"])
+    said: list[dict[str, object]] = []
+    told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": ""}
+    measuring._look(told, lambda **words: said.append(words))
+    assert said[-1] == {"problem": "has several plug-ins, and none is 'Centre'", "allowed": "allowed are Left, Right"}
+
+
+@pytest.mark.parametrize(("system", "folder"), [
+    ("darwin", "Library/Audio/Plug-Ins/VST3"), ("win32", "Common/VST3"), ("linux", ".vst3"),
+])
+def test_the_usual_folders_of_each_platform(system: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setenv("LOCALAPPDATA", "/users/someone/Local")
+    monkeypatch.setenv(FOLDERS, os.pathsep.join(("/first", "/second")))
+    found = [path.as_posix() for path in folders()]
+    assert found[:2] == ["/first", "/second"]
+    assert any(folder in path for path in found[2:])
+
+
 def test_state_is_kept_and_measured_again() -> None:
     chain = PluginChain(RATE, UNIT, [slot("liar"), SlotConfig("vol", "Gain")])
     told = values(chain, one__gain=-6.0, one__delay_look_ahead=100.0, vol__gain_db=0.0)
@@ -196,6 +229,7 @@ def test_state_is_kept_and_measured_again() -> None:
     fresh.restore(kept)
     assert fresh.latency == 100   # though it says 0
     assert fresh.report()[0].measured == 100
+    assert "__python_parameter_cache__" not in vars(fresh._line.slots[0].hosted._plugin)   # of seconds of asking
     heard = play(fresh, sound, told)
     assert np.allclose(heard, later(sound, 100) * 10 ** (-6 / 20), atol=1e-5)
     # A slot that begins with a state has it in the defaults of its parameters, so that nothing is turned back.
@@ -235,3 +269,14 @@ def test_a_copy_elsewhere_is_probed_anew(tmp_path: Path) -> None:
     copy = tmp_path / made("good").name
     shutil.copytree(made("good"), copy)
     assert probe("Tested", str(copy)).path == str(copy)
+
+
+def test_replaced_with_what_it_keeps() -> None:
+    chain = PluginChain(RATE, UNIT, [slot("good"), SlotConfig("vol", "Gain")], align=64)
+    told = {"one__gain": -6.0, "one__delay_look_ahead": 48.0}
+    play(chain, sine(60), values(chain, **told, vol__gain_db=0.0))
+    chain.replace([SlotConfig("eq", "PeakFilter"), slot("good")])
+    assert chain.latency == 64
+    heard = play(chain, sine(240), values(chain, **told))
+    no_click(heard)
+    assert np.allclose(heard[:, 6000:], later(sine(240), 64)[:, 6000:] * 10 ** (-6 / 20), atol=1e-5)

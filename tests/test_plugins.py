@@ -13,6 +13,7 @@ from scipy import signal
 
 from rtsep.bench import clicks
 from rtsep.errors import InputError
+from rtsep.plugins import slot as slot_module
 from rtsep.plugins.builtins import BUILTINS, LEFT_OUT
 from rtsep.plugins.chain import PluginChain
 from rtsep.plugins.fades import SECONDS
@@ -209,7 +210,8 @@ def test_order_changes_do_not_click_and_are_heard() -> None:
 ])
 def test_parameters_do_not_click(slot: str, name: str, low: float, up: float) -> None:
     chain = PluginChain(RATE, UNIT, [SlotConfig("one", slot)])
-    told = {"Compressor": {"one__threshold_db": -30.0}, "Delay": {"one__delay_seconds": 0.05}}.get(slot, {})
+    told = {"Compressor": {"one__threshold_db": -30.0, "one__ratio": 4.0}, "Delay": {"one__delay_seconds": 0.0503}}.get(
+        slot, {})
     vectors = [values(chain, **{**told, f"one__{name}": value}) for value in (low, up)]
     still = max(high(play(chain, sine(402), vector)[:, 6000:]) for vector in vectors)
     heard = play(chain, sine(81 * 20), *vectors, every=81)[:, 6000:]
@@ -270,6 +272,45 @@ def test_a_poisoned_effect_is_made_anew() -> None:
     assert chain.news() == []
 
 
+def test_one_that_is_poisoned_again_and_again_stays_dry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "_TRIES_SECONDS", 0.35)
+    for units, given_up in ((300, False), (60, True)):   # 0.4 s apart, and 0.08
+        chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain"), SlotConfig("room", "Reverb")])
+        told = values(chain, vol__gain_db=0.0)
+        for _ in range(6):
+            play(chain, sine(units), told)
+            room = chain._line.slots[1].hosted
+            room.work(np.full((1, UNIT), np.nan, np.float32))
+        heard = play(chain, sine(300), told)
+        assert any("again and again" in line for line in chain.news()) == given_up
+        assert np.array_equal(heard[:, 150 * UNIT :], sine(300)[:, 150 * UNIT :]) == given_up
+        off = values(chain, vol__gain_db=0.0, room__state=OFF)
+        play(chain, sine(60), off)
+        assert not np.array_equal(play(chain, sine(300), told)[:, 150 * UNIT :], sine(300)[:, 150 * UNIT :])
+
+
+def test_echoes_outlive_a_change_of_places() -> None:
+    chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain"), SlotConfig("echo", "Delay")])
+    told = values(chain, vol__gain_db=0.0, echo__delay_seconds=0.2)
+    click = np.zeros((1, 300 * UNIT), np.float32)
+    click[0, 0] = 0.5
+    play(chain, click[:, :UNIT], told)
+    heard = play(chain, click[:, UNIT:], values(chain, vol__gain_db=0.0, echo__delay_seconds=0.2, vol__place=5.0))
+    assert chain._line.order == [1, 0]
+    assert np.flatnonzero(heard[0]).tolist() == [round(0.2 * RATE) - UNIT]
+
+
+def test_what_was_counted_stays_when_places_change() -> None:
+    chain = PluginChain(RATE, UNIT, [SlotConfig("vol", "Gain"), SlotConfig("room", "Reverb")])
+    told = values(chain)
+    play(chain, sine(60), told)
+    chain._line.slots[1].hosted.work(np.full((1, UNIT), np.nan, np.float32))
+    play(chain, sine(300), told, values(chain, vol__place=5.0), every=150)
+    assert chain._line.order == [1, 0]
+    assert [report.remade for report in chain.report()] == [0, 1]
+    assert any("made anew" in line for line in chain.news())
+
+
 def test_over_range_becomes_finite() -> None:
     chain = PluginChain(RATE, UNIT, [SlotConfig(f"vol{n}", "Gain") for n in range(30)])
     told = values(chain, **{f"vol{n}__gain_db": 30.0 for n in range(30)})
@@ -294,6 +335,12 @@ def test_replace_and_snapshot() -> None:
     fresh.restore(kept)
     chain.reset()
     assert np.array_equal(play(fresh, noise(50), fewer), play(chain, noise(50), fewer))
+
+
+def test_replaced_before_anything_sounds() -> None:
+    chain = PluginChain(RATE, UNIT, STRIP)
+    chain.replace([SlotConfig("vol", "Gain")])
+    assert np.array_equal(play(chain, noise(50), values(chain, vol__gain_db=0.0)), noise(50))
 
 
 def test_a_fade_is_as_long_as_it_says() -> None:

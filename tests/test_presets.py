@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from rtsep import presets
-from rtsep.catalogue import CLASS_LIMITS, OUTPUT_PARAMS, STAGES, SYSTEMS
+from rtsep.catalogue import CLASS_LIMITS, OWN_PARAMS, STAGES, SYSTEMS
 from rtsep.errors import InputError
 from rtsep.params import Board
 
@@ -220,11 +220,11 @@ def test_windows_and_bounds_that_do_not_fit_are_refused_with_any_stage() -> None
     refused(head + '"altmin"\nmix = 1\nhigh = 0.0005\n', 7, "altmin.high", "0.0005")
 
 
-def test_the_layout_is_every_stage_by_its_name_and_the_output_last() -> None:
+def test_the_layout_is_every_stage_by_its_name_and_last_what_is_always_there() -> None:
     layout = presets.layout(presets.loads(GOOD, ""))
-    assert [name for name, _ in layout] == ["input", "matrix", "drums", "canceller", "spectral", "output"]
+    assert [name for name, _ in layout] == ["input", "matrix", "drums", "canceller", "spectral", "output", "ear"]
     assert layout[2][1] == STAGES["canceller"].params
-    assert layout[-1][1] == OUTPUT_PARAMS
+    assert tuple(layout[-2:]) == OWN_PARAMS
 
 
 @pytest.mark.parametrize("name", [*CLASS_LIMITS, "club"])
@@ -305,6 +305,7 @@ def test_the_most_disruptive_change_wins() -> None:
         ('name = "drums"', 'name = "canceller "', "canceller"),
         ('name = "drums"', 'name = "Drums"', "Drums a"),
         ('name = "drums"', 'name = "output"', "output"),
+        ('name = "drums"', 'name = "ear"', "ear"),
         ('name = "drums"', 'name = "input"', "input name"),
         ("taps = 4096", "tabs = 4096", "tabs taps"),
         ("taps = 4096", "refine = -1", "refine -1 0 100000"),

@@ -6,7 +6,7 @@ alike; all tables of this package follow from it.
 
 from __future__ import annotations
 
-from rtsep.catalogue.basics import BASICS, OUTPUT_PARAMS
+from rtsep.catalogue.basics import BASICS, EAR_PARAMS, OUTPUT_PARAMS, OWN_PARAMS
 from rtsep.catalogue.bleed import BLEED
 from rtsep.catalogue.canceller import CANCELLER
 from rtsep.catalogue.factors import FACTORS
@@ -27,7 +27,10 @@ STAGES = {
 }
 """What a preset's chain may have, by name."""
 
-__all__ = ["CLASS_LIMITS", "OUTPUT_PARAMS", "STAGES", "SYSTEMS", "StageSpec", "System", "latency_ms"]
+__all__ = [
+    "CLASS_LIMITS", "EAR_PARAMS", "OUTPUT_PARAMS", "OWN_PARAMS", "STAGES", "SYSTEMS", "StageSpec", "System",
+    "latency_ms",
+]  # fmt: skip
 
 
 def latency_ms(system: System) -> float | None:

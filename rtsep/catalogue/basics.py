@@ -48,5 +48,20 @@ OUTPUT_PARAMS = (
     Param("dry", "on", 0.0, 1.0, 0.0, True, "The microphone as it came, as late as the cleaned one."),
     Param("dry_all", "on", 0.0, 1.0, 0.0, False, "All microphones dry."),
     Param("mute_all", "on", 0.0, 1.0, 0.0, False, "All microphones silent."),
+    Param("early_clip_db", "dB", -40.0, 0.0, -6.0, False, "Peak of an input from which on the meters warn."),
+    Param("clear_clips", "on", 0.0, 1.0, 0.0, False, "A button: forget what has clipped; a host lets it go."),
 )
 """Of the engine's own stage behind every chain; it cannot be left out."""
+
+EAR_PARAMS = (
+    Param("listen", "", 0.0, 3.0, 0.0, True, "What is heard of the mic: 0 nothing, 1 in, 2 out, 3 what is removed."),
+    Param("pfl", "on", 0.0, 1.0, 0.0, True, "Heard before its level, mute and solo; without `listen`: its out."),
+    Param("level_db", "dB", -60.0, 12.0, 0.0, False, "Level of the ear."),
+    Param("dim", "on", 0.0, 1.0, 0.0, False, "Make the ear softer for a while."),
+    Param("dim_db", "dB", -60.0, 0.0, -20.0, False, "How much softer."),
+    Param("mix", "on", 0.0, 1.0, 1.0, False, "With no mic chosen, all are heard as they go out; else silence."),
+)
+"""Of the ear bus (`rtsep.hosts.ear`), which the engineer listens to; of no effect where no output is given to it."""
+
+OWN_PARAMS = (("output", OUTPUT_PARAMS), ("ear", EAR_PARAMS))
+"""Groups of parameters that are always there, whatever the chain is."""

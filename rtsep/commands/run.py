@@ -9,13 +9,18 @@ from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_save, add_settings, positive
 
+_PRESET = "live"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `rtsep run` takes."""
     from rtsep.control import surface
     from rtsep.hosts.hostapis import NAMES, PORTAUDIO
 
-    add_preset(parser, "live")
+    add_preset(parser, _PRESET)
+    parser.set_defaults(preset=None)   # a show may name another one
+    parser.add_argument("--show", metavar="FOLDER", help="what `rtsep show` makes: preset, patch, snapshots")
+    parser.add_argument("--no-restore", action="store_true", help="begin a show anew, not where it stood last")
     parser.add_argument("-i", "--input-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument("-o", "--output-device", metavar="DEV", help="name, part of it, hostapi:name; name:2 if equal")
     parser.add_argument(
@@ -25,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-r", "--samplerate", type=int, metavar="RATE", help="Hz; the device's own by default")
     parser.add_argument("-b", "--blocksize", type=int, metavar="BLOCK", help="frames; the preset's by default")
     parser.add_argument("--map", metavar="CSV", help="mic,in,out: device channels of each mic, from 1")
+    parser.add_argument("--ear", metavar="OUT", help="device outputs to listen on, from 1: 15 or 15,16")
     add_settings(parser)
     add_calibration(parser)
     add_save(parser)
@@ -53,11 +59,17 @@ def run(args: argparse.Namespace) -> int:
     from rtsep.hosts.supervisor import run
 
     options = RunOptions(
-        preset=args.preset, input_device=args.input_device, output_device=args.output_device, rate=args.samplerate,
-        block=args.blocksize, map_csv=args.map, calibration=args.calibration, record=args.record, seconds=args.seconds,
-        settings=tuple(args.set), save=args.save, play=args.play, loop=args.loop, begin=args.begin,
-        end_on_hangup=args.end_on_hangup, host_api=args.host_api,
+        preset=args.preset or _PRESET, input_device=args.input_device, output_device=args.output_device,
+        rate=args.samplerate, block=args.blocksize, map_csv=args.map, calibration=args.calibration,
+        record=args.record, seconds=args.seconds, settings=tuple(args.set), save=args.save,
+        play=args.play, loop=args.loop, begin=args.begin, ear=args.ear,
+        end_on_hangup=args.end_on_hangup, host_api=args.host_api, show=args.show, restore=not args.no_restore,
     )
+    if args.show is not None:
+        from rtsep.show import starting
+
+        options = starting.options(options, args.preset)
+        args.midi = args.midi or starting.mapping(args.show)
     return run(options, lambda: open_all(args), _print_line if args.json else _print_summary)
 
 
@@ -74,6 +86,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         f"{summary['sample_rate']} Hz, load {100 * summary['load']:.1f} %\n"
         f"block p50 {us['p50']:.0f}  p99 {us['p99']:.0f}  p99.9 {us['p999']:.0f}  max {us['max']:.0f} us\n"
         f"{told(summary.__getitem__, 'summary', ', ')}, restarts {summary['restarts']}"
+        + "".join(f"\nclipped: {', '.join(names)}" for names in [summary["levels"]["clipped"]] if names)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,6 +54,22 @@ class Snapshots(Protocol):
 
     def step(self, by: int) -> None:
         """Recall the one that stands so far behind the current one; at the ends nothing happens."""
+
+    def store(self, name: str = "") -> int:
+        """Store what stands on the desk, and return the number; one of that name, or number, is stored anew.
+
+        Raises
+        ------
+        InputError
+            If it is no name, or there are too many.
+        """
+
+    @property
+    def safe(self) -> tuple[str, ...]:
+        """Patterns of the paths that no recall turns, see `rtsep.show.scope`."""
+
+    def keep_safe(self, pattern: str, on: bool) -> None:
+        """Let no recall turn what a pattern means, or let it again."""
 
 
 class Transport(Protocol):
@@ -105,6 +122,7 @@ class Desk:
         self._settings = tuple(settings)
         self._block = block
         self._save = save
+        self._turning = threading.Lock()
         self.snapshots: Snapshots | None = None
         self.transport: Transport | None = None
 
@@ -156,7 +174,23 @@ class Desk:
         InputError
             If there is no such path, or `value` is out of range.
         """
-        self._playing.board.set(path, value)
+        with self._turning:
+            self._playing.board.set(path, value)
+
+    def move(self, path: str, seen: float, value: float) -> bool:
+        """Set a target that still stands where it was last seen; False: somebody else has turned it, and wins.
+
+        Raises
+        ------
+        InputError
+            As `set` does.
+        """
+        with self._turning:
+            board = self._playing.board
+            if board.get(path) != seen:
+                return False
+            board.set(path, value)
+            return True
 
     def toggle(self, path: str) -> None:
         """Switch on what is off, and off what is on; see `set`."""

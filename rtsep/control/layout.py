@@ -11,9 +11,10 @@ _BETWEEN = 2       # columns between two mics side by side
 _BARS = {"in_bar": 4, "out_bar": 4}   # columns at least; they grow with the room
 _MOST_BAR = 20
 # Columns that a figure takes. `level` is one letter, `removed` has a shorter head than `bleed removed`.
-_WIDTHS = {"in": 6, "out": 6, "bleed removed": 13, "removed": 8, "limiter": 8, "level": 1}
+_WIDTHS = {"in": 6, "out": 6, "bleed removed": 13, "removed": 8, "reduction": 9, "limiter": 8, "level": 1}
 # What is shown of a mic, from rich to poor.
 _PARTS = (
+    ("in", "in_bar", "out", "out_bar", "bleed removed", "reduction", "limiter"),
     ("in", "in_bar", "out", "out_bar", "bleed removed", "limiter"),
     ("in", "out", "out_bar", "removed", "limiter"),
     ("in", "out", "removed", "limiter"),
@@ -22,7 +23,7 @@ _PARTS = (
     ("out",),
     ("level",),
 )
-_LEAN = 5   # of them: where only less than this fits, names are cut before more is left out
+_LEAN = 6   # of them: where only less than this fits, names are cut before more is left out
 # Lines besides the mics, from rich to poor: at the top, over the columns, keys, messages.
 _LINES = ((2, 1, 1, 4), (2, 1, 1, 2), (1, 1, 1, 1), (1, 0, 1, 1))
 _LAST_LINES = (1, 0, 0, 0)

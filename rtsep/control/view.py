@@ -9,6 +9,7 @@ import numpy as np
 from rtsep import figures
 from rtsep.control.layout import Layout, lay_out
 from rtsep.control.paint import Line, Span, fit, plain, shown, width
+from rtsep.meters import FULL_SCALE, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ _FLOOR_DB = -60.0     # left end of a bar
 _LOUD_DB, _HOT_DB = -12.0, -3.0   # from here on a bar is yellow, red: room for a drum hit, none left
 _HIDDEN_DB = 3.0      # with less removed, what the mic itself plays was most of what was measured
 _LEVELS = " ▁▂▃▄▅▆▇█"
+_CLIPPED = "!"
 _TITLES = {"in": "in dB", "out": "out dB", "in_bar": "", "out_bar": "", "level": ""}
 
 
@@ -102,21 +104,47 @@ def _titles(layout: Layout) -> list[Line]:
 def _mic(running: Running, layout: Layout, c: int, name: str, removed: float) -> Line:
     level = running.meters.level
     limiter = float(level("limiter_gain")[c])
+    marks = _marks(running, layout, c)
     spans: list[Span] = [(fit(name, layout.name), "")]
     for part in layout.parts:
         columns = layout.width(part)
         spans.append((layout.before(part), ""))
         if part == "removed" or part == "bleed removed":
             spans.append((fit(_removed(removed), columns, right=True), ""))
+        elif part == "reduction":
+            reduction = float(running.meters.reduction()[:, c].mean())
+            spans.append((fit("" if abs(reduction) < 0.05 else f"{reduction:.1f} dB", columns, right=True), ""))
         elif part == "limiter":
-            spans.append((fit("" if limiter > 0.999 else f"{_db(limiter):.1f} dB", columns, right=True), "alarm"))
+            spans.append((fit("" if limiter > OPEN else f"{_db(limiter):.1f} dB", columns, right=True), "alarm"))
         else:
             peak = float(level("in_peak" if part.startswith("in") else "out_peak")[c])
-            text = {"in": f"{_db(peak):.1f}", "out": f"{_db(peak):.1f}", "level": _letter(peak)}.get(part)
-            limited = part in ("out", "level") and limiter <= 0.999
-            style = "alarm" if limited else "" if part in ("in", "out") else _colour(peak)
+            mark, style = marks.get(part, ("", ""))
+            text = {"in": _marked(mark, peak), "out": _marked(mark, peak), "level": _letter(peak)}.get(part)
+            limited = part in ("out", "level") and limiter <= OPEN
+            style = "alarm" if limited else style or ("" if part in ("in", "out") else _colour(peak))
             spans.append((_bar(peak, columns) if text is None else fit(text, columns, right=True), style))
     return tuple(spans)
+
+
+def _marks(running: Running, layout: Layout, c: int) -> dict[str, Span]:
+    """Return the mark and the style of a mic's levels: what has clipped stays marked until it is cleared."""
+    meters = running.meters
+    first = next(part for part in ("in", "out", "level") if part in layout.parts)
+    behind = "out" if "out" in layout.parts else first
+    marks: dict[str, Span] = {}
+    if meters.early(running.desk.get("output.early_clip_db"))[c]:
+        marks[first] = ("", "yellow")
+    if meters.level("limiter_held")[c] < OPEN:
+        marks[behind] = (_CLIPPED, "alarm")
+    if meters.level("in_held")[c] >= FULL_SCALE:
+        marks[first] = (_CLIPPED, "alarm")
+    return marks
+
+
+def _marked(mark: str, peak: float) -> str:
+    """Return a level of at most six letters, the mark among them."""
+    text = f"{mark}{_db(peak):.1f}"
+    return text if len(text) <= 6 else f"{mark}{_db(peak):.0f}"
 
 
 def _side_by_side(cells: Sequence[Line], layout: Layout) -> list[Line]:
@@ -138,10 +166,15 @@ def _keys(running: Running, columns: int) -> Line:
         ("d", "dry all", desk.get("output.dry_all") > 0.5),
         ("m", "mute all", desk.get("output.mute_all") > 0.5),
         ("f", "freeze", desk.frozen),
+        ("c", "clear clips", False),
         *([("s", "save", False)] if desk.can_save else []),
         *_transport(desk),
         ("q", "quit", False),
     ]
+    if (snapshots := desk.snapshots) is not None:
+        known = dict(snapshots.listing())
+        current = f"{snapshots.current} {shown(known.get(snapshots.current, ''))}" if snapshots.current else "none yet"
+        keys[-1:-1] = [("n p", f"snapshot {current}", False), ("w", "store", False)]
     texts = [(f" {key} {word}{' ON' if on else ''} ", on) for key, word, on in keys]
     if sum(width(text) + 1 for text, _on in texts) > columns:   # what is on, and the letters
         texts = [(f"{key} {word} ON" if on else key, on) for key, word, on in keys]

@@ -16,6 +16,10 @@ from rtsep.errors import DeviceError, InputError
 from rtsep.limits import check_file, check_mics
 from rtsep.names import checked
 
+_COLUMNS, _COLOUR = ("mic", "in", "out"), "colour"
+COLOURS = ("red", "green", "yellow", "blue", "magenta", "cyan", "white")
+"""What a microphone may be marked with: the colours of the X32's channel strips."""
+
 _CLIENT_NAME = b"rtsep"
 _LIBRARY = "libportaudio.so.2"
 _JACK_SERVER, _NO_SERVER = "JACK_DEFAULT_SERVER", "rtsep-looks-for-none"
@@ -29,6 +33,7 @@ class Mic:
     input: int
     output: int | None
     line: int
+    colour: str = ""
 
 
 def devices() -> list[dict[str, Any]]:
@@ -142,6 +147,8 @@ def choose_pair(
 def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
     """Read a channel map: CSV with the header `mic,in,out`, device channels from 1, empty `out`: not played.
 
+    A fourth column may be `colour`, one of `COLOURS` or empty.
+
     Raises
     ------
     InputError
@@ -157,12 +164,16 @@ def read_map(path: str | os.PathLike[str]) -> tuple[Mic, ...]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(path), f"is not a CSV file ({error})") from error
     rows = [(line, row) for line, row in rows if any(row)]
-    if not rows or rows[0][1] != ["mic", "in", "out"]:
+    if not rows or tuple(rows[0][1]) not in (_COLUMNS, (*_COLUMNS, _COLOUR)):
         found = ",".join(rows[0][1]) if rows else "nothing"
-        raise InputError(f"{path}:{rows[0][0] if rows else 1}", f"the header is {found!r}", "it must be mic,in,out")
+        allowed = "it must be mic,in,out, or mic,in,out,colour"
+        raise InputError(f"{path}:{rows[0][0] if rows else 1}", f"the header is {found!r}", allowed)
     mics: list[Mic] = []
     for line, row in rows[1:]:
-        mics.append(_map_row(f"{path}:{line}", line, row, mics))
+        place = f"{path}:{line}"
+        if len(row) != len(rows[0][1]):
+            raise InputError(place, f"{len(row)} columns", f"as many as above: {','.join(rows[0][1])}")
+        mics.append(_map_row(place, line, row, mics))
     if not mics:
         raise InputError(f"{path}:{rows[0][0]}", "there is no microphone", "one line for each: mic,in,out")
     check_mics(str(path), len(mics))
@@ -281,9 +292,7 @@ def _partner(
 
 
 def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -> Mic:
-    if len(row) != 3:
-        raise InputError(place, f"{len(row)} columns", "three: mic,in,out")
-    name, source, target = row
+    name, source, target, *colour = row
     if name.isdecimal() or "." in name or "=" in name:
         raise InputError(place, f"mic is {name!r}", "a name that is no number and has no . or =")
     *_, name = checked([*(mic.name for mic in before), name], place)
@@ -293,4 +302,6 @@ def _map_row(place: str, line: int, row: Sequence[str], before: Sequence[Mic]) -
             raise InputError(place, f"{what} is {text!r}", allowed)
     if int(source) - 1 in [mic.input for mic in before]:
         raise InputError(place, f"in {source} is there twice", "each microphone has an input of its own")
-    return Mic(name, int(source) - 1, int(target) - 1 if target else None, line)
+    if any(colour) and colour[0] not in COLOURS:
+        raise InputError(place, f"colour is {colour[0]!r}", f"one of {', '.join(COLOURS)}, or nothing")
+    return Mic(name, int(source) - 1, int(target) - 1 if target else None, line, *colour)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rtsep import presets
+from rtsep.control.clearing import Clearing
 from rtsep.control.desk import Desk
 from rtsep.control.surface import Running, Surface
 from rtsep.control.watch import Watch
@@ -20,6 +21,7 @@ from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
+from rtsep.show.starting import open_show
 
 
 class Front:
@@ -66,9 +68,12 @@ class Front:
         self.desk = Desk(
             self.playing, options.settings, options.block, self.saves.ask if options.save is not None else None
         )
+        self._clearing = Clearing(self.desk, self.meters)
         self.playback: Playback | None = None
         if place is not None:
             self.playback = self._play(place._replace(memory=f"{memory}-p"), options)
+        self._show = None if options.show is None else open_show(options, self.desk)
+        self.desk.snapshots = self._show
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
         self._waits = ""   # for what, as it was said last
@@ -87,6 +92,8 @@ class Front:
         InputError
             If it cannot be.
         """
+        if self._show is not None:
+            self._show.close()
         if self.playback is not None:
             self.playback.close()
         self.meters.close()
@@ -117,11 +124,19 @@ class Front:
         for note in presets.notes(self.desk.preset, len(self.desk.mics)):
             self._surface.say(note)
 
+    def told(self) -> dict[str, Any]:
+        """Return what a summary says of the mics; also when all has been closed."""
+        mics = self.desk.mics
+        return {"microphones": list(mics), "levels": self.meters.told(mics, self.desk.get("output.early_clip_db"))}
+
     def look(self, now: float, info: dict[str, Any], running: bool) -> bool:
         """Show what runs; True when the user wants to quit."""
+        while self._show is not None and self._show.said:
+            self._surface.say(self._show.said.popleft())
         for line in self.playback.update() if self.playback is not None else ():
             self._surface.say(line)
         if running:
+            self._clearing.update()
             for name in self._quiet.update(now, self.meters):
                 self._surface.say(f"{name}: no signal (below {QUIET_DB} dBFS for {QUIET_SECONDS:.0f} s)")
         return self._surface.update(Running(self.desk, info, self.meters, self._surface.say))

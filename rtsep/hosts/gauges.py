@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtsep.figures import gather
+from rtsep.hosts import ear
 from rtsep.hosts.overload import Overload
 from rtsep.meters import METER_FRAMES
 
@@ -107,6 +108,7 @@ class Gauges:
             "late_blocks": self._late_blocks,
             "bad_inputs": int(self._runner.bad_inputs.sum()),
             "bus_limited": record["bus_limited"],
+            "ear_limited": ear.limited(self._runner),
             "shed": self._overload.steps, "shed_seconds": self._overload.seconds,
             "lost_frames": self._tape.lost if self._tape else 0,
             "block_us.p50": p50, "block_us.p99": p99, "block_us.p999": p999, "block_us.max": self._max,

@@ -78,11 +78,20 @@ class JackCard(Card):
             shared.setdefault((False, c) if mic.output is None else (True, mic.output), []).append(c)
         self._groups = list(shared.values())
         self._pins = [pin if played else None for played, pin in shared]
+        first = len(self._groups)
+        self._ear = tuple(range(first, first + len(self._request.ear)))
+        self._groups += [[] for _ in self._ear]
+        self._pins += self._request.ear
         ports = np.zeros(len(self.mics), np.int32)
         for port, mics in enumerate(self._groups):
             ports[mics] = port
         runner.record.put("outputs", ports)
         self._record = JACK.make(runner=runner.record, mics=len(self.mics), outs=len(self._groups))
+
+    @property
+    def ear(self) -> tuple[int, ...]:
+        """See `Card.ear`: its ports are behind those of the mics."""
+        return self._ear
 
     def open(self, runner: Runner, preset: Preset, cables: Collection[Cable] | None) -> None:
         """See `Card.open`."""
@@ -100,7 +109,7 @@ class JackCard(Card):
         names = [mic.name for mic in self.mics]
         record["in_ports"], record["out_ports"] = client.register(
             port_names("in", [[name] for name in names]),
-            port_names("out", [[names[c] for c in group] for group in self._groups]),
+            port_names("out", [[names[c] for c in group] or ["ear"] for group in self._groups]),
         )
         record["latency"], record["period"], record["rate"] = self._latency, client.period, client.rate
         self._told = client.period

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtsep.errors import DeviceError, InputError, RtsepError
-from rtsep.hosts import playring
+from rtsep.hosts import ear, playring
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.hostapis import make_card
@@ -228,6 +228,7 @@ class Life:
         self._engine, self._runner = self._made
         self._card.connect(self._runner)
         self._card.tell_latency(self._engine.latency)
+        ear.connect(self._card.ear, self._engine, self._runner)
         self._card.open(self._runner, self.request.preset, cables)
         self._show()   # only now: a device that cannot be opened yet is tried again and again
         self._card.start()

@@ -12,7 +12,7 @@ from typing import Any
 from rtsep.atomic import check_writable
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices
+from rtsep.hosts import devices, ear
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.hosts.playring import PlayPlace, play_place
 from rtsep.presets import Preset, load
@@ -56,6 +56,12 @@ class RunOptions:
         How long; default: until stopped.
     settings : tuple of str
         `path=value` each.
+    ear : str, optional
+        Device outputs for the engineer to listen on: `15` or `15,16`.
+    show : str, optional
+        Folder of a show, whose snapshots can be recalled; see `rtsep.show.starting.options`.
+    restore : bool
+        Begin with what stood in the show last.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     """
@@ -74,6 +80,9 @@ class RunOptions:
     begin: float = 0.0
     seconds: float | None = None
     settings: tuple[str, ...] = ()
+    ear: str | None = None
+    show: str | None = None
+    restore: bool = True
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
 
@@ -102,6 +111,8 @@ class Request:
         The user's file for that, at the end and when asked for.
     record : str or None
         Folder for the recording; there is none in it yet.
+    ear : tuple of int
+        Device outputs for the engineer to listen on, from 0; empty: none.
     play : PlayPlace or None
         What is played in place of the device's inputs.
     spare : bool
@@ -120,6 +131,7 @@ class Request:
     keep: str | None
     save: str | None
     record: str | None
+    ear: tuple[int, ...]
     play: PlayPlace | None
     spare: bool
 
@@ -161,6 +173,7 @@ def check(options: RunOptions) -> Request:
         keep=None,
         save=options.save,
         record=options.record,
+        ear=ear.outputs(options.ear),
         play=played,
         spare=False,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from rtsep import realtime
 from rtsep.errors import DeviceError, InputError, RtsepError
+from rtsep.hosts import ear
 from rtsep.hosts.cables import Cables
 from rtsep.hosts.devices import (
     Mic,
@@ -83,7 +84,7 @@ class Card:
         DeviceError
             There is none, or several.
         InputError
-            It lacks channels that the map names.
+            It lacks channels that the map names, or those to listen on are not free.
         """
         self._choose(devices(), default_indices)
 
@@ -107,6 +108,7 @@ class Card:
                     raise InputError(
                         f"{request.map_file}:{mic.line}", f"{what} is {channel + 1}", f"{name} has {there} channels"
                     )
+        ear.check(request.ear, self.mics, outputs, self._labels[1])
 
     def find_again(self, names: tuple[str, ...], rate: int, client: str) -> None:
         """Look for what was lost, and see that it is as it was.
@@ -155,10 +157,16 @@ class Card:
         record = runner.record
         self._pins_in = np.array([mic.input for mic in self.mics], np.int32)
         self._pins_out = np.array([-1 if mic.output is None else mic.output for mic in self.mics], np.int32)
-        self._wide_in, self._wide_out = int(self._pins_in.max()) + 1, int(self._pins_out.max()) + 1
+        self._wide_in = int(self._pins_in.max()) + 1
+        self._wide_out = max(int(self._pins_out.max()), *self._request.ear, -1) + 1
         record.put("inputs", self._pins_in)
         record.put("outputs", self._pins_out)
         record["device_inputs"], record["device_outputs"] = self._wide_in, self._wide_out
+
+    @property
+    def ear(self) -> tuple[int, ...]:
+        """Which of the outputs that the callback writes the engineer listens on; valid after `connect`."""
+        return self._request.ear
 
     def open(self, runner: Runner, preset: Preset, cables: Collection[Cable] | None) -> None:
         """Open it, but for `start`; `cables` are those of an earlier process of this run.

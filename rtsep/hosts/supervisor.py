@@ -124,7 +124,7 @@ class Supervisor:
         if not self._info:
             return {}
         return {
-            **figures.nested(self._figures), **words.of_the_stream(self._info), "microphones": list(self._names),
+            **figures.nested(self._figures), **words.of_the_stream(self._info), **self._there.told(),
             "preset": self._there.desk.preset.name, "restarts": self._lives - 1, "first_sound_s": self._first_sound,
         }
 

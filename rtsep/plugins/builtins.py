@@ -41,6 +41,9 @@ class Builtin:
     beside : float, optional
         Seconds that a second one with other values runs beside, before it takes over in a cross-fade; 0: what it gives
         depends on one sample of the input. None: values that are not `smooth` are ramped.
+    alone : bool
+        No second one runs beside it when places change: to make it takes as long as a unit lasts, and it would not have
+        what is to be heard again.
     latency : callable
         From its values by name and the rate to samples.
     """
@@ -51,6 +54,7 @@ class Builtin:
     smooth: frozenset[str] = frozenset()
     ducked: frozenset[str] = frozenset()
     beside: float | None = None
+    alone: bool = False
     latency: Callable[[Mapping[str, float], int], int] = never_late
 
 
@@ -146,7 +150,7 @@ _ALL = (
     Builtin("Delay", "an echo", (
         _p("delay_seconds", "s", 0.0, 5.0, 0.5, "How late the echo is."),
         _p("feedback", "", 0.0, 1.0, 0.0, "How much of it comes again."), _mix(0.5),
-    ), ducked=frozenset({"delay_seconds"})),
+    ), ducked=frozenset({"delay_seconds"}), alone=True),   # its memory of 30 s takes 1 to 9 ms to make
     Builtin("Reverb", "a room", (
         _p("room_size", "", 0.0, 1.0, 0.5, "How large it is."), _p("damping", "", 0.0, 1.0, 0.5, "How dull."),
         _p("wet_level", "", 0.0, 1.0, 0.33, "How loud the room is."),

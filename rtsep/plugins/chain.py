@@ -89,6 +89,8 @@ class PluginChain:
         self._configs = tuple(slots)
         self.params: tuple[Param, ...] = chain_params(slots, rate, unit)
         self._low, self._high, self._values = _bounds(self.params)
+        self._places = _places(self._configs, self.params)
+        self._owners = _owners(self._places)
         self._line = Line(rate, unit, self._made(self._configs, self.params, self._values))
         self._whole = Slot("chain", self._line, rate, unit)
         self._pad = Late(rate, unit, max(0, align - self._whole.latency))
@@ -146,14 +148,19 @@ class PluginChain:
         values[0] = self._values[0]
         made = self._made(slots, params, values, amid=True)
         for config, slot in zip(slots, made, strict=True):
-            if config.same in kept and not config.builtin:
+            if config.same in kept:
                 slot.hosted.load(kept[config.same][0].hosted.state())
+                slot.take_over(kept[config.same][0])
         self._line.finish()
         self.params, self._configs = params, tuple(slots)
         self._low, self._high, _ = _bounds(params)
+        self._places = _places(slots, params)
+        self._owners = _owners(self._places)
         self._values = values
         self._line.go_over(made, self._order())
         self._given = b""
+        if self._fresh:   # nothing has sounded yet
+            self._whole.reset()
 
     def reset(self) -> None:
         """Be as new: plug-ins with the state they began with, nothing of what sounded before."""
@@ -197,7 +204,7 @@ class PluginChain:
 
     def news(self) -> list[str]:
         """Return what has happened since the last call, a line each."""
-        return self._whole.news()
+        return self._line.told() + self._whole.news()
 
     def report(self) -> list[SlotReport]:
         """Return how each slot does, in the order in which they were given."""
@@ -225,11 +232,15 @@ class PluginChain:
         values = np.where(good, values, self._values)
         before, self._values = self._values, values
         self._whole.turn(round(float(values[0])), self._fresh)
+        if self._fresh:
+            owners = set(range(len(self._places)))
+        else:
+            owners = set(self._owners[before != values].tolist())
         for slots in self._line.turned():
-            for slot, (_, first, last) in zip(slots, _places(self._configs, self.params), strict=True):
-                if self._fresh or not np.array_equal(before[first:last], values[first:last]):
-                    slot.turn(round(float(values[first])), self._fresh)
-                    slot.aim(values[first + len(OWN) : last].tolist(), self._fresh)
+            for n in owners - {-1}:
+                _, first, last = self._places[n]
+                slots[n].turn(round(float(values[first])), self._fresh)
+                slots[n].aim(values[first + len(OWN) : last].tolist(), self._fresh)
         self._line.touched()
         order = self._order()
         if self._fresh:
@@ -240,14 +251,14 @@ class PluginChain:
 
     def _order(self) -> list[int]:
         """Return the slots in the order of their places."""
-        places = [float(self._values[first + 1]) for _, first, _ in _places(self._configs, self.params)]
+        places = [float(self._values[first + 1]) for _, first, _ in self._places]
         return sorted(range(len(places)), key=lambda n: (round(places[n]), n))
 
     def _slots(self) -> list[tuple[SlotConfig, Slot, NDArray[np.float32]]]:
         """Return each slot with its config and its values, a view."""
         newest = self._line.heard()[-1]
         return [(config, slot, self._values[first:last]) for slot, (config, first, last)
-                in zip(newest, _places(self._configs, self.params), strict=True)]
+                in zip(newest, self._places, strict=True)]
 
     def _names(self, config: SlotConfig) -> list[str]:
         prefix = f"{config.name}."
@@ -270,6 +281,11 @@ def _bounds(params: Sequence[Param]) -> tuple[NDArray[np.float32], NDArray[np.fl
         np.array([getattr(param, name) for param in params], np.float32) for name in ("low", "high", "default")
     )
     return low, high, default
+
+
+def _owners(places: Sequence[tuple[SlotConfig, int, int]]) -> NDArray[np.int64]:
+    """Return for each value whose it is: the slot's number, -1 for the whole chain's."""
+    return np.array([-1] + [n for n, (_, first, last) in enumerate(places) for _ in range(last - first)], np.int64)
 
 
 def _places(slots: Sequence[SlotConfig], params: Sequence[Param]) -> list[tuple[SlotConfig, int, int]]:

@@ -104,7 +104,11 @@ class FileHost(Hosted):
         if self._failed % 2:
             self.reset()
             return
+        goal = self._goal
         self._load(self.state())
+        for n, raw in enumerate(goal):   # also those that were on their way
+            self._goal[n] = raw
+            self._tell(n, raw)
 
     def twin(self) -> None:
         """See `Hosted.twin`: to load a file takes too long."""
@@ -117,7 +121,7 @@ class FileHost(Hosted):
         """See `Hosted.load`; without a state, as it was made."""
         state = state or self._initial
         if self.state() != state:
-            self._plugin.raw_state = state
+            measuring.give(self._plugin, state)
         self._run_silence()
         self._read()
         if state != self._known:
@@ -133,7 +137,7 @@ class FileHost(Hosted):
         self._plugin = None   # the old one first: some are allowed once only
         self._plugin = measuring.load(self._found.path, self._found.name)
         if state:
-            self._plugin.raw_state = state
+            measuring.give(self._plugin, state)
         self._run_silence()
         self._read()
 

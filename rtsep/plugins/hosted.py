@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from rtsep.plugins.fades import Fade
 Block = NDArray[np.float32]
 
 RAMP_SECONDS = 0.02   # of a parameter, as consoles have it
-STEP = 8              # samples between two steps of a ramp: a call takes 5 µs, and steps are 30 dB below a jump's
+STEP = 8              # samples between two steps of a ramp at least: a call takes 5 µs, steps are 30 dB below a jump's
+_FINE_DB, _FINE_OCTAVES, _FINE = 0.02, 0.005, 0.002   # steps that a whole unit may have: -60 dB of what sounds, or less
 _NYQUIST = 0.49       # of the rate: filters above would not be stable
 
 
@@ -40,8 +42,19 @@ class Hosted(ABC):
 
     @property
     def plain(self) -> Any:
-        """Of an effect of pedalboard's own that just runs and is never late: its object. None: it has to be worked."""
+        """An effect of pedalboard's own that is never late, and just goes on: its object. None: it has to be worked.
+
+        Its ramps go on by `advance`, so often in a unit as `steps` says.
+        """
         return None
+
+    @property
+    def steps(self) -> int:
+        """Into how many pieces the next unit has to be cut for its ramps; 0: nothing moves."""
+        return 0
+
+    def advance(self, frames: int) -> None:   # noqa: B027  (nothing moves)
+        """Go on with all ramps by so many samples."""
 
     @abstractmethod
     def aim(self, values: Sequence[float], at_once: bool) -> None:
@@ -102,6 +115,8 @@ class BuiltinHost(Hosted):
         self._from = list(self._now)
         self._ramp = max(1, round(RAMP_SECONDS * rate))
         self._at = self._ramp   # samples of the ramp that are done
+        self._span = 0.0        # how far it goes, in the finest steps
+        self._never_late = builtin.latency is never_late
         self._plugin: Any = self._made()
         self._next: Any = None   # one with other values that is taking over
         self._beside = 0         # samples until it is faded to
@@ -116,8 +131,20 @@ class BuiltinHost(Hosted):
     @property
     def plain(self) -> Any:
         """See `Hosted.plain`."""
-        still = self._next is None and self._now == self._goal and self._at >= self._ramp
-        return self._plugin if still and self._builtin.latency is never_late else None
+        return self._plugin if self._never_late and not self._blends and not self.ducks else None
+
+    @property
+    def steps(self) -> int:
+        """See `Hosted.steps`."""
+        if self._at >= self._ramp:
+            return 0
+        return min(max(1, math.ceil(self._span * self._unit / self._ramp)), -(-self._unit // STEP))
+
+    def advance(self, frames: int) -> None:
+        """See `Hosted.advance`."""
+        if self._at < self._ramp:
+            self._at = min(self._ramp, self._at + frames)
+            self._move(self._at / self._ramp)
 
     def aim(self, values: Sequence[float], at_once: bool) -> None:
         """See `Hosted.aim`."""
@@ -133,8 +160,12 @@ class BuiltinHost(Hosted):
             if value != self._goal[n] and param.name in self._builtin.smooth:
                 self._goal[n] = self._now[n] = self._from[n] = float(value)
                 self._set(n)
-        if list(values) != self._goal:   # the rest goes there on a ramp from where it is now
-            self._goal, self._from, self._at = [float(value) for value in values], list(self._now), 0
+        if list(values) != self._goal:   # the rest goes there from where it is now
+            self._goal = [float(value) for value in values]
+            if self._builtin.beside is None:
+                self._from, self._at = list(self._now), 0
+                self._span = max((_fine(param, first, last) for param, first, last
+                                  in zip(self._builtin.params, self._from, self._goal, strict=True)), default=0.0)
 
     @property
     def ducks(self) -> bool:
@@ -152,15 +183,7 @@ class BuiltinHost(Hosted):
         """See `Hosted.work`."""
         if self._builtin.beside is not None:
             return self._blended(block)
-        if self._at >= self._ramp:
-            return self._run(self._plugin, block)
-        pieces = []
-        for first in range(0, block.shape[1], STEP):
-            piece = np.ascontiguousarray(block[:, first : first + STEP])
-            self._at = min(self._ramp, self._at + piece.shape[1])
-            self._move(self._at / self._ramp)
-            pieces.append(self._run(self._plugin, piece))
-        return np.concatenate(pieces, axis=1)
+        return in_steps(block, self.steps, self.advance, lambda piece: self._run(self._plugin, piece))
 
     def reset(self) -> None:
         """See `Hosted.reset`."""
@@ -168,11 +191,19 @@ class BuiltinHost(Hosted):
 
     def remake(self) -> None:
         """See `Hosted.remake`."""
-        self._plugin = self._made()
+        self._plugin, self._next = self._made(), None   # one that was taking over has its values in `_now`
+        self._fade.jump(False)
 
-    def twin(self) -> BuiltinHost:
+    def twin(self) -> BuiltinHost | None:
         """See `Hosted.twin`."""
+        if self._builtin.alone:
+            return None
         return BuiltinHost(self._builtin, self._rate, self._unit, self._goal)
+
+    @property
+    def _blends(self) -> bool:
+        """Whether one with other values is taking over, or is going to."""
+        return self._builtin.beside is not None and (self._next is not None or self._now != self._goal)
 
     def _made(self) -> Any:
         """Return the effect, prepared for units, with nothing in it."""
@@ -233,6 +264,29 @@ class BuiltinHost(Hosted):
     def _reckoned(self) -> int:
         told = {param.name: value for param, value in zip(self._builtin.params, self._now, strict=True)}
         return self._builtin.latency(told, self._rate)
+
+
+def in_steps(block: Block, steps: int, advance: Callable[[int], None], work: Callable[[Block], Block]) -> Block:
+    """Return a unit that is worked in one piece, or in as many as its ramps need; `advance` comes before each."""
+    if steps == 0:
+        return work(block)
+    out, frames = np.empty_like(block), block.shape[1]
+    ends = [frames * n // steps for n in range(steps + 1)]
+    for first, last in itertools.pairwise(ends):
+        advance(last - first)
+        out[:, first:last] = work(np.ascontiguousarray(block[:, first:last]))
+    return out
+
+
+def _fine(param: Param, first: float, last: float) -> float:
+    """Return how far apart two values are, in the finest steps that are of use."""
+    if param.unit == "dB":
+        return abs(last - first) / _FINE_DB
+    if param.unit == "Hz" or param.name == "q":
+        return abs(math.log2(last / first)) / _FINE_OCTAVES
+    if param.name == "ratio":
+        return abs(1 / last - 1 / first) / _FINE
+    return abs(last - first) / (param.high - param.low) / _FINE
 
 
 def _between(param: Param, first: float, last: float, share: float) -> float:

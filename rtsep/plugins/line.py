@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.plugins.fades import Fade
-from rtsep.plugins.hosted import Hosted
+from rtsep.plugins.hosted import Hosted, in_steps
 from rtsep.plugins.slot import Slot, glued, usable
 
 Block = NDArray[np.float32]
@@ -45,6 +45,7 @@ class Line(Hosted):
         self.order = list(range(len(slots)))
         self._change: _Change | None = None
         self._fade = Fade(rate, False)
+        self._left: list[str] = []              # news of slots that are not there any more
         self._parts: list[Slot | _Group] = []   # as they are worked; none: to be found again
 
     @property
@@ -85,6 +86,7 @@ class Line(Hosted):
     def finish(self) -> None:
         """Be where a change leads, at once."""
         if self._change is not None and not self._change.alone:
+            self._left += [line for slot in self.slots for line in slot.news()]
             self.slots = self._change.slots
         if self._change is not None:
             self.order, self._change = self._change.order, None
@@ -168,9 +170,10 @@ class Line(Hosted):
     def twin(self) -> None:
         """See `Hosted.twin`."""
 
-    def news(self) -> list[str]:
-        """See `Hosted.news`."""
-        return [line for slots in self.heard() for slot in slots for line in slot.news()]
+    def told(self) -> list[str]:
+        """Return what its slots have to say since the last call."""
+        left, self._left = self._left, []
+        return left + [line for slots in self.heard() for slot in slots for line in slot.news()]
 
 
 class _Group:
@@ -185,9 +188,11 @@ class _Group:
 
     def work(self, block: Block) -> Block:
         """Return what becomes of a unit."""
-        import pedalboard
-
-        wet = usable(pedalboard.process(block, self._rate, self.plugins, block.shape[1], False))
+        steps = 0
+        for slot in self.slots:
+            slot.worked += block.shape[1]
+            steps = max(steps, slot.hosted.steps)
+        wet = usable(in_steps(block, steps, self._advance, self._run))
         if wet is None:
             silence = np.zeros_like(block)   # whoever answers no number to that is to blame
             bad = [slot for slot in self.slots if usable(slot.hosted.work(silence)) is None]
@@ -197,3 +202,13 @@ class _Group:
             wet = block if self._last is None else glued(block, self._last)
         self._last = wet[0, -1]
         return wet
+
+    def _advance(self, frames: int) -> None:
+        for slot in self.slots:
+            slot.hosted.advance(frames)
+
+    def _run(self, block: Block) -> Block:
+        import pedalboard
+
+        out: Block = pedalboard.process(block, self._rate, self.plugins, block.shape[1], False)
+        return out

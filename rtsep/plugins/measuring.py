@@ -45,6 +45,9 @@ def main(told: Mapping[str, Any]) -> None:
 def load(file: str, plugin: str) -> Any:
     """Return a plug-in of a file, by name where there are several.
 
+    pedalboard would ask for the text of every parameter at a thousand places first, which takes seconds with hundreds
+    of parameters; nobody here looks at what it makes of them.
+
     Raises
     ------
     ImportError, ValueError
@@ -53,7 +56,15 @@ def load(file: str, plugin: str) -> Any:
     import pedalboard
 
     board: Any = pedalboard
+    kinds = [kind for kind in (getattr(board, "VST3Plugin", None), getattr(board, "AudioUnitPlugin", None)) if kind]
+    for kind in kinds:
+        kind.__set_initial_parameter_values__ = lambda _self, _values: None
     return board.load_plugin(file, plugin_name=plugin, initialization_timeout=INIT_SECONDS)
+
+
+def give(plugin: Any, state: bytes) -> None:
+    """Give a plug-in a `raw_state`; as an attribute it would be looked for among the parameters, see `load`."""
+    type(plugin).raw_state.fset(plugin, state)
 
 
 def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
@@ -84,11 +95,11 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(doing="being given its state")
     state, kept = base64.b64decode(told["state"]), True
     if state:
-        plugin.raw_state = state
+        give(plugin, state)
         kept = bytes(plugin.raw_state) == state
     else:
         before = bytes(plugin.raw_state)
-        plugin.raw_state = before
+        give(plugin, before)
         kept = bytes(plugin.raw_state) == before
     say(doing="telling its parameters")
     knobs = _knobs(plugin)
@@ -262,7 +273,7 @@ def _knob(parameter: Any, taken: set[str]) -> dict[str, Any]:
     default = float(np.interp(raw, np.linspace(0, 1, len(curve)), curve))
     told = ": " + ", ".join(f"{n} {text}" for n, text in enumerate(choices)) if choices else ""
     param = {"name": _path_name(parameter.name, parameter.index, taken), "unit": unit, "low": min(curve),
-             "high": max(curve), "default": round(default) if choices else default, "per_mic": False,
+             "high": max(curve), "default": float(round(default)) if choices else default, "per_mic": False,
              "help": f"{parameter.name}{told}."}
     return {"param": param, "index": parameter.index, "label": parameter.name, "curve": curve, "choices": choices}
 

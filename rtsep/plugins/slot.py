@@ -37,6 +37,8 @@ class Slot:
     ----------
     bad_blocks, remade : int
         Units that were no numbers, and how often it was made anew for that.
+    worked : int
+        Samples.
     """
 
     def __init__(self, name: str, hosted: Hosted, rate: int, unit: int, state: int = ON,
@@ -53,7 +55,7 @@ class Slot:
         self._runs = state != OFF
         self._unheard = 0   # samples that it has to run before it is heard
         self._last = np.float32(0)
-        self._worked = 0
+        self.worked = 0
         self._remakes: list[int] = []
         self._given_up = False
         self._news: list[str] = []
@@ -94,7 +96,7 @@ class Slot:
 
     def work(self, block: Block) -> Block:
         """Return what becomes of a unit; it is always finite."""
-        self._worked += self._unit
+        self.worked += self._unit
         self._get_ready()
         dry = self._late.push(block)
         out = block
@@ -125,7 +127,16 @@ class Slot:
     def twin(self) -> Slot | None:
         """Return another one in the same state, with nothing in it; None: that takes too long while playing."""
         hosted = self.hosted.twin()
-        return None if hosted is None else Slot(self.name, hosted, self._rate, self._unit, self.state, True)
+        if hosted is None:
+            return None
+        twin = Slot(self.name, hosted, self._rate, self._unit, self.state, True)
+        twin.take_over(self)
+        return twin
+
+    def take_over(self, other: Slot) -> None:
+        """Go on with what was counted of another one, which is not heard any more in a moment."""
+        self.bad_blocks, self.remade, self.worked = other.bad_blocks, other.remade, other.worked
+        self._remakes, self._given_up = list(other._remakes), other._given_up
 
     def news(self) -> list[str]:
         """Return what has happened since the last call."""
@@ -167,9 +178,9 @@ class Slot:
         self.bad_blocks += 1
         self._heard.jump(False)
         self._begin()
-        recent = [at for at in self._remakes if self._worked - at < _TRIES_SECONDS * self._rate]
+        recent = [at for at in self._remakes if self.worked - at < _TRIES_SECONDS * self._rate]
         if len(recent) < _TRIES:
-            self._remakes = [*recent, self._worked]
+            self._remakes = [*recent, self.worked]
             self.remade += 1
             self._news.append("it answered something that is no number: made anew")
             self.hosted.remake()

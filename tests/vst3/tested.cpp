@@ -1,5 +1,6 @@
 // A delay with a gain, that says what latency it has, or another one, and misbehaves once it is armed: it crashes on its
-// 100th block from then on, hangs there, answers what is no number, or takes 5 ms every 20th block.
+// 100th block from then on, hangs there, answers what is no number, or takes 5 ms every 20th block. Others take their gain
+// over a block late, or half of it.
 #include "DistrhoPlugin.hpp"
 
 #include <chrono>
@@ -25,10 +26,12 @@ START_NAMESPACE_DISTRHO
 
 class Tested : public Plugin {
     enum { GAIN, ARM, DELAY, TONE, MODE, COUNT };
-    const bool crashes = is("crash"), hangs = is("hang"), lies = is("liar"), slow = is("slow"), none = is("nonumber");
+    const bool crashes = is("crash"), hangs = is("hang"), lies = is("liar"), slow = is("slow"), none = is("nonumber"),
+               late = is("late"), forgets = is("forgetful");
     float values[COUNT] = {0.0f, is("armed") ? 1.0f : 0.0f, 32.0f, 1000.0f, 0.0f};
     std::vector<float> line[2] = {std::vector<float>(1024), std::vector<float>(1024)};
     uint32_t at = 0, blocks = 0;
+    float gain_before = 0.0f;   // of the block before
 
   public:
     Tested() : Plugin(COUNT, 0, 0) { say(32); }
@@ -69,7 +72,7 @@ class Tested : public Plugin {
     float getParameterValue(uint32_t index) const override { return values[index]; }
 
     void setParameterValue(uint32_t index, float value) override {
-        values[index] = value;
+        values[index] = forgets && index == GAIN ? value / 2 : value;
         if (index == DELAY) say(uint32_t(value));
         if (index == ARM) blocks = 0;
     }
@@ -86,7 +89,8 @@ class Tested : public Plugin {
     void run(const float** inputs, float** outputs, uint32_t frames, const MidiEvent*, uint32_t) override {
 #endif
         misbehave();
-        const float gain = values[MODE] == 2 ? 0.0f : std::pow(10.0f, values[GAIN] / 20);
+        const float gain = values[MODE] == 2 ? 0.0f : std::pow(10.0f, (late ? gain_before : values[GAIN]) / 20);
+        gain_before = values[GAIN];
         const uint32_t delay = uint32_t(values[DELAY]);
         for (uint32_t n = 0; n < frames; n++, at++)
             for (int c = 0; c < CHANNELS; c++) {

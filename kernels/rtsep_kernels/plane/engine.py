@@ -10,7 +10,7 @@ A piece goes through all of it at once: `engine`, at the end, is the order.
 import numpy as np
 from numba import carray, types
 
-from rtsep_kernels.plane import ramp
+from rtsep_kernels.plane import bands, ramp
 from rtsep_kernels.plane.bypass import rest
 from rtsep_kernels.plane.chain import CHAIN, share
 from rtsep_kernels.plane.jit import kernel, signed, stage_entry
@@ -32,9 +32,12 @@ from rtsep_kernels.plane.record import (
 )
 
 METER_FRAMES = 2048
-# Rows of the meters, per mic, over the last METER_FRAMES.
+# Rows of the meters, per mic, over the last METER_FRAMES; then two since they were cleared, and those of `bands`: its
+# `reduction`, its `mean`.
 METER_ROWS = 7
 IN_PEAK, OUT_PEAK, IN_POWER, OUT_POWER, DRY_POWER, WET_POWER, LIMITER_GAIN = range(METER_ROWS)
+IN_HELD, LIMITER_HELD = METER_ROWS, METER_ROWS + 1
+SHOWN_ROWS = METER_ROWS + 2 + 2 * bands.COUNT
 COUNTERS = 8
 FRAMES, FAULTS, LIMITED = range(3)   # places in them
 # Places in `swap`: the chain that Python has prepared, and the one that the audio thread uses.
@@ -45,7 +48,7 @@ ENGINE = record(
     chain_function=address(), chain_now=address(), swap=array(i8, 16),       # a CHAIN; NEXT, SEEN
     latch=link(LATCH),                                                       # what all stages read their targets from
     dry_ring=array(f4, "channels", "dry_frames", start=0), dry_frames=number(),   # a power of two
-    dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"),
+    dry_now=scratch(f4, "channels", 64), wet=scratch(f4, "channels * 64"), clean=scratch(f4, "channels", 64),
     gain_db=given(f4, "channels"), mute=given(f4, "channels"), solo=given(f4, "channels"), dry=given(f4, "channels"),
     dry_all=given(f4, 1), mute_all=given(f4, 1),                             # these, and those before: targets
     gain_ramps=array(f4, "channels", ramp.RAMP, start=0), wet_ramps=array(f4, "channels", ramp.RAMP, start=0),
@@ -55,7 +58,8 @@ ENGINE = record(
     limiter=array(f4, "channels", start=1), limiter_release=number(f4), ramp_segments=number(),
     tripped=number(start=0), declick_left=number(start=0),
     meter_sums=array(f4, METER_ROWS, "channels", start=0),
-    meters=given(f4, METER_ROWS, "channels"), counters=given(i8, COUNTERS),
+    meters=given(f4, SHOWN_ROWS, "channels"), counters=given(i8, COUNTERS),
+    clear_clips=given(f4, 1), bands=link(bands.BANDS),
 )
 _CHAIN = CHAIN.type
 
@@ -170,13 +174,13 @@ def _first_bad(s, wet):
 
 
 @kernel
-def _mix(s, wet, first_bad, y):
-    """Write wet and dry together; from a first bad sample on dry alone, led over to without a click."""
+def _mix(s, wet, first_bad):
+    """Write wet and dry together, `clean`; from a first bad sample on dry alone, led over to without a click."""
     frames = wet.shape[1]
     newly = first_bad < frames and not s.tripped
     offset = s.position % 64
     dry, wets, trust = view(s, "dry_now"), view(s, "wet_ramps"), view(s, "trust")
-    last, declick = view(s, "last_out"), view(s, "declick")
+    last, declick, y = view(s, "last_out"), view(s, "declick"), view(s, "clean")
     for c in range(s.channels):
         left = s.declick_left
         for i in range(frames):
@@ -206,12 +210,12 @@ def _limit(s, y):
     """Apply gains, and the limiter: instant attack, bit-transparent below the ceiling, counted."""
     offset = s.position % 64
     gains, limiter = view(s, "gain_ramps"), view(s, "limiter")
-    sums, counters = view(s, "meter_sums"), view(s, "counters")
+    sums, counters, clean = view(s, "meter_sums"), view(s, "counters"), view(s, "clean")
     for c in range(y.shape[0]):
         held, least = limiter[c], sums[LIMITER_GAIN, c]
         for i in range(y.shape[1]):
             before = held
-            y[c, i], held = limit(y[c, i] * ramp.value(gains[c], offset + i), held, s.limiter_release)
+            y[c, i], held = limit(clean[c, i] * ramp.value(gains[c], offset + i), held, s.limiter_release)
             counters[LIMITED] += before == np.float32(1) and held < before
             least = min(least, held)
         limiter[c], sums[LIMITER_GAIN, c] = held, least
@@ -240,12 +244,32 @@ def _measure(s, block, wet, first_bad, y):
 
 
 @kernel
+def _look_at_bands(s, frames):
+    """Keep a piece for the meters of the bands; at the end of a segment look at the mics whose turn it is."""
+    seen, turns = inner(s, "bands"), METER_FRAMES // 64
+    bands.keep(seen, s.position, view(s, "dry_now"), view(s, "clean"), frames)
+    behind = s.position + frames
+    if behind % 64 == 0:
+        for c in range((behind // 64 - 1) % turns, s.channels, turns):
+            bands.measure(seen, behind, c)
+
+
+@kernel
 def _publish_meters(s):
     """Show what was measured: with the frames, everything written before is seen."""
     sums, shown = view(s, "meter_sums"), view(s, "meters")
-    for r in range(METER_ROWS):
-        for c in range(s.channels):
+    seen, clear = inner(s, "bands"), view(s, "clear_clips")
+    reduction, mean = view(seen, "reduction"), view(seen, "mean")
+    if clear[0] > np.float32(0.5):
+        shown[IN_HELD], shown[LIMITER_HELD] = np.float32(0), np.float32(1)
+    for c in range(s.channels):
+        for r in range(METER_ROWS):
             shown[r, c] = sums[r, c]
+        shown[IN_HELD, c] = max(shown[IN_HELD, c], sums[IN_PEAK, c])
+        shown[LIMITER_HELD, c] = min(shown[LIMITER_HELD, c], sums[LIMITER_GAIN, c])
+        for b in range(bands.COUNT):
+            shown[METER_ROWS + 2 + b, c] = reduction[b, c]
+            shown[METER_ROWS + 2 + bands.COUNT + b, c] = mean[b, c]
     _clear_meters(s)
     store_release(s.counters + 8 * FRAMES, s.position)
 
@@ -271,9 +295,10 @@ def engine(state, x, out, frames):
         call_stage(s.chain_function, s.chain_now, x, samples(s.wet), frames)
     # From the first bad sample to the end of the grid segment everything is dry, whatever the host's block is.
     first_bad = _first_bad(s, wet)
-    _mix(s, wet, first_bad, y)
+    _mix(s, wet, first_bad)
     _limit(s, y)
     _measure(s, block, wet, first_bad, y)
+    _look_at_bands(s, frames)
     s.position += frames
     if s.position % METER_FRAMES == 0:
         _publish_meters(s)

@@ -7,6 +7,7 @@ A runner owns the sample count from which the grid is counted. `run_planar` serv
 import numpy as np
 from numba import carray, types
 
+from rtsep_kernels.plane.ear import EAR, listen
 from rtsep_kernels.plane.jit import SAMPLES, entry, kernel
 from rtsep_kernels.plane.limiter import limit
 from rtsep_kernels.plane.memory import (
@@ -58,6 +59,7 @@ RUNNER = record(
     # A ring that keeps input and output of every sample for another thread to store; header 0: none.
     tape_header=given(i8, RING_HEADER), tape_rows=number(), tape_data=given(f4, "tape_rows", "2 * channels"),
     tape_row=given(f4, GRID, "2 * channels"),
+    ear=link(EAR),   # what the engineer listens to; 0: nothing
     player=link(PLAYER),   # a recording that is played in place of the inputs; 0: none
 )
 _RUNNER = types.CPointer(RUNNER.type)
@@ -171,17 +173,43 @@ def run_paced(runner, x, out, frames, block, ticks_per_second, rate, progress):
 
 
 @kernel
+def _next_fade(s, fade):
+    """Return the fade of the sample behind one."""
+    if fade < s.fade_target:
+        return min(fade + s.fade_step, s.fade_target)
+    if fade > s.fade_target:
+        return max(fade - s.fade_step, s.fade_target)
+    return fade
+
+
+@kernel
 def _fade(s, outside):
     """Soft start and fade-out of a device: behind everything, so that it changes nothing that is learnt."""
     if s.fade == np.float32(1) and s.fade_target == np.float32(1):
         return
     for i in range(outside.shape[1]):
-        if s.fade < s.fade_target:
-            s.fade = min(s.fade + s.fade_step, s.fade_target)
-        elif s.fade > s.fade_target:
-            s.fade = max(s.fade - s.fade_step, s.fade_target)
+        s.fade = _next_fade(s, s.fade)
         for c in range(outside.shape[0]):
             outside[c, i] *= s.fade
+
+
+@kernel
+def _hear(s, frames):
+    """Have the ear listen to the piece that has just been made; before `_fade`, with which it fades."""
+    sound = listen(inner(s, "ear"), (s.position - frames) % GRID, frames)
+    fade = s.fade
+    for i in range(frames):
+        fade = _next_fade(s, fade)
+        sound[i] *= fade
+
+
+@kernel
+def _play_ear(s, target, first, frames):
+    """Write what the engineer hears to its channels, which nobody else has."""
+    sound, pins = view(inner(s, "ear"), "sound"), view(inner(s, "ear"), "pins")
+    for p in range(pins.shape[0]):
+        for i in range(frames):
+            target[first + i, pins[p]] = sound[i]
 
 
 @kernel
@@ -246,6 +274,9 @@ def run_interleaved(device_in, device_out, frames, _time, flags, runner):
         outside = carray(samples(s.outside), (channels, n))
         if s.tape_header != 0:
             _to_tape(s, inside, outside)
+        if s.ear != 0:
+            _hear(s, n)
+            _play_ear(s, target, done, n)
         _fade(s, outside)
         for c in range(channels):
             pin = outputs[c]

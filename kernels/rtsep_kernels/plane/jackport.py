@@ -8,7 +8,16 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from rtsep_kernels.plane.grid import RUNNER, _fade, _finite, _next_cut, _note_time, _run_segment, _to_tape
+from rtsep_kernels.plane.grid import (
+    RUNNER,
+    _fade,
+    _finite,
+    _hear,
+    _next_cut,
+    _note_time,
+    _run_segment,
+    _to_tape,
+)
 from rtsep_kernels.plane.jit import entry, kernel
 from rtsep_kernels.plane.limiter import limit
 from rtsep_kernels.plane.memory import flush_to_zero, restore_floats, samples, ticks
@@ -85,6 +94,17 @@ def _play(s, outside, buffers, done, total):
         held[p] = now
 
 
+@kernel
+def _play_ear(s, buffers, done, n):
+    """Write what the engineer hears to its ports, to which no mic is led."""
+    sound, pins = view(inner(s, "ear"), "sound"), view(inner(s, "ear"), "pins")
+    for k in range(pins.shape[0]):
+        if buffers[pins[k]] != 0:
+            target = carray(samples(buffers[pins[k]]), (done + n,))
+            for i in range(n):
+                target[done + i] = sound[i]
+
+
 @entry(types.int32(types.uint32, _JACK))
 def run_ports(frames, jack):
     """Process a period; of any length, and another one each time.
@@ -118,8 +138,12 @@ def run_ports(frames, jack):
         outside = carray(samples(s.outside), (channels, n))
         if s.tape_header != 0:
             _to_tape(s, inside, outside)
+        if s.ear != 0:
+            _hear(s, n)
         _fade(s, outside)
         _play(s, outside, out_buffers, done, total)
+        if s.ear != 0:
+            _play_ear(s, out_buffers, done, n)
         done += n
     restore_floats(floats)
     _note_time(s, start)

@@ -6,6 +6,8 @@ from rtsep_kernels.plane.jit import kernel
 
 CEILING = np.float32(10 ** (-1 / 20))   # -1 dBFS
 _OPEN = np.float32(0.9999)   # from here on it is as good as 1
+# Between 0.5 and 1 float32 knows no smaller step: a release that rounded to none would never end.
+_LEAST = np.float32(2.0**-24)
 
 
 @kernel
@@ -14,7 +16,7 @@ def limit(value, held, release):
     size = abs(value)
     allowed = CEILING / size if size > CEILING else np.float32(1)
     if held < np.float32(1):
-        held += (np.float32(1) - held) * release
+        held += max((np.float32(1) - held) * release, _LEAST)
         if held > _OPEN:
             held = np.float32(1)
     if allowed < held:

@@ -50,7 +50,7 @@ def _moved(args: argparse.Namespace) -> tuple[Found, str, str]:
     from rtsep.control.midi.parse import Parser
 
     until = None if args.seconds is None else time.monotonic() + args.seconds
-    ports: dict[str, tuple[Parser, Recogniser]] = {}
+    ports: dict[str, Recogniser] = {}
     named: dict[str, tuple[str, str]] = {}
     last: float | None = None
     carrier = Carrier((Port(args.port, args.port),) if args.port else (), args.api)
@@ -60,15 +60,14 @@ def _moved(args: argparse.Namespace) -> tuple[Found, str, str]:
                 if news.kind == "problem":
                     raise DeviceError(f"no MIDI: {news.content['problem']}")
                 if news.kind == "opened":
-                    ports[news.key] = Parser(), Recogniser()
+                    ports[news.key] = Recogniser()
                     named[news.key] = news.key if not args.port else news.content["name"], news.content["output"]
                 elif news.kind == "message":
-                    parser, recogniser = ports[news.key]
-                    for message in parser.feed(news.data):
-                        recogniser.take(message)
+                    for message in Parser().feed(news.data):
+                        ports[news.key].take(message)
                         last = time.monotonic()
             if last is not None and time.monotonic() - last > QUIET:
-                for key, (_, recogniser) in ports.items():
+                for key, recogniser in ports.items():
                     found = recogniser.found()
                     if found is not None and (found.kind == "program") == (args.path == "snapshots"):
                         return found, *named[key]

@@ -201,12 +201,16 @@ def _chosen(api: str) -> tuple[int, _Server | None]:
         return int(rtmidi.API_UNSPECIFIED), None
     if api == "alsa" or (not api and os.path.exists("/dev/snd/seq")):
         return int(rtmidi.API_LINUX_ALSA), None
-    import jack
-
+    missing = "" if api else "no ALSA sequencer (/dev/snd/seq) and "
+    try:
+        import jack
+    except ImportError:
+        raise RuntimeError(f"there is {missing}no JACK-Client: pip install 'rtsep[jack]'") from None
+    except OSError:   # no libjack
+        raise RuntimeError(f"there is {missing}no JACK") from None
     try:
         return int(rtmidi.API_UNIX_JACK), _Server()
     except jack.JackError:
-        missing = "" if api else "no ALSA sequencer (/dev/snd/seq) and "
         raise RuntimeError(f"there is {missing}no JACK server") from None
 
 

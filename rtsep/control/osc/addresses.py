@@ -125,24 +125,29 @@ def _channels(params: Sequence[tuple[str, Sequence[Param]]], mics: Sequence[str]
 
 def _inserts(ch: str, mic: str, mics: Sequence[str], by_path: dict[str, Param]) -> Iterator[Address]:
     """Return what is to be turned of a microphone's plug-ins: parameters of parts that have a state."""
-    parts: dict[str, dict[str, tuple[str, Param]]] = {}
+    # Each stage's plug-ins of this microphone alone, and those of all, which it has if it has none of its own.
+    own: dict[str, dict[str, dict[str, tuple[str, Param]]]] = {}
+    shared: dict[str, dict[str, dict[str, tuple[str, Param]]]] = {}
     for path, param in by_path.items():
         stage, name = path.split(".", 1)
-        own = f"{mic}."
-        if param.per_mic and "." in name:
-            slot, _, knob = name.partition(".")
-            parts.setdefault(f"{stage}.{slot}", {})[knob] = (f"{path}.{mic}", param)
-        elif name.startswith(own) and max((m for m in mics if name.startswith(m + ".")), key=len) == mic:
-            slot, dot, knob = name[len(own) :].partition(".")
-            if dot:
-                parts.setdefault(f"{stage}.{own}{slot}", {})[knob] = (path, param)
-    for number, (slot, knobs) in enumerate((s, k) for s, k in parts.items() if "state" in k):
-        at = f"{ch}/ins/{number + 1}"
-        name = slot.rpartition(".")[2]
+        named = max((m for m in mics if name.startswith(m + ".")), key=len, default="")
+        if param.per_mic:
+            slot, dot, knob = name.partition(".")
+            kept, path = shared, f"{path}.{mic}"
+        elif named == mic:
+            slot, dot, knob = name[len(mic) + 1 :].partition(".")
+            kept = own
+        else:
+            continue
+        if dot:
+            kept.setdefault(stage, {}).setdefault(slot, {})[knob] = (path, param)
+    stages = {**shared, **own}
+    slots = [(slot, knobs) for parts in stages.values() for slot, knobs in parts.items() if "state" in knobs]
+    for number, (slot, knobs) in enumerate(slots, 1):
+        at = f"{ch}/ins/{number}"
+        yield Address(f"{at}/on", "i", "rw", f"{slot}: 0 bypasses it.", 0, 1, path=knobs["state"][0], law=STATE)
         for knob, (path, param) in knobs.items():
-            if knob == "state":
-                yield Address(f"{at}/on", "i", "rw", f"{name}: 0 bypasses it.", 0, 1, path=path, law=STATE)
-            else:
+            if knob != "state":
                 said = "/".join(_FORBIDDEN.sub("_", part) for part in knob.split("."))
                 yield _turns(f"{at}/par/{said}", "f", param, path)
 

@@ -71,17 +71,16 @@ class Midi:
         from rtsep.control.midi.turning import Turning
 
         turning = Turning(self._mapping, desk, self._said.append)
-        cables: dict[str, tuple[Parser, Decoder]] = {}
+        cables: dict[str, Decoder] = {}
         answered = 0.0
         while not self._closing:
             for news in self._carrier.read(_ANSWER_EVERY):
                 if news.kind == "message":
-                    parser, decoder = cables[news.key]
-                    for message in parser.feed(news.data):
-                        for event in decoder.decode(message):
+                    for message in Parser().feed(news.data):   # what is not whole in itself never becomes so
+                        for event in cables[news.key].decode(message):
                             turning.take(news.key, event, time.monotonic())
                 elif news.kind == "opened":
-                    cables[news.key] = Parser(), Decoder()
+                    cables[news.key] = Decoder()
                     turning.opened(news.key)
                 self._tell(news)
             now = time.monotonic()

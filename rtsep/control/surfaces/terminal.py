@@ -15,13 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from rtsep.control.clearing import BUTTON
 from rtsep.control.keyboard import Keyboard, foreground
 from rtsep.control.paint import fit, shown
 from rtsep.control.writer import Writer
+from rtsep.errors import InputError
 from rtsep.figures import told
 
 if TYPE_CHECKING:
-    from rtsep.control.desk import Desk
+    from rtsep.control.desk import Desk, Snapshots
     from rtsep.control.removed import Removed
     from rtsep.control.surface import Running
 
@@ -118,7 +120,10 @@ class View:
         quit_ = False
         if ours:
             for key in self._keyboard.read():
-                quit_ |= press(key, running.desk)
+                try:
+                    quit_ |= press(key, running.desk)
+                except InputError as error:   # of a snapshot
+                    self.say(str(error))
             if now - self._drawn >= _DRAW_EVERY and not self._writer.gone:
                 self._drawn = now
                 self._draw(running, now)
@@ -176,6 +181,8 @@ def press(key: str, desk: Desk) -> bool:
         desk.toggle("output.mute_all")
     elif key == "f":
         desk.freeze(not desk.frozen)
+    elif key == "c":
+        desk.set(BUTTON, 1.0)
     elif key == "s":
         desk.save()
     elif key == " " and desk.transport is not None:
@@ -184,7 +191,15 @@ def press(key: str, desk: Desk) -> bool:
         desk.transport.locate(0.0)
     elif key == "l" and desk.transport is not None:
         desk.toggle("play.loop")
+    elif desk.snapshots is not None and key in _SNAPSHOTS:
+        _SNAPSHOTS[key](desk.snapshots)
     return key == "q"
+
+
+_SNAPSHOTS: dict[str, Callable[[Snapshots], object]] = {
+    "n": lambda snapshots: snapshots.step(1), "p": lambda snapshots: snapshots.step(-1),
+    "w": lambda snapshots: snapshots.store(),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -44,8 +44,8 @@ class Link:
         See `rtsep.stages.remote.Remote`.
     settings : mapping
         Keyword arguments of the factory.
-    targets : sequence of int
-        Addresses of what the worker is told with each unit.
+    params : int
+        How many targets the worker is told with each unit; `record` has their addresses.
     most_extra : int
         Samples that what the worker makes may itself be late.
     hung_ticks : int, optional
@@ -62,12 +62,12 @@ class Link:
 
     def __init__(
         self, place: str, worker: str, fmt: Format, unit: int, delay: int, settings: Mapping[str, Any],
-        targets: Sequence[int] = (), most_extra: int = 0, hung_ticks: int | None = None, spares: Spares | None = None,
+        params: int = 0, most_extra: int = 0, hung_ticks: int | None = None, spares: Spares | None = None,
     ) -> None:
         slots = -(-delay // unit) + _SLACK
         memory = f"rtsep-{os.getpid()}-{secrets.token_hex(4)}-w"   # whose process it is, should that be killed
         more = {} if hung_ticks is None else {"hung_ticks": hung_ticks}
-        job = Job(worker, fmt.rate, fmt.channels, unit, slots, memory, settings, len(targets), **more)
+        job = Job(worker, fmt.rate, fmt.channels, unit, slots, memory, settings, params, **more)
         self._place, self._most_extra, self._names = place, most_extra, tuple(job.layout())
         self._shared = Shared(job.layout(), job.memory)
         self.supervisor = Supervisor(place, job, self._shared["exchange"], spares)
@@ -77,7 +77,7 @@ class Link:
             channels=fmt.channels, unit=unit, delay=delay, extra=np.zeros(fmt.channels, np.int64), slots=slots,
             dry_frames=1 << (delay + most_extra + GRID - 1).bit_length(),
             penalty=max(1, round(_CALM_SECONDS * fmt.rate / unit)), patience=_NAPS,
-            params=len(targets), targets=np.array(targets, np.int64),
+            params=params, targets=np.zeros(params, np.int64),
             **{name: self._shared[name] for name in self._names},
         )
         self.supervisor.begin()

@@ -143,16 +143,20 @@ class Strips(Stage):
         return found
 
     def _link(self, row: Sequence[Strip], fmt: Format) -> Link:
-        mics = [self.board.mics[strip.mic] for strip in row]
-        targets = [
-            self.board.address(f"{self.name}.{path}") + _FLOAT * strip.place for strip in row for path in strip.paths
-        ]
+        mics, count = [self.board.mics[strip.mic] for strip in row], sum(len(strip.paths) for strip in row)
         return Link(
             f"{self.name}.strips ({', '.join(mics)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
             self._options["unit"], self._options["delay"],
-            {"mics": mics, "chains": [strip.chain for strip in row]}, targets, _MOST_LATENCY, _HUNG_TICKS,
-            self._spares,
+            {"mics": mics, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS, self._spares,
         )
+
+    def listen(self) -> None:
+        """See `Stage.listen`: what stands on the board goes to the plug-ins with every unit."""
+        for row, link in zip(self._rows, self._links, strict=True):
+            link.record["targets"][:] = [
+                self.board.address(f"{self.name}.{path}") + _FLOAT * strip.place
+                for strip in row for path in strip.paths
+            ]
 
     def _waits(self, strips: Sequence[Strip], latency: int) -> NDArray[np.int64]:
         """Return how long each mic is held back, samples."""

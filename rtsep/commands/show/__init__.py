@@ -1,0 +1,1 @@
+"""Shows: folders with a preset, the microphones and snapshots to recall."""
