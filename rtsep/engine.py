@@ -81,8 +81,6 @@ class Engine(Stage):
         self._configs: list[StageConfig] = []   # of the chain's stages, as they were made
         self._old: list[Chain] = []
         self.swaps = 0
-        self.handed: Handed = {}
-        self.exact = True
         self._gone: dict[str, int] = {}   # counts of stages that are no more
         self._ladder: list[Rung] = []
         self._given_up: Collection[int] = ()   # rungs of it
@@ -267,7 +265,7 @@ class Engine(Stage):
         if handed is None:
             named = {stage.name: stage for stage in running if stage.name in {c.name for c in new}}
             handed = {name: learnt for name, stage in named.items() if (learnt := stage.learnt()) is not None}
-        self.handed = handed
+        self.handed: Handed = handed
         made = [self._make(config, handed.get(config.name)) for config in new]
         stages = [*running[:head], *made, *running[len(running) - tail :]]
         chain = Chain(stages, self.chain, _SWAP_SECONDS, _BESIDE_SECONDS)
@@ -285,7 +283,7 @@ class Engine(Stage):
                 stage.close()
             self.chain.acquaint()
             raise
-        changed = [*made, *running[head : len(running) - tail]]   # what stays behind a canceller is told at once
+        changed = [*made, *running[head : len(running) - tail]]   # what stays behind them may be told at once
         self.exact = not tail or all(stage.doubt is None for stage in changed)
         self._configs, self._ladder = configs, ladder(configs, chain)
         self.shed(self._given_up, chain)

@@ -17,7 +17,7 @@ import soundfile
 from rtsep import presets
 from rtsep.control.desk import Desk
 from rtsep.errors import InputError
-from rtsep.hosts import playback
+from rtsep.hosts import playback, playring
 from rtsep.hosts.request import RunOptions, check
 from rtsep.session import Session
 from rtsep_kernels.plane import player
@@ -33,15 +33,15 @@ class Deck:
     """What is played through a chain that changes nothing, as fast as it is read."""
 
     def __init__(self, path: pathlib.Path, begin: float = 0.0) -> None:
-        place = playback.play_place(str(path))
+        place = playring.play_place(str(path))
         self.place = place._replace(memory=f"rtsep-{os.getpid()}-{secrets.token_hex(3)}-p")
         preset = presets.loads(TEXT, "plain")
         self.board = presets.lay_out(preset, place.names)
-        self.board.extend(playback.LAYOUT)
+        self.board.extend(playring.LAYOUT)
         self.session = Session.open(preset, RATE, place.names, board=self.board)
         self.runner = self.session.start()
         self.playing = playback.Playback(self.place, self.board, begin)
-        playback.attach(self.runner, self.board, self.place)
+        playring.attach(self.runner, self.board, self.place)
         self.header = self.playing._header
         self.said: list[str] = []
 
@@ -58,8 +58,8 @@ class Deck:
         for first in range(0, frames, 96):
             n = min(96, frames - first)
             if wait:
-                self.until(lambda: self.header[playback.END] >= 0
-                           or self.header[playback.WRITTEN] - self.header[playback.READ] > 2 * FADE)
+                self.until(lambda: self.header[playring.END] >= 0
+                           or self.header[playring.WRITTEN] - self.header[playring.READ] > 2 * FADE)
             piece = np.empty((2, n), np.float32)
             self.runner.process(np.ones((2, n), np.float32), piece)   # what comes in is not heard
             heard[:, first : first + n] = piece
@@ -67,7 +67,7 @@ class Deck:
 
     def cut(self) -> None:
         """Wait until a locate has been read."""
-        self.until(lambda: self.header[playback.CUTS] == self.header[playback.LOCATES])
+        self.until(lambda: self.header[playring.CUTS] == self.header[playring.LOCATES])
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def smooth(heard: np.ndarray) -> bool:
 
 def test_the_header_is_the_one_of_the_kernel() -> None:
     names = ("WRITTEN", "READ", "CUTS", "CUT_ROW", "BEFORE", "END", "UNDERRUNS", "PLAYER_HEADER")
-    assert [getattr(playback, name) for name in names] == [getattr(player, name) for name in names]
+    assert [getattr(playring, name) for name in names] == [getattr(player, name) for name in names]
 
 
 def test_every_sample_is_the_files_and_behind_its_end_is_silence(deck: Deck, x: np.ndarray) -> None:
@@ -108,9 +108,9 @@ def test_every_sample_is_the_files_and_behind_its_end_is_silence(deck: Deck, x: 
     deck.until(lambda: deck.said)
     assert deck.said == ["the recording is at its end"]
     deck.board.set("play.loop", 1)
-    deck.until(lambda: deck.header[playback.END] < 0)
+    deck.until(lambda: deck.header[playring.END] < 0)
     np.testing.assert_array_equal(deck.hear(x.shape[1] + 5000), np.concatenate([x, x[:, :5000]], 1))   # without a seam
-    assert not deck.header[playback.UNDERRUNS]
+    assert not deck.header[playring.UNDERRUNS]
 
 
 def test_from_the_place_that_is_gone_to_every_sample_is_the_files(deck: Deck, x: np.ndarray) -> None:
@@ -138,7 +138,7 @@ def test_a_pause_fades_and_goes_on_where_it_was(deck: Deck, x: np.ndarray) -> No
     back = deck.hear(3000)
     assert smooth(np.concatenate([x[:, 4990:5000], out, back], 1))
     assert not out[:, 700:].any()
-    read = int(deck.header[playback.READ])
+    read = int(deck.header[playring.READ])
     np.testing.assert_array_equal(back[:, 700:], x[:, read - 2300 : read])
     deck.board.set("play.run", 0)
     deck.hear(1000)
@@ -155,7 +155,7 @@ def test_a_pause_fades_and_goes_on_where_it_was(deck: Deck, x: np.ndarray) -> No
 
 def test_a_reader_that_is_killed_is_not_heard(deck: Deck, x: np.ndarray) -> None:
     first = deck.hear(30000)
-    deck.until(lambda: deck.header[playback.WRITTEN] >= 2 * RATE)
+    deck.until(lambda: deck.header[playring.WRITTEN] >= 2 * RATE)
     os.kill(deck.playing._process.pid or 0, signal.SIGKILL)
     deck.until(lambda: deck.said)
     rest = deck.hear(x.shape[1] - 30000)
@@ -164,15 +164,15 @@ def test_a_reader_that_is_killed_is_not_heard(deck: Deck, x: np.ndarray) -> None
 
 
 def test_a_disk_that_stands_still_is_silence_said(deck: Deck, x: np.ndarray) -> None:
-    deck.until(lambda: deck.header[playback.WRITTEN] >= 2 * RATE)
+    deck.until(lambda: deck.header[playring.WRITTEN] >= 2 * RATE)
     os.kill(deck.playing._process.pid or 0, signal.SIGSTOP)
     heard = deck.hear(3 * RATE, wait=False)
     assert smooth(heard)
     assert not heard[:, -RATE // 4 :].any()
     os.kill(deck.playing._process.pid or 0, signal.SIGCONT)
-    deck.until(lambda: deck.header[playback.WRITTEN] - deck.header[playback.READ] > RATE)
+    deck.until(lambda: deck.header[playring.WRITTEN] - deck.header[playring.READ] > RATE)
     again = deck.hear(10000)
-    read = int(deck.header[playback.READ])
+    read = int(deck.header[playring.READ])
     np.testing.assert_array_equal(again[:, -9000:], x[:, read - 9000 : read])
     assert smooth(again)
     deck.said += deck.playing.update()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ from rtsep import presets
 from rtsep.cli import main
 from rtsep.errors import InputError
 from rtsep.hosts import recording, replay
-from rtsep.hosts.request import Request
+from rtsep.hosts.request import RunOptions, check
 
 RATE = 48000
 NAMES = ("vox", "kick & <snare>", "bass.di")
@@ -45,10 +46,7 @@ def band() -> np.ndarray:
 
 
 def facts(preset: presets.Preset) -> dict:
-    request = Request(
-        preset=preset, input_device=None, output_device=None, rate=RATE, block=64, map=None, map_file="",
-        calibration=None, keep=None, save=None, record=None, play=None, spare=False, host_api="",
-    )
+    request = dataclasses.replace(check(RunOptions("live", rate=RATE)), preset=preset)
     return recording.facts(request, RATE, NAMES)
 
 

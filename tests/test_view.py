@@ -32,7 +32,7 @@ from rtsep.control.surface import Running
 from rtsep.control.surfaces import terminal
 from rtsep.engine import Engine
 from rtsep.figures import told
-from rtsep.hosts.playback import LAYOUT
+from rtsep.hosts.playring import LAYOUT
 from rtsep.meters import Meters
 from rtsep.presets import make_board
 from rtsep.runner import process

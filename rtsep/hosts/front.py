@@ -14,7 +14,8 @@ from rtsep.control.watch import Watch
 from rtsep.hosts import words
 from rtsep.hosts.distant import Distant
 from rtsep.hosts.gauges import QUIET_DB, QUIET_SECONDS, QuietMics
-from rtsep.hosts.playback import LAYOUT, Playback, PlayPlace
+from rtsep.hosts.playback import Playback
+from rtsep.hosts.playring import LAYOUT, PlayPlace
 from rtsep.hosts.reloads import Reloads
 from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves

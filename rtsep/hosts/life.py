@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtsep.errors import DeviceError, InputError, RtsepError
-from rtsep.hosts import ear, playback
+from rtsep.hosts import ear, playring
 from rtsep.hosts.changes import Changes
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.hostapis import make_card
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from rtsep.hosts.cables import Cable
-    from rtsep.hosts.playback import PlayPlace
+    from rtsep.hosts.playring import PlayPlace
     from rtsep.hosts.request import Request
     from rtsep.params import Board
     from rtsep.presets import Preset
@@ -176,7 +176,7 @@ class Life:
         stand = self._stand
         board = make_board(stand.laid[0], stand.names, name, create)
         if stand.play is not None:
-            board.extend(playback.LAYOUT, create)
+            board.extend(playring.LAYOUT, create)
         for later in (*stand.laid[1:], self.request.preset):
             board.extend(layout(later), create)
         return board
@@ -241,7 +241,7 @@ class Life:
         self._engine.show_on(self._meters)
         record = self._runner.record
         if self._stand.play is not None:
-            playback.attach(self._runner, self._board, self._stand.play)
+            playring.attach(self._runner, self._board, self._stand.play)
         soft = SOFT_RETURN_SECONDS if self.request.spare else SOFT_START_SECONDS
         record["fade"], record["fade_target"], record["fade_step"] = 0, 1, 1 / (soft * self._card.rate)
         tape = None if self._stand.tape is None else Tape(self._runner, self._stand.tape)

@@ -205,6 +205,6 @@ def _why(mark: Any) -> str:
         "lost": "sound that found no room", "gap": "a gap", "unknown": "changes that found no room",
         "late_updates": "updates that were late", "skipped": "updates that were skipped",
         "late_strips": "plug-ins that were late", "bad_results": "plug-ins that answered nonsense",
-        "shed": "what was given up under overload", "reload": "a stage that stayed was told of a canceller meanwhile",
+        "shed": "what was given up under overload", "reload": "a stage that stayed was told at once of what came",
     }
     return words[mark["kind"]]

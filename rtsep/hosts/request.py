@@ -14,7 +14,7 @@ from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices, ear
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
-from rtsep.hosts.playback import PlayPlace, play_place
+from rtsep.hosts.playring import PlayPlace, play_place
 from rtsep.presets import Preset, load
 from rtsep.session import block_size, check_block
 from rtsep.workers.take import check_free

@@ -25,7 +25,7 @@ from rtsep.hosts.devices import (
     search_anew,
 )
 from rtsep.hosts.gauges import burst
-from rtsep.hosts.playback import mics as played_mics
+from rtsep.hosts.playring import mics as played_mics
 from rtsep.presets import most_block
 
 if TYPE_CHECKING:

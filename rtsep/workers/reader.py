@@ -6,9 +6,9 @@ import contextlib
 import warnings
 from collections import deque
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-from rtsep import audiofile
-from rtsep.hosts.playback import (
+from rtsep.hosts.playring import (
     AHEAD,
     BEFORE,
     CUT_ROW,
@@ -28,12 +28,17 @@ from rtsep.hosts.playback import (
 )
 from rtsep.hosts.signals import leave_terminal
 
+if TYPE_CHECKING:
+    from rtsep import audiofile
+
 _POLL = 0.01    # seconds between two looks
 _FRAMES = 4096  # that are read at once
 
 
 def serve(pipe: Connection, place: PlayPlace) -> None:
     """Be the process; it ends with its parent."""
+    from rtsep import audiofile  # the supervisor, which imports this, does not need it
+
     leave_terminal()
     with warnings.catch_warnings(), audiofile.open_input(place.path) as source:
         warnings.simplefilter("ignore")   # it has all been said

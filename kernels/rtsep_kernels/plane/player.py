@@ -11,7 +11,7 @@ from rtsep_kernels.plane.record import f4, given, i8, number, record, view
 
 # Places in the header. Rows written and read. Cuts: how many times another place of the file was gone to, the row at
 # which the last of them begins, how many rows come before the place itself. The row behind the file's last; -1: it goes
-# on. Times there were no rows. Then the reader's own; see `rtsep.hosts.playback`.
+# on. Times there were no rows. Then the reader's own; see `rtsep.hosts.playring`.
 WRITTEN, READ, CUTS, CUT_ROW, BEFORE, END, UNDERRUNS = 0, 8, 16, 24, 32, 40, 48
 PLAYER_HEADER = 128
 
