@@ -11,7 +11,7 @@ SECONDS = 0.015
 """Of every cross-fade of plug-ins: no click, and over before a player notices."""
 
 _UNITS = 64                # of a delay's memory beyond what may be read back
-_HISTORY_SECONDS = 0.11    # that may be read back later at least: the longest look-ahead of `BrickwallLimiter`, and more
+_HISTORY_SECONDS = 0.11    # that may be asked for later: more than the longest look-ahead of `BrickwallLimiter`
 
 
 class Fade:
