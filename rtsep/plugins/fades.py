@@ -10,7 +10,8 @@ Block = NDArray[np.float32]
 SECONDS = 0.015
 """Of every cross-fade of plug-ins: no click, and over before a player notices."""
 
-_UNITS = 16   # of a delay's memory beyond what is read back
+_UNITS = 64                # of a delay's memory beyond what may be read back
+_HISTORY_SECONDS = 0.11    # that may be asked for later: more than the longest look-ahead of `BrickwallLimiter`
 
 
 class Fade:
@@ -70,7 +71,7 @@ class Late:
     """
 
     def __init__(self, rate: int, unit: int, frames: int) -> None:
-        self._unit = unit
+        self._unit, self._least = unit, round(_HISTORY_SECONDS * rate)
         self._now = self._goal = self._next = frames
         self._fade = Fade(rate, False)
         self._line = np.zeros((1, 0), np.float32)
@@ -119,7 +120,7 @@ class Late:
 
     def _make_room(self, frames: int) -> None:
         """Have room for what is read back, and for some units, so that it is moved but now and then."""
-        span = frames + self._unit
+        span = max(frames, self._least) + self._unit
         if self._line.shape[1] < span + _UNITS * self._unit:
             line = np.zeros((1, span + _UNITS * self._unit), np.float32)
             kept = min(self._end, span)

@@ -15,7 +15,7 @@ from rtsep.plugins.slots import OFF, ON
 Block = NDArray[np.float32]
 
 LOUDEST = 1024.0          # +60 dBFS: no mic is; what a plug-in gives beyond is cut off there
-_SETTLE_SECONDS = 0.02    # that a plug-in runs unheard before it is faded to
+_SETTLE_SECONDS = 0.02    # that a plug-in runs unheard before it is faded to, beside its latency
 _TRIES, _TRIES_SECONDS = 3, 10.0   # times in so many seconds that it is made anew; then it stays dry
 
 
@@ -161,6 +161,8 @@ class Slot:
         if self._late.frames != self.hosted.latency:
             self._news.append(f"its latency is {self.hosted.latency} samples now, not {self._late.frames}")
             self._late.aim(self.hosted.latency)
+            if self._unheard:   # what it was begun with comes out as much later
+                self._wait()
         ready = not self._unheard and not self.hosted.ducks and not self._given_up
         self._heard.goal = self.state == ON and ready
         self._there.goal = wanted
@@ -171,7 +173,7 @@ class Slot:
         self._wait()
 
     def _wait(self) -> None:
-        self._unheard = max(self.hosted.latency, round(_SETTLE_SECONDS * self._rate))
+        self._unheard = self.hosted.latency + round(_SETTLE_SECONDS * self._rate)
 
     def failed(self) -> None:
         """Be dry at once, and have the plug-in made anew: it answered something that is no number."""
