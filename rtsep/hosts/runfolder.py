@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import pathlib
 import shutil
@@ -19,6 +20,7 @@ _PREFIX = "rtsep-"
 _LOCK = "lock"
 _MEMORY = pathlib.Path("/dev/shm")   # where Linux shows shared memory as files
 _YOUNG = 60.0   # seconds; a folder without a lock that is no older is just being made
+_SWEEP_AFTER = 2.0   # seconds after the death of a process
 
 
 class RunFolder:
@@ -43,6 +45,26 @@ class RunFolder:
         """Remove it."""
         _remove(self.path)
         self._lock.close()
+
+
+class Sweeping:
+    """Removes what a killed process has left in shared memory, a little later.
+
+    As a rule its own resource tracker does it at once, and complains about what somebody else has removed.
+    """
+
+    def __init__(self) -> None:
+        self._at = math.inf
+
+    def soon(self, now: float) -> None:
+        """Take note that a process was killed."""
+        self._at = now + _SWEEP_AFTER
+
+    def update(self, now: float) -> None:
+        """Do it if it is time."""
+        if now >= self._at:
+            self._at = math.inf
+            sweep()
 
 
 def sweep() -> None:

@@ -40,8 +40,8 @@ def serve(pipe: Connection, place: PlayPlace) -> None:
     from rtsep import audiofile  # the supervisor, which imports this, does not need it
 
     leave_terminal()
-    with warnings.catch_warnings(), audiofile.open_input(place.path) as source:
-        warnings.simplefilter("ignore")   # it has all been said
+    warnings.simplefilter("ignore")   # it has all been said, by the supervisor
+    with audiofile.open_input(place.path) as source:
         reader = Reader(source, place)
         with contextlib.suppress(EOFError, OSError):
             while not pipe.poll(0 if reader.look() else _POLL):

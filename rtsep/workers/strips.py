@@ -12,10 +12,8 @@ import pedalboard  # noqa: F401  (a spare has it, before it has a job)
 from numpy.typing import NDArray
 
 from rtsep.plugins.chain import PluginChain
-from rtsep.plugins.slots import SlotConfig
+from rtsep.plugins.slots import SlotConfig, chain_latency
 from rtsep.stages.remote.job import Block, Worker
-
-_FADE = 64   # samples in which a chain's alignment follows its latency
 
 
 class Strips(Worker):
@@ -35,9 +33,10 @@ class Strips(Worker):
         self, rate: int, channels: int, unit: int, mics: Sequence[str], chains: Sequence[Sequence[SlotConfig]]
     ) -> None:
         self._mics = tuple(mics)
-        self._chains = [PluginChain(rate, unit, slots) for slots in chains]
-        self._latencies = [chain.latency for chain in self._chains]
-        self._held = [_Held(latency, unit) for latency in self._latencies]
+        self._latencies = [chain_latency(slots, rate, unit) for slots in chains]
+        self._chains = [
+            PluginChain(rate, unit, slots, late) for slots, late in zip(chains, self._latencies, strict=True)
+        ]
         ends = np.cumsum([0, *(len(chain.params) for chain in self._chains)])
         self._places = [slice(*pair) for pair in itertools.pairwise(ends)]
         self._values: NDArray[np.float32] = np.array(
@@ -53,16 +52,14 @@ class Strips(Worker):
 
     def work(self, block: Block) -> Block:
         """See `Worker.work`."""
-        for c, (chain, place, held) in enumerate(zip(self._chains, self._places, self._held, strict=True)):
-            made = chain.work(block[c : c + 1], self._values[place])
-            self._out[c] = held.work(made[0], chain.latency)
+        for c, (chain, place) in enumerate(zip(self._chains, self._places, strict=True)):
+            self._out[c] = chain.work(block[c : c + 1], self._values[place])[0]
         return self._out
 
     def reset(self) -> None:
         """See `Worker.reset`."""
-        for chain, held in zip(self._chains, self._held, strict=True):
+        for chain in self._chains:
             chain.reset()
-            held.reset()
 
     def report(self) -> bytes:
         """Return how late each chain is, samples, as JSON."""
@@ -98,40 +95,3 @@ class Strips(Worker):
 
     def _state(self) -> bytes:
         return json.dumps([base64.b64encode(chain.snapshot()).decode() for chain in self._chains]).encode()
-
-
-class _Held:
-    """Holds a chain's sound back, so that it stays as late as it was.
-
-    Parameters
-    ----------
-    latency : int
-        Samples, of chain and hold together.
-    unit : int
-    """
-
-    def __init__(self, latency: int, unit: int) -> None:
-        self._latency, self._unit = latency, unit
-        self._ring = np.zeros(latency + unit, np.float32)
-        self._wait = 0
-
-    def reset(self) -> None:
-        self._ring[:] = 0
-        self._wait = 0
-
-    def work(self, made: NDArray[np.float32], latency: int) -> NDArray[np.float32]:
-        """Return a unit, held back by what the chain is faster than it was; it fades from one hold to another."""
-        unit, ring = self._unit, self._ring
-        ring[:-unit] = ring[unit:].copy()
-        ring[-unit:] = made
-        wait, before = max(0, self._latency - latency), self._wait
-        if wait == before == 0:
-            return made
-        self._wait = wait
-        end = ring.size
-        now = ring[end - unit - wait : end - wait]
-        if wait == before:
-            return now
-        ramp = np.minimum(np.arange(1, unit + 1, dtype=np.float32) / _FADE, 1)
-        old = ring[end - unit - before : end - before]
-        return old + (now - old) * ramp

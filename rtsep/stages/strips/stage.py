@@ -95,6 +95,8 @@ class Strips(Stage):
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         self.close()
         strips = self._find(self.board.mics)
+        for chain in {strip.chain for strip in strips}:   # here, or each worker would look at its plug-ins for itself
+            chain_params(chain, fmt.rate, self._options["unit"])
         rows = _rows(strips, self._options["isolation"], _PER_CORE * (os.cpu_count() or 1))
         self._spares = Spares(_WORKER)
         weakref.finalize(self, self._spares.close)   # also when the stage is forgotten without a word
