@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 import time
 
@@ -20,7 +20,6 @@ _PREFIX = "rtsep-"
 _LOCK = "lock"
 _MEMORY = pathlib.Path("/dev/shm")   # where Linux shows shared memory as files
 _YOUNG = 60.0   # seconds; a folder without a lock that is no older is just being made
-_SWEEP_AFTER = 2.0   # seconds after the death of a process
 
 
 class RunFolder:
@@ -35,6 +34,8 @@ class RunFolder:
 
     def __init__(self) -> None:
         sweep()
+        # Python's tracker, one for all processes of a run, complains of what a killed one has left and `sweep` removes.
+        sys.warnoptions.append("ignore:resource_tracker:UserWarning")   # it is started with them
         base = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
         self.path = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
         self.name = self.path.name
@@ -45,26 +46,6 @@ class RunFolder:
         """Remove it."""
         _remove(self.path)
         self._lock.close()
-
-
-class Sweeping:
-    """Removes what a killed process has left in shared memory, a little later.
-
-    As a rule its own resource tracker does it at once, and complains about what somebody else has removed.
-    """
-
-    def __init__(self) -> None:
-        self._at = math.inf
-
-    def soon(self, now: float) -> None:
-        """Take note that a process was killed."""
-        self._at = now + _SWEEP_AFTER
-
-    def update(self, now: float) -> None:
-        """Do it if it is time."""
-        if now >= self._at:
-            self._at = math.inf
-            sweep()
 
 
 def sweep() -> None:

@@ -23,7 +23,7 @@ from rtsep.hosts.gauges import Standstill
 from rtsep.hosts.process import LOADING, OPENING, RUNNING, STOPPING, AudioProcess, Crashes
 from rtsep.hosts.recording import NoRecording, Recording, facts
 from rtsep.hosts.request import Request, RunOptions, check, stand_in
-from rtsep.hosts.runfolder import RunFolder, Sweeping
+from rtsep.hosts.runfolder import RunFolder, sweep
 from rtsep.hosts.signals import Signals
 from rtsep.hosts.standby import Standby
 
@@ -100,7 +100,7 @@ class Supervisor:
         self._first_sound = self._silent_since = 0.0
         self._process: AudioProcess | None = None
         self._standby = Standby(self._make_spare, self._keep)
-        self._next_start, self._sweeping = 0.0, Sweeping()
+        self._next_start = 0.0
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
@@ -154,7 +154,7 @@ class Supervisor:
                 self._silent_since = time.monotonic()
             self._process.kill()
             self._process = None
-            self._sweeping.soon(time.monotonic())
+            sweep()   # memory of its own
         if self._front is not None and self._front.meters.get("calls"):   # it could not say its figures any more
             self._count(figures.read(self._front.meters.get))
 
@@ -198,7 +198,6 @@ class Supervisor:
                 self._standby.update(now, self._stand)
             if self._phase != RUNNING:
                 self._surface.wait(*self._waits_for(now))
-            self._sweeping.update(now)
             for line in self._recording.update():
                 self._say(line)
             if self._front is not None and self._info:
