@@ -146,8 +146,9 @@ def test_nobody_reads_a_recording_past_the_guard() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "open_input":
                 callers.add(path.relative_to(root).as_posix())
-    # The file host's chain guards itself; a comparison asks for a number of channels.
-    assert callers == {"finite.py", "hosts/file.py", "comparison.py"}
+    # The runner guards what the file host, a replay and a played recording give it; two ask for channels and names.
+    guarded = {"hosts/file.py", "hosts/replay.py", "workers/reader.py"}
+    assert callers == {"finite.py", *guarded, "comparison.py", "hosts/playring.py"}
 
 
 SHORT = ("nan", "3e38", "dc", "silent", "inverted", "1 samples", "3 samples", "64 samples")

@@ -31,7 +31,8 @@ def serve(pipe: Pipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C is for the owner, who then ends this process
     _die_with_the_owner()
     while isinstance(message := pipe.recv(), str):   # it stands by
-        importlib.import_module(message)
+        importlib.import_module(message).stand_by()
+        _get_ready()
     job, state = message
     try:
         memory = Shared(job.layout(), job.memory, create=False)
@@ -62,9 +63,7 @@ class _Host:
         for task in (self._listen, self._send):
             threading.Thread(target=task, daemon=True).start()
         n = max(due.read(exchange, due.DONE), due.read(exchange, due.APPLIED))
-        # Once each, so that they are compiled before the owner is told.
-        due.next_job(exchange, -1)
-        due.finish(exchange, due.read(exchange, due.DONE))
+        _get_ready()   # before the owner is told
         realtime.ask(realtime.HELPER)
         self._mail.put((READY, self._worker.report()))
         every = max(1, round(_KEEP_SECONDS * self._job.rate / self._job.unit))
@@ -117,6 +116,16 @@ class _Host:
                 self._pipe.send(self._mail.get())
         except OSError:
             os._exit(0)
+
+
+def _get_ready() -> None:
+    """Call what is compiled once, with an exchange of our own."""
+    own = np.zeros(due.EXCHANGE, np.int64)
+    exchange = own.ctypes.data
+    due.publish(exchange, 1)
+    due.next_job(exchange, 0)
+    due.finish(exchange, due.read(exchange, due.PUBLISHED))
+    due.nap()
 
 
 def _die_with_the_owner() -> None:

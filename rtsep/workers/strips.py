@@ -11,9 +11,17 @@ import numpy as np
 import pedalboard  # noqa: F401  (a spare has it, before it has a job)
 from numpy.typing import NDArray
 
+from rtsep.plugins import probing
 from rtsep.plugins.chain import PluginChain
 from rtsep.plugins.slots import SlotConfig, chain_latency
 from rtsep.stages.remote.job import Block, Worker
+
+
+def stand_by() -> None:
+    """Do once what takes long the first time: a spare, which has no job yet, has time for it."""
+    probing.hosted_by()
+    spare = Strips(48000, 1, 64, ("",), [[SlotConfig("gain", "Gain")]])
+    spare.work(np.zeros((1, 64), np.float32))
 
 
 class Strips(Worker):

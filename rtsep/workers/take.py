@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import presets
 from rtsep.audiofile.growing import GrowingWav, Mark
 from rtsep.errors import InputError
 
@@ -144,12 +145,23 @@ class Take:
         """Note the end, put all marks into the files and end them after so many frames."""
         marks = self.marks()
         replayed = min((m["first"] for m in marks if breaks(m)), default=frames)
-        exact = min((m["first"] for m in marks if m["kind"] in REPLAYED), default=frames)
-        told = {"exact_frames": min(exact, replayed, frames), "replay_frames": min(replayed, frames)}
-        self.note("end", frames=frames, **told, why=why)
+        told = self._of_the_preset()
+        exact = min((m["first"] for m in marks if m["kind"] in REPLAYED and m.get("set") != told), default=frames)
+        reach = {"exact_frames": min(exact, replayed, frames), "replay_frames": min(replayed, frames)}
+        self.note("end", frames=frames, **reach, why=why)
         cues = [Mark(m["first"], min(m["last"], frames) - m["first"], _label(m)) for m in marks if m["first"] <= frames]
         for wav in self._wavs:
             wav.finish(frames, sorted(cues)[:_MOST_CUES])
+
+    def _of_the_preset(self) -> dict[str, float] | None:
+        """Return the targets that its preset puts elsewhere than where they are by default; None: nobody knows."""
+        first = json.loads(os.pread(self._lines, self._place, 0).partition(b"\n")[0] or b"{}")
+        try:
+            preset, mics = presets.loads(first["preset"], "preset"), first["microphones"]
+            plain = presets.make_board(preset, mics)
+            return plain.changed(plain.values, presets.lay_out(preset, mics).values)
+        except (KeyError, InputError):
+            return None
 
     def give_up(self, frames: int, why: str) -> int:
         """End before the disk was full: both files at one frame; returns which.

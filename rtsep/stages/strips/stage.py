@@ -29,7 +29,7 @@ _WORKER = "rtsep.workers.strips"
 _MOST_LATENCY = 16384
 _FLOAT = 4        # bytes: of a target on the board
 _PER_CORE = 4     # processes; with more they cost more than the plug-ins in them
-_HUNG_TICKS = 5   # half a second: the chain is back within a second
+_HUNG_TICKS = 3   # 0.4 s at most: the chain is back within a second
 
 
 @dataclass(frozen=True)
