@@ -47,7 +47,7 @@ def chain(count: int) -> str:
 def preset(folder: pathlib.Path, mics: int, plugins: int, isolation: str, block: int, delay: int) -> pathlib.Path:
     """Write a preset; groups have four mics each."""
     strips = "\n".join(
-        f'[[chain.strips]]\nmic = "{n}"\ngroup = "g{(n - 1) // 4}"\nplugins = [{chain(plugins)}]'
+        f'[[chain.strips]]\nmic = "m{n}"\ngroup = "g{(n - 1) // 4}"\nplugins = [{chain(plugins)}]'
         for n in range(1, mics + 1)
     )
     path = folder / f"{isolation}.toml"
@@ -99,9 +99,13 @@ def live(path: pathlib.Path, mics: int, block: int, seconds: float) -> dict[str,
                 env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
             assert run.stderr is not None
+            said = []
             for line in run.stderr:
+                said.append(line)
                 if "latency" in line:
                     break
+            else:
+                raise SystemExit("plugins: " + "".join(said))
             time.sleep(SETTLE)
             before, at = cpu(tree(run.pid)), time.monotonic()
             processes = len(tree(run.pid))
@@ -117,7 +121,7 @@ def live(path: pathlib.Path, mics: int, block: int, seconds: float) -> dict[str,
 
 def _map(folder: pathlib.Path, mics: int) -> str:
     path = folder / "map.csv"
-    path.write_text("mic,in,out\n" + "".join(f"{n},{n},{n}\n" for n in range(1, mics + 1)))
+    path.write_text("mic,in,out\n" + "".join(f"m{n},{n},{n}\n" for n in range(1, mics + 1)))
     return str(path)
 
 
