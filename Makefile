@@ -50,7 +50,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
-	$(call system,,libportaudio2 jackd2 gcc libc6-dev)
+	$(call system,,libportaudio2 jackd2 gcc g++ libc6-dev dpf-source)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
 

@@ -141,6 +141,7 @@ def test_nan_in_the_file_is_replaced_counted_and_reported(recording: pathlib.Pat
     assert np.isfinite(read(out)).all()
 
 
+@pytest.mark.slow   # the README's own commands are run by `test_readme`
 def test_scene_learn_render_evaluate(tmp_path: pathlib.Path) -> None:
     """The whole way of an engineer: soundcheck, calibration, render with it, and what it brought."""
     check, scene = tmp_path / "soundcheck", tmp_path / "concert"

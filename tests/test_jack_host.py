@@ -254,6 +254,7 @@ def test_live_equals_offline_whatever_the_server_does_to_its_period(
     np.testing.assert_array_equal(y, process(engine, np.ascontiguousarray(x.T), 480).T)
 
 
+@pytest.mark.slow
 def test_the_sound_and_its_cables_come_back(start: Start, preset: str, tmp_path: pathlib.Path) -> None:
     """After a crash of the audio process, and of the server; then the chain is changed for one that is later."""
     with jack_server(channels=2) as first:

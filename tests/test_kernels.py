@@ -472,7 +472,8 @@ for stage in made():
 """
 
 
-@pytest.mark.parametrize("canceller", [False, pytest.param(True, marks=pytest.mark.slow)])   # minutes of compiling
+@pytest.mark.slow   # minutes of compiling
+@pytest.mark.parametrize("canceller", [False, True])
 def test_fresh_code_gives_the_bits_of_cached_code(tmp_path: pathlib.Path, canceller: bool) -> None:
     """A process that compiles and one that loads from the cache run other copies of the same functions."""
     script = _BITS.format(tests=str(pathlib.Path(__file__).parent), canceller=canceller)

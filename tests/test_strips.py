@@ -225,7 +225,7 @@ def played(stage: Strips, x: Block, enough: Callable[[int], bool]) -> Block:
     raise AssertionError("it did not come back")
 
 
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("fault", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_process_that_is_lost_takes_its_own_mic_to_dry_and_comes_back_as_it_was(
     make: Callable[..., Strips], fault: signal.Signals
 ) -> None:
