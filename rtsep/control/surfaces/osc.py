@@ -25,7 +25,7 @@ class Osc:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._waits = False
+        self._waits = self._told = False
 
     def say(self, text: str) -> None:
         """Do nothing: messages are for people."""
@@ -37,6 +37,9 @@ class Osc:
 
     def update(self, running: Running) -> bool:
         """Show it to the server; nobody quits by OSC."""
+        if not self._told:
+            self._told = True
+            running.say(f"OSC: UDP port {self._server.port} of {self._server.host}")
         self._server.see(running, self._waits)
         self._waits = False
         return False
