@@ -131,7 +131,13 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(program, mics=2, period=256, settle=1.5, patience=12.0, realtime=verdicts.realtime_granted())
 
 
-@pytest.mark.parametrize("name", verdicts.SHORT)
+# One of a process and one of the server with every change; what is like them is slow.
+QUICK = ("audio killed", "jackd killed, 0.5 s")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in verdicts.SHORT]
+)
 def test_a_fault_on_stage_is_survived(setting: Setting, name: str) -> None:
     (fault,) = (fault for fault in verdicts.FAULTS if fault.name == name)
     outcome = verdicts.attempt(setting, fault)

@@ -112,6 +112,7 @@ def test_sighup_of_a_builtin_preset_sets_its_values(start: Start, server: JackSe
     assert run.end()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_new_life_begins_with_what_was_reloaded(start: Start, server: JackServer, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "show.toml"
     path.write_text(PLAIN)
