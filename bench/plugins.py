@@ -33,6 +33,7 @@ from rtsep.bench.jackd import JackServer
 RATE = 48000
 PLUGINS = ("HighpassFilter", "PeakFilter", "Compressor", "NoiseGate", "Gain")
 ISOLATIONS = ("chain", "group", "one")
+MOST = 64        # mics that are tried
 SETTLE = 4.0     # seconds that do not count
 START = 120.0    # seconds that a run may take until it sounds
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -184,20 +185,18 @@ def share_late(found: dict[str, Any], mics: int, unit: int = 64) -> float:
 def most(args: argparse.Namespace, folder: pathlib.Path) -> None:
     """Look for the largest number of mics, isolation by isolation."""
     for isolation in ISOLATIONS:
-        low, high = 0, 1
-        told: dict[int, float] = {}
-        while high - low > max(1, low // 8):
-            count = high if low == 0 or high not in told else (low + high) // 2
+        good, bad, count = 0, MOST + 1, 8
+        while good < count < bad:
             path = preset(folder, count, args.plugins, isolation, args.block, args.delay)
             found = live(path, count, args.block, args.seconds)
-            told[count] = share_late(found, count) if "late_strips" in found else 1.0
-            good = told[count] <= args.late and found.get("late_blocks", 1) <= args.late * found.get("calls", 0)
-            used = found.get("cpu", 0.0)
-            print(f"{isolation}: {count} mics: {100 * told[count]:.2f} % late, {used:.2f} cores", flush=True)
-            low, high = (count, 2 * count if high == count else high) if good else (low, count)
-            if high > 64:
+            late = share_late(found, count)
+            print(f"{isolation}: {count} mics: {100 * late:.2f} % late, {found['cpu']:.2f} cores", flush=True)
+            holds = late <= args.late and found["late_blocks"] <= args.late * found["calls"]
+            good, bad = (count, bad) if holds else (good, count)
+            count = min(2 * good, MOST) if bad > MOST else (good + bad) // 2
+            if bad - good <= max(1, good // 8):
                 break
-        print(f"{isolation}: at most {low} mics", flush=True)
+        print(f"{isolation}: at most {good} mics", flush=True)
 
 
 def main() -> None:
