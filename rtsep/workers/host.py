@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 
 import numpy as np
@@ -24,9 +23,6 @@ from rtsep.stages.remote.job import FAILED, QUIET, READY, RESTORE, SAID, STATE, 
 from rtsep_kernels.plane import due
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
-_LOOK_NAPS = 20         # naps of half a millisecond, between two looks for an order
-# Looks without a unit, 2 s; then it dozes, seconds: the worker of one that stands by takes no processor from others.
-_AWAKE_LOOKS, _DOZE = 200, 0.02
 _PR_SET_PDEATHSIG = 1   # of linux/prctl.h
 
 
@@ -72,7 +68,7 @@ class _Host:
         self._mail.put((READY, self._worker.report()))
         every = max(1, round(_KEEP_SECONDS * self._job.rate / self._job.unit))
         while True:
-            if not _next_unit(exchange, n):
+            if not due.next_job(exchange, n):
                 if due.read(exchange, due.STOP):
                     return
                 self._obey(exchange)
@@ -122,27 +118,12 @@ class _Host:
             os._exit(0)
 
 
-def _next_unit(exchange: int, n: int) -> bool:
-    """Wait until unit n is there; False when told to stop or to hold still."""
-    looks = 0
-    while not due.read(exchange, due.STOP) and not due.read(exchange, due.RESTORE):
-        if looks < _AWAKE_LOOKS:
-            looks += 1
-            if due.wait_at_most(exchange, due.PUBLISHED, n + 1, _LOOK_NAPS):
-                return True
-        elif due.read(exchange, due.PUBLISHED) > n:
-            return True
-        else:
-            time.sleep(_DOZE)
-    return False
-
-
 def _get_ready() -> None:
     """Call what is compiled once, with an exchange of our own."""
     own = np.zeros(due.EXCHANGE, np.int64)
     exchange = own.ctypes.data
     due.publish(exchange, 1)
-    due.wait_at_most(exchange, due.PUBLISHED, 1, 1)
+    due.next_job(exchange, 0)
     due.finish(exchange, due.read(exchange, due.PUBLISHED))
     due.nap()
 
