@@ -13,11 +13,32 @@ import pytest
 if TYPE_CHECKING:
     from live_run import Start
 
+    from rtsep.bench.jackd import JackServer
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 # Before numpy is loaded: with a thread a core, OpenBLAS spends ten times the time of small products on waiting.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[JackServer]:
+    """Run a JACK server with four channels, for the tests of a file."""
+    from jack_server import jack_server
+
+    with jack_server(channels=4) as running:
+        yield running
+
+
+@pytest.fixture
+def preset(tmp_path: pathlib.Path) -> str:
+    """Return the file of a live preset."""
+    from live_run import PRESET
+
+    path = tmp_path / "test.toml"
+    path.write_text(PRESET)
+    return str(path)
 
 
 @pytest.fixture

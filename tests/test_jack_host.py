@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -86,19 +86,6 @@ def runner(mics: int) -> Runner:
     stage = Input()
     stage.prepare(Format(RATE, mics))
     return Runner(stage)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[JackServer]:
-    with jack_server(channels=4) as running:
-        yield running
-
-
-@pytest.fixture
-def preset(tmp_path: pathlib.Path) -> str:
-    path = tmp_path / "test.toml"
-    path.write_text(PRESET)
-    return str(path)
 
 
 # Without a server

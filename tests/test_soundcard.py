@@ -13,7 +13,6 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -41,19 +40,6 @@ TABLE = [
     {"name": "Desk USB", "host_api": "ALSA", "inputs": 32, "outputs": 32, "default_rate": 48000.0},
     {"name": "Desk USB 2", "host_api": "ALSA", "inputs": 2, "outputs": 2, "default_rate": 44100.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[JackServer]:
-    with jack_server(channels=4) as running:
-        yield running
-
-
-@pytest.fixture
-def preset(tmp_path: pathlib.Path) -> str:
-    path = tmp_path / "test.toml"
-    path.write_text(PRESET)
-    return str(path)
 
 
 # Without a device

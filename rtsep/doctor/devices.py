@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from rtsep.control.midi.carrier import names
 from rtsep.doctor.finding import BAD, GOOD, Finding
-from rtsep.errors import RtsepError
+from rtsep.errors import DeviceError, RtsepError
 from rtsep.hosts import devices
 
 
@@ -51,38 +49,12 @@ def midi(wanted: Sequence[str] = ()) -> list[Finding]:
     wanted : sequence of str
         Parts of names.
     """
-    ports = _midi_ports()
-    if ports is None:
+    try:
+        ports = names("")["inputs"]
+    except DeviceError:
         verdict, advice = (BAD, "`modprobe snd-seq`, or start JACK") if wanted else (GOOD, "")
         return [Finding("MIDI", verdict, "no MIDI system answers", advice)]
     missing = [name for name in wanted if not any(name in port for port in ports)]
     if missing:
         return [Finding("MIDI", BAD, f"there is no port {missing[0]!r}", f"there are: {', '.join(ports) or 'none'}")]
     return [Finding("MIDI", GOOD, ", ".join(ports) if ports else "no ports: fine without MIDI")]
-
-
-def _midi_ports() -> list[str] | None:
-    """Return the ports of whatever MIDI system answers first; None: none does."""
-    import rtmidi
-
-    os.environ.setdefault("JACK_NO_START_SERVER", "1")
-    with _speechless():
-        for api in rtmidi.get_compiled_api():
-            with contextlib.suppress(Exception):   # SystemError where ALSA has no sequencer, others elsewhere
-                ports: list[str] = rtmidi.MidiIn(api).get_ports()
-                return ports
-    return None
-
-
-@contextlib.contextmanager
-def _speechless() -> Iterator[None]:
-    """Keep what ALSA and JACK write on stderr from the user, who is told in one line."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
