@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputError
 from rtsep.params import Board
-from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stage import RAMP_SECONDS, Format, Heard, Stage
 from rtsep_kernels.plane import bypass as bypass_kernel
 from rtsep_kernels.plane import chain as chain_kernel
 from rtsep_kernels.plane import grid
@@ -64,13 +64,17 @@ class Chain(Stage):
         return super().prepare(fmt, board)
 
     def acquaint(self) -> None:
-        """Let every stage know what those in front say of the bleed that they leave."""
+        """Let every stage know what those in front say of the bleed that they leave, and what they have heard."""
         # A stage that stays may have believed one that goes.
         doubt = None if self._before is None else np.ones(self._before.fmt.channels, np.float32)
+        heard: Heard | None = None
         for stage in self.stages:
             if doubt is not None:
                 stage.believe(doubt)
+            stage.overhear(heard)
             doubt = stage.doubt if stage.doubt is not None else doubt
+            # Behind one that is late, samples that were heard at once lie at other places.
+            heard = stage.heard if stage.heard is not None else heard if not stage.latency else None
 
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         new, old = self.stages, self._before.stages if self._before else []

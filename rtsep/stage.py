@@ -49,6 +49,22 @@ class Format:
         return max(1, round(seconds * self.rate / grid.GRID))
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """The mics as a stage has heard them lately.
+
+    Parameters
+    ----------
+    sound : float32[channels, frames]
+        A ring; `frames` is a power of two.
+    clock : int64[1]
+        Samples heard in all: the next one goes to this place of the ring.
+    """
+
+    sound: Block
+    clock: NDArray[np.int64]
+
+
 class Stage:
     """Something that takes a Block and gives one, sample by sample in step, `latency` frames later.
 
@@ -285,6 +301,14 @@ class Stage:
 
     def believe(self, doubt: Block) -> None:
         """Take what a stage in front says of the bleed that it leaves; see `doubt`."""
+
+    @property
+    def heard(self) -> Heard | None:
+        """The mics as they came to a stage that takes bleed out of them without delay, for stages behind."""
+        return None
+
+    def overhear(self, heard: Heard | None) -> None:
+        """Read what a stage in front `heard`, or from nobody; while it runs, too."""
 
 
 def _open(array: NDArray[Any], axes: Sequence[int], mics: Sequence[int]) -> tuple[NDArray[np.intp], ...]:

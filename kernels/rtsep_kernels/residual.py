@@ -121,14 +121,14 @@ def _add_log(odds, bits, weight):
 
 
 @kernel
-def _others(total, own, out):
+def others(total, own, out):
     """Take the own share out of a sum. Rounding leaves 2^-20 of it, which is out of every gain's reach."""
     for b in range(out.shape[0]):
         out[b] = max(total[b] - own[b], np.float32(2.0**-20) * own[b])
 
 
 @kernel
-def _widen(value, out, bins, reach):
+def widen(value, out, bins, reach):
     """Sum over the bins at most `reach` away; float64, because bass and air lie 80 dB apart."""
     total = 0.0
     for b in range(min(reach, bins)):
@@ -171,28 +171,27 @@ def _log_odds(s, mic, first, odds):
     _add_log(odds, averages[0, mic].view(np.int32), _SHORT + _MIDDLE)
     _add_log(odds, averages[2, mic].view(np.int32), _LONG + _SLOW)
     _add_log(odds, bleed.view(np.int32), -_FRAME - _SHORT - _LONG)
-    _others(sums[0], view(s, "held")[mic], work)
+    others(sums[0], view(s, "held")[mic], work)
     _add_log(odds, bits, -_HELD)
-    _others(sums[1], averages[1, mic], work)
+    others(sums[1], averages[1, mic], work)
     _add_log(odds, bits, -_MIDDLE)
-    _others(sums[2], averages[3, mic], work)
+    others(sums[2], averages[3, mic], work)
     _add_log(odds, bits, -_SLOW)
-    _widen(audible, work, s.bins, s.reach)
+    widen(audible, work, s.bins, s.reach)
     _add_log(odds, bits, _WIDE)
-    _widen(bleed, work, s.bins, s.reach)
+    widen(bleed, work, s.bins, s.reach)
     _add_log(odds, bits, -_WIDE)
 
 
-@system_entry(RESIDUAL)
-def residual_gains(state, mic):
-    """Write the gains of one microphone; mic 0 comes first in every frame."""
-    s = carray(state, (1,))[0]
+@kernel
+def weigh(s, mic):
+    """Leave the odds against bleed of every bin of a mic in `work[0]`, log2; mic 0 comes first in every frame."""
     k = s.channels
     if mic == 0:
         _observe(s)
         s.frame += 1
     power, held, leak = view(s, "power"), view(s, "held"), view(s, "leak")
-    bleed, work = view(s, "bleed"), view(s, "work")
+    bleed = view(s, "bleed")
     # The least that is thought to leak: of what cannot be heard, so that every ratio exists.
     fill(bleed, np.float32(1e-3) * s.silence)
     for j in range(k):
@@ -202,10 +201,23 @@ def residual_gains(state, mic):
         if (j + s.frame) % 4 == 0:
             _track(leak[mic, j], power[mic], held[j], s.up, s.down, s.quiet, s.row)
         _add_bleed(bleed, leak[mic, j], held[j], s.row)
-    odds, against = work[0], work[1]
     strength = max(view(s, "strength")[0] * view(s, "doubt")[mic], np.float32(1e-12))
-    _log_odds(s, mic, _FIRST - _PER_STRENGTH * np.float32(math.log2(strength)), odds)
+    _log_odds(s, mic, _FIRST - _PER_STRENGTH * np.float32(math.log2(strength)), view(s, "work")[0])
+
+
+@kernel
+def open_gains(s, mic):
+    """Move a mic's gains to what the odds in `work[0]` say."""
+    odds, against = view(s, "work")[0], view(s, "work")[1]
     _ready_exp2(odds, against.view(np.int32))
     floor, attack, release = pace(s, mic)
     _gains(view(s, "gains")[mic], against, floor, attack, release)
+
+
+@system_entry(RESIDUAL)
+def residual_gains(state, mic):
+    """Write the gains of one microphone; mic 0 comes first in every frame."""
+    s = carray(state, (1,))[0]
+    weigh(s, mic)
+    open_gains(s, mic)
     return 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtsep import fftw
 from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
-from rtsep.stage import Block, Format, Stage
-from rtsep_kernels import residual, stft
+from rtsep.stage import Block, Format, Heard, Stage
+from rtsep.stages.learned import Network, find
+from rtsep_kernels import learned, residual, stft
 from rtsep_kernels.plane.grid import GRID
 from rtsep_kernels.plane.record import State
 
@@ -65,8 +68,10 @@ class Spectral(Stage):
     analysis, synthesis, hop : int
         Samples; see `rtsep.catalogue.spec.FrameSpec.latency`.
     estimator : str
-        `residual` suppresses what a canceller has left (see `rtsep_kernels.residual`); `unity` leaves all gains
-        where they are, at 1 unless another plane writes them.
+        `residual` suppresses what a canceller has left (see `rtsep_kernels.residual`); `learned` has a network correct
+        that (`rtsep_kernels.learned`); `unity` leaves all gains where they are, at 1 unless another plane writes them.
+    model : str
+        File of the network; see `rtsep.stages.learned.find`.
     """
 
     params = STAGES["spectral"].params
@@ -78,6 +83,7 @@ class Spectral(Stage):
         synthesis: int = _DEFAULTS["synthesis"],
         hop: int = _DEFAULTS["hop"],
         estimator: str = _DEFAULTS["estimator"],
+        model: str = _DEFAULTS["model"],
     ) -> None:
         super().__init__(name)
         if synthesis > analysis or synthesis % hop or synthesis // hop < 2:
@@ -86,7 +92,8 @@ class Spectral(Stage):
                 "allowed is a multiple of the hop, at least two hops, at most the analysis window",
             )
         self._analysis, self._synthesis, self._hop = analysis, synthesis, hop
-        self._estimator = estimator
+        self._estimator, self._model = estimator, model
+        self._network: Network | None = None
         self._master: Spectral | None = None   # whose gains it applies; without one, its own decider's
         self._decider: State
 
@@ -127,7 +134,7 @@ class Spectral(Stage):
         else:
             entry, self._decider = self._decide(fmt)
             self.record.put("gains", self._decider["gains"])
-            self.record.put("estimator_state", self._decider)
+            self.record.put("estimator_state", self._decider if self._network is None else self._network.record)
             self.record.put("estimator", entry.address if entry else 0)
         return stft.spectral, self.record, late
 
@@ -141,19 +148,64 @@ class Spectral(Stage):
     def _decide(self, fmt: Format) -> tuple[Any, State]:
         """Return who decides the gains: a compiled entry, or None, and its state, with the gains."""
         k, row = fmt.channels, self.record["row"]
-        if self._estimator != "residual":
+        if self._estimator == "unity":
             return None, stft.GAINS.make(channels=k, row=row)
         frame = self._hop / fmt.rate
         # Steps in proportion 1 - q : q balance at quantile q; each leak moves in one frame of four.
         step, q = 4 * frame / _QUANTILE_SECONDS, float(residual.LOW_QUANTILE)
         full = float((self.record["analysis_window"] ** 2).sum())
-        return residual.residual_gains, residual.RESIDUAL.make(
+        rule = residual.RESIDUAL.make(
             channels=k, bins=self.record["bins"], row=row, power=self.record["power"], doubt=np.ones(k, np.float32),
             reach=round(residual.BANDWIDTH_HZ / 2 / (fmt.rate / self._analysis)),
             frame_ms=frame * 1000, hold=math.exp(-frame / _HELD_SECONDS), up=math.exp(step * q),
             down=math.exp(-step * (1 - q)), quiet=_QUIET * full, silence=_SILENCE * full,
             **{f"share{ms}": 1 - math.exp(-frame * 1000 / ms) for ms in (20, 66, 150, 250)},
         )
+        model = find(self._model, fmt, self._analysis, self._synthesis, self._hop) if self._estimator == "learned" else None
+        if model is None:
+            return residual.residual_gains, rule
+        self._network = Network(self.name, self.record, rule, fmt.rate, model)
+        return learned.learned_gains, rule
+
+    def overhear(self, heard: Heard | None) -> None:
+        """See `Stage.overhear`."""
+        if self._network is not None:
+            self._network.overhear(heard)
+
+    def _start(self) -> None:
+        if self._network is not None:
+            self._network.start()
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """See `Stage.snapshot`; of the network, too."""
+        return {**(self._network.snapshot() if self._network is not None else {}), **super().snapshot()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """See `Stage.restore`."""
+        if self._network is None:
+            super().restore(snapshot)
+            return
+        mine = self._network.check(snapshot)
+        super().restore({name: values for name, values in snapshot.items() if name not in mine})
+        self._network.restore(snapshot)
+
+    def go_live(self) -> None:
+        """Wait for no network from now on."""
+        if self._network is not None:
+            self._network.go_live()
+
+    def close(self) -> None:
+        """End the network's process."""
+        if self._network is not None:
+            self._network.close()
+
+    def status(self) -> dict[str, int]:
+        """Return answers of the network that came late or could not be used, and how often it was started again."""
+        return self._network.status() if self._network is not None else {}
+
+    def news(self) -> list[str]:
+        """See `Stage.news`."""
+        return self._network.news() if self._network is not None else []
 
     def shadow(self) -> Spectral:
         """Return a stage that applies this one's gains, frame by frame, to another signal."""

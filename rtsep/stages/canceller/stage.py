@@ -16,7 +16,7 @@ from rtsep.assurance import EXPECTED_DB, SECONDS
 from rtsep.catalogue import STAGES
 from rtsep.catalogue.canceller import SHARES
 from rtsep.errors import WorkerError
-from rtsep.stage import RAMP_SECONDS, Format, Stage
+from rtsep.stage import RAMP_SECONDS, Format, Heard, Stage
 from rtsep.stages.canceller import estimates, opinion, settings, soundcheck
 from rtsep.stages.canceller.news import MicNews
 from rtsep.stages.canceller.settings import LEARNING, REFINEMENT
@@ -86,8 +86,12 @@ class Canceller(Stage):
     @property
     def doubt(self) -> NDArray[np.float32]:
         """Bleed left in each mic: next to none in instantaneous mode; float32[channels]."""
-        left: NDArray[np.float32] = self.record["doubt"]
-        return left
+        return np.asarray(self.record["doubt"])
+
+    @property
+    def heard(self) -> Heard:
+        """See `Stage.heard`."""
+        return Heard(self.record["heard"], self.record.record["position"])
 
     @property
     def paths(self) -> NDArray[np.float32]:
@@ -312,8 +316,7 @@ class Canceller(Stage):
             return
         if self._job["refine"]:
             self._refinement["budget"] = 0 if 0 in savings else self._refine
-        shares = max((n for n in savings if n < SHARES), default=0)
-        if shares != self._left_out:
+        if (shares := max((n for n in savings if n < SHARES), default=0)) != self._left_out:
             self._leave_out(shares)
         self._hold_again()
 
