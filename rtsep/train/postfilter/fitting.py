@@ -1,0 +1,248 @@
+"""Fitting: the network is moved to gains that leave less of the bleed than the rule does, and no more harm."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtsep.train.postfilter import concerts
+from rtsep.train.postfilter.evidence import Evidence, Setting, evidence
+from rtsep.train.postfilter.network import PostFilter
+from rtsep.train.postfilter.sums import Rule, left, whole
+
+_PART_SECONDS = 2.5       # of a concert in a batch: many short ones teach more than few long ones
+_PARTS = 6                # in a batch
+_KEPT_SECONDS = 5.0       # of each concert
+_EARLIEST = 1.0           # s: before it the canceller has hardly begun
+_LOSERS = 3.0             # who gains less than the rule counts as many times
+_HARM, _HARM_FREE_DB = 0.3, 0.2   # weight of harm that is more than the rule's, and how much more is free
+_HELD_OUT = 12            # one concert of so many is never learnt from
+_AUDIBLE = 1e-4           # truth beside what is heard; below it a mic counts as silent
+_RATE, _CLIP = 2e-3, 1.0  # of Adam; longest gradient
+_MOST_DB = 12.0           # better than that is not asked for
+_EXAMPLES = 40            # concerts that the input's mean and spread are taken from
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a network brings over the rule without it, in concerts that it never saw; dB SI-SDR per mic.
+
+    Parameters
+    ----------
+    mean, worst, fifth : float
+        `fifth`: the fifth percentile.
+    harm : float
+        Mean change of the harm measure; negative is more harm.
+    mics : int
+    """
+
+    mean: float
+    worst: float
+    fifth: float
+    harm: float
+    mics: int
+
+
+class Material:
+    """Evidence of concerts, on disk.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Concerts.
+    folder : Path
+        Where their evidence is kept.
+    setting : Setting
+    advance : callable
+        Called with the part that is done.
+    """
+
+    def __init__(self, paths: Sequence[pathlib.Path], folder: pathlib.Path, setting: Setting,
+                 advance: Callable[[float], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.setting, self.rule = setting, Rule.of(setting)
+        self.paths = []
+        for number, path in enumerate(paths):
+            to = folder / path.name
+            if not to.exists():
+                _keep(concerts.load(path), setting, number, to)
+            self.paths.append(to)
+            advance((number + 1) / len(paths))
+        self.held_out = [path for n, path in enumerate(self.paths) if n % _HELD_OUT == _HELD_OUT // 2]
+        self.learnt = [path for path in self.paths if path not in self.held_out]
+
+    def draw(self, rng: np.random.Generator) -> list[Evidence]:
+        """Return the parts of a batch."""
+        steps = round(_PART_SECONDS * 1000 / self.setting.step_ms)
+        parts = []
+        for place in rng.integers(len(self.learnt), size=_PARTS):
+            kept = read(self.learnt[place])
+            parts.append(kept.part(int(rng.integers(max(1, kept.seen.shape[1] - steps))), steps))
+        return parts
+
+
+def _keep(concert: concerts.Concert, setting: Setting, number: int, to: pathlib.Path) -> None:
+    rng = np.random.default_rng([number, 5])
+    last = concert.heard.shape[1] / concerts.RATE - _KEPT_SECONDS
+    found = evidence(concert, setting, float(rng.uniform(_EARLIEST, max(_EARLIEST, last))), _KEPT_SECONDS)
+    beside = to.with_name(to.name + ".part")
+    halves = {"seen", "odds", "weighed"}
+    with open(beside, "wb") as file:
+        np.savez(file, **{name: values.astype(np.float16) if name in halves else values
+                          for name, values in dataclasses.asdict(found).items()})
+    os.replace(beside, to)
+
+
+def read(path: pathlib.Path) -> Evidence:
+    """Read evidence that has been kept."""
+    with np.load(path) as kept:
+        return Evidence(**{name: kept[name].astype(np.float32) for name in kept.files})
+
+
+def gain_db(network: PostFilter, parts: Sequence[Evidence], setting: Setting, rule: Rule) -> tuple[Tensor, Tensor, Tensor]:
+    """Return, per audible mic, what the network's gains bring over the rule's, what that changes of harm, its weights.
+
+    Returns
+    -------
+    gains, harm : float32[mics]
+        dB; of harm, more is better.
+    weights : float32[mics, steps, WEIGHTS, BANDS]
+    """
+    most = max(len(part.seen) for part in parts)
+    steps = parts[0].seen.shape[1]
+    seen = torch.zeros(len(parts), most, steps, *parts[0].seen.shape[2:])
+    there = torch.zeros(len(parts), most)
+    for n, part in enumerate(parts):
+        seen[n, : len(part.seen)] = torch.from_numpy(part.seen)
+        there[n, : len(part.seen)] = 1
+    answers, _, _ = network(seen, there)
+    lag = setting.step.lag
+    used = torch.cat([torch.zeros_like(answers[:, :, :lag]), answers[:, :, :-lag]], 2)
+    found = [_of_part(used[n, : len(part.seen)], part, rule) for n, part in enumerate(parts)]
+    return torch.cat([one[0] for one in found]), torch.cat([one[1] for one in found]), answers
+
+
+def _of_part(weights: Tensor, part: Evidence, rule: Rule) -> tuple[Tensor, Tensor]:
+    power, truth = whole(part, rule)
+    audible = truth > _AUDIBLE * power
+    with torch.no_grad():
+        before = _scores(left(torch.zeros_like(weights), part, rule), power, truth)
+    after = _scores(left(weights, part, rule), power, truth)
+    return (after[0] - before[0])[audible], (after[1] - before[1])[audible]
+
+
+def _scores(sums: tuple[Tensor, Tensor, Tensor], power: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return SI-SDR and harm, dB: both of the spectrum, windows overlapping."""
+    truth = truth + 1e-5 * power + 1e-12
+    alike = (sums[1] / truth) * (sums[1] / (sums[0] + 1e-6 * power + 1e-12))
+    alike = alike.clamp(1e-5, 1 - 1e-6)
+    return 10 * torch.log10(alike / (1 - alike)), -10 * torch.log10(sums[2] / truth + 1e-4)
+
+
+def loss(gains: Tensor, harm: Tensor, weights: Tensor) -> Tensor:
+    """Return what is made small: mics that lose count three times, and so does harm beyond the rule's."""
+    lost = torch.where(gains < 0, _LOSERS * gains, gains.clamp(max=_MOST_DB)).mean()
+    return -lost + _HARM * torch.relu(-harm - _HARM_FREE_DB).mean() + 1e-3 * (weights**2).mean()
+
+
+def judge(network: PostFilter, material: Material) -> Figures:
+    """Return what a network brings in the concerts that are held out."""
+    gains, harms = [], []
+    with torch.no_grad():
+        for path in material.held_out:
+            found = gain_db(network, [read(path)], material.setting, material.rule)
+            gains.append(found[0].numpy())
+            harms.append(found[1].numpy())
+    every = np.concatenate(gains)
+    return Figures(float(every.mean()), float(every.min()), float(np.percentile(every, 5)),
+                   float(np.concatenate(harms).mean()), len(every))
+
+
+class Fitting:
+    """A fit that may be interrupted, and goes on bit for bit from its last checkpoint.
+
+    Parameters
+    ----------
+    material : Material
+    folder : Path
+        Of the checkpoints: `last.pt`, and `best.pt` by the concerts that are held out.
+    steps : int
+        Batches in all.
+    width, seed : int
+    """
+
+    def __init__(self, material: Material, folder: pathlib.Path, steps: int, width: int = 64, seed: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
+        self.material, self.steps, self.done, self.best = material, steps, 0, float("-inf")
+        self.network = PostFilter(width)
+        self._folder, self._seed = folder, seed
+        self._adam = torch.optim.Adam(self.network.parameters(), _RATE)
+        if (folder / "last.pt").exists():
+            self._go_on(torch.load(folder / "last.pt"))
+        else:
+            self._scale_input()
+
+    def _scale_input(self) -> None:
+        some = self.material.learnt[:: max(1, len(self.material.learnt) // _EXAMPLES)]
+        seen = np.concatenate([read(path).seen.reshape(-1, *read(path).seen.shape[2:]) for path in some])
+        self.network.shift.copy_(torch.from_numpy(seen.mean((0, 2)))[:, None])
+        self.network.scale.copy_(torch.from_numpy(0.7 / (seen.std((0, 2)) + 1e-3))[:, None])
+
+    def step(self) -> float:
+        """Learn from one batch, and return what it gained over the rule, dB."""
+        rng = np.random.default_rng([self._seed, self.done])
+        part = self.done / self.steps
+        for group in self._adam.param_groups:
+            warm = min(1.0, self.done / 30 + 0.05)
+            group["lr"] = _RATE * warm * (1.0 if part < 0.5 else max(0.03, 2 * (1 - part)))
+        gains, harm, weights = gain_db(self.network, self.material.draw(rng), self.material.setting, self.material.rule)
+        made = loss(gains, harm, weights)
+        self._adam.zero_grad()
+        made.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self._adam.step()
+        self.done += 1
+        return float(gains.detach().mean())
+
+    def run(self, every: float, tell: Callable[[int, float, Figures], None]) -> None:
+        """Learn until all steps are done; `every` so many seconds it is judged, kept, and told."""
+        next_look, gains = time.monotonic() + every, []
+        while self.done < self.steps:
+            gains.append(self.step())
+            if time.monotonic() > next_look or self.done == self.steps:
+                figures = judge(self.network, self.material)
+                self._keep(figures)
+                tell(self.done, float(np.mean(gains[-100:])), figures)
+                next_look = time.monotonic() + every
+
+    def _keep(self, figures: Figures) -> None:
+        state: dict[str, Any] = {
+            "network": self.network.state_dict(), "adam": self._adam.state_dict(), "done": self.done,
+            "width": self.network.width, "best": self.best, "figures": dataclasses.asdict(figures),
+        }
+        worth = figures.mean + 0.5 * min(0.0, figures.fifth)
+        if worth > self.best:
+            self.best = state["best"] = worth
+            _write(state, self._folder / "best.pt")
+        _write(state, self._folder / "last.pt")
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self._adam.load_state_dict(state["adam"])
+        self.done, self.best = state["done"], state["best"]
+
+
+def _write(state: dict[str, Any], path: pathlib.Path) -> None:
+    beside = path.with_name(path.name + ".part")
+    torch.save(state, beside)
+    os.replace(beside, path)

@@ -1,0 +1,91 @@
+"""Network: what is to be added to the rule's weights, from what is seen of every microphone; any number of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rtsep.stages.learned import BANDS
+from rtsep_kernels.learned import VALUES, WEIGHTS
+
+_WIDEST = 4.0     # standard deviations that are told apart
+
+
+class PostFilter(nn.Module):
+    """A recurrent network per microphone, weights shared; each looks at the mean and the maximum of the others.
+
+    Permuting the microphones permutes the answers. It is causal, and answers zeros before it is trained: the rule as it
+    is. A confidence per band, 0 to 1, multiplies the answer, so that unfamiliar sound may be left to the rule.
+
+    Parameters
+    ----------
+    width : int
+        Of the layers.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("shift", torch.zeros(VALUES, 1))
+        self.register_buffer("scale", torch.ones(VALUES, 1))
+        self.front = nn.Linear(VALUES * BANDS, width)
+        self.own = nn.GRU(width, width, batch_first=True)
+        self.all = nn.GRU(3 * width, width, batch_first=True)
+        self.weights = nn.Linear(2 * width, WEIGHTS * BANDS)
+        self.confidence = nn.Linear(2 * width, BANDS)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+
+    def forward(self, seen: Tensor, there: Tensor, own: Tensor | None = None, every: Tensor | None = None
+                ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights [scenes, mics, steps, WEIGHTS, BANDS] and both states [1, scenes * mics, width].
+
+        Parameters
+        ----------
+        seen : [scenes, mics, steps, VALUES, BANDS]
+        there : [scenes, mics]
+            1 where there is such a mic, 0 where a scene has fewer.
+        own, every : states, optional
+            As returned before; zeros by default.
+        """
+        scenes, mics, steps = seen.shape[:3]
+        scaled = torch.clamp((seen - self.shift) * self.scale, -_WIDEST, _WIDEST)
+        z = torch.tanh(self.front(scaled.reshape(scenes * mics, steps, VALUES * BANDS)))
+        a, own = self.own(z, own)
+        v = a.reshape(scenes, mics, steps, self.width)
+        c, every = self.all(torch.cat([v, *_others(v, there)], -1).reshape(scenes * mics, steps, 3 * self.width), every)
+        both = torch.cat([a, c], -1)
+        weights = self.weights(both).reshape(scenes, mics, steps, WEIGHTS, BANDS)
+        sure = torch.sigmoid(self.confidence(both)).reshape(scenes, mics, steps, 1, BANDS)
+        return weights * sure, own, every
+
+
+def _others(v: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the maximum over the other mics of each; -1, the least of a GRU, where there is none."""
+    present = there[:, :, None, None]
+    mean = ((v * present).sum(1, keepdim=True) - v * present) / (there.sum(1) - 1).clamp(min=1)[:, None, None, None]
+    low = torch.where(present > 0, v, torch.full_like(v, -1.0))
+    if v.shape[1] < 2:
+        return mean, torch.full_like(v, -1.0)
+    best = low.topk(2, dim=1)[0]
+    return mean, torch.where(low == best[:, :1], best[:, 1:2].expand_as(low), best[:, :1].expand_as(low))
+
+
+class OneStep(nn.Module):
+    """One step of a network as a model file has it: states in, states out.
+
+    Parameters
+    ----------
+    network : PostFilter
+    """
+
+    def __init__(self, network: PostFilter) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, own: Tensor, every: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights [mics, WEIGHTS * BANDS] of `x` [mics, VALUES * BANDS], and states [mics, width]."""
+        mics = x.shape[0]
+        seen = x.reshape(1, mics, 1, VALUES, BANDS)
+        weights, own, every = self.network(seen, torch.ones(1, mics), own[None], every[None])
+        return weights.reshape(mics, WEIGHTS * BANDS), own[0], every[0]

@@ -1,0 +1,132 @@
+"""Training of the own network: its sums against torch's own derivatives, its symmetry, its export, its restart."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rtsep.stages.learned import BANDS
+from rtsep.train.postfilter import fitting
+from rtsep.train.postfilter.concerts import Concert
+from rtsep.train.postfilter.evidence import Evidence, evidence, setting_of
+from rtsep.train.postfilter.fitting import Fitting, Material
+from rtsep.train.postfilter.network import OneStep, PostFilter
+from rtsep.train.postfilter.sums import Rule, left
+from rtsep_kernels.learned import EVIDENCES, VALUES, WEIGHTS
+
+SETTING = setting_of("foh")
+
+
+def concert(seed: int = 0, seconds: float = 6.2) -> Concert:
+    """Noises that take turns, and leak; the canceller has done half."""
+    rng = np.random.default_rng(seed)
+    frames = round(seconds * 48000) // 512 * 512
+    envelope = np.repeat(rng.random((3, frames // 4800 + 1)) < 0.5, 4800, axis=1)[:, :frames]
+    truth = 0.1 * rng.standard_normal((3, frames)) * envelope
+    bleed = 0.2 * (truth.sum(0) - truth)
+    return Concert(*((a).astype(np.float32) for a in (truth + bleed, truth + bleed / 2, truth)),
+                   np.ones((3, frames // 512), np.float32), "made")
+
+
+@pytest.fixture(scope="module")
+def seen() -> Evidence:
+    return evidence(concert(), SETTING, 1.0, 1.0)
+
+
+def plain(weights: "torch.Tensor", given: Evidence, rule: Rule) -> "tuple[torch.Tensor, ...]":
+    """As `left`, by torch alone."""
+    below, above, share = (torch.from_numpy(a) for a in (rule.below, rule.above, rule.share))
+    spread = weights[..., below] + (weights[..., above] - weights[..., below]) * share
+    weighed = torch.from_numpy(given.weighed).permute(0, 2, 1, 3)
+    odds = torch.from_numpy(given.odds) + spread[:, :, 0] + (spread[:, :, 1:] * weighed).sum(2)
+    wanted = rule.floor + (1 - rule.floor) * torch.sigmoid(odds.clamp(-30, 30) * np.log(2))
+    gain, gains = torch.ones_like(wanted[:, 0]), []
+    for t in range(wanted.shape[1]):
+        gain = torch.where(wanted[:, t] > gain, wanted[:, t], gain + (wanted[:, t] - gain) * rule.release)
+        gains.append(gain)
+    g, counts = torch.stack(gains, 1)[:, 10:], torch.from_numpy(rule.counts)
+    cleaned, both, truth = (torch.from_numpy(a)[:, 10:] for a in (given.cleaned, given.both, given.truth))
+    return tuple((row * counts).sum((1, 2)) for row in (g * g * cleaned, g * both, (1 - g) ** 2 * truth))
+
+
+def test_sums_and_their_slopes_are_those_of_torch(seen: Evidence) -> None:
+    rule = Rule.of(SETTING)
+    rng = np.random.default_rng(1)
+    first = torch.tensor(rng.normal(0, 0.5, (3, seen.seen.shape[1], WEIGHTS, BANDS)), dtype=torch.float32)
+    slopes = []
+    for how in (left, plain):
+        weights = first.clone().requires_grad_()
+        sums = how(weights, seen, rule)
+        (sums[0].sum() * 0.3 + sums[1].sum() - 0.7 * sums[2].sum()).backward()
+        slopes.append((torch.stack(list(sums)).detach().numpy(), weights.grad.numpy()))
+    np.testing.assert_allclose(slopes[0][0], slopes[1][0], rtol=1e-3)
+    scale = np.abs(slopes[1][1]).max()
+    assert np.abs(slopes[0][1] - slopes[1][1]).max() < 1e-3 * scale
+
+
+def test_zeros_are_the_rule_and_mics_may_be_permuted(seen: Evidence) -> None:
+    network = PostFilter(16)
+    given = torch.from_numpy(seen.seen)[None]
+    answer, _, _ = network(given, torch.ones(1, 3))
+    assert not answer.any()
+    torch.nn.init.normal_(network.weights.weight)
+    order = [2, 0, 1]
+    one, _, _ = network(given, torch.ones(1, 3))
+    other, _, _ = network(given[:, order], torch.ones(1, 3))
+    np.testing.assert_allclose(other.detach(), one[:, order].detach(), atol=1e-5)
+    more = torch.cat([given, torch.randn(1, 2, *given.shape[2:])], 1)
+    padded, _, _ = network(more, torch.tensor([[1.0, 1, 1, 0, 0]]))
+    np.testing.assert_allclose(padded[:, :3].detach(), one.detach(), atol=1e-5)
+
+
+def test_it_is_causal_and_one_step_is_the_same(seen: Evidence) -> None:
+    network = PostFilter(16)
+    torch.nn.init.normal_(network.weights.weight)
+    given = torch.from_numpy(seen.seen)[None, :, :40]
+    whole, _, _ = network(given, torch.ones(1, 3))
+    changed = given.clone()
+    changed[:, :, 30:] += 5
+    after, _, _ = network(changed, torch.ones(1, 3))
+    np.testing.assert_array_equal(after[:, :, :30].detach(), whole[:, :, :30].detach())
+    step, own, every = OneStep(network), torch.zeros(3, 16), torch.zeros(3, 16)
+    for t in range(40):
+        answer, own, every = step(given[0, :, t].reshape(3, VALUES * BANDS), own, every)
+        np.testing.assert_allclose(answer.reshape(3, WEIGHTS, BANDS).detach(), whole[0, :, t].detach(), atol=1e-5)
+
+
+def test_evidence_does_not_look_ahead_and_weights_what_it_says() -> None:
+    made = concert(1)
+    one = evidence(made, SETTING, 1.0, 0.5)
+    later = Concert(*(np.concatenate([a[:, : 72000], -a[:, 72000:]], 1) for a in (made.heard, made.cleaned, made.truth)),
+                    made.doubt, "made")
+    other = evidence(later, SETTING, 1.0, 0.5)
+    np.testing.assert_array_equal(one.seen, other.seen)
+    assert one.weighed.shape[1] == EVIDENCES
+    # Bleed of half the amplitude is gone in the mics' cleaned spectra: what was taken is known.
+    assert one.weighed[:, 4].max() > -1
+
+
+def test_a_fit_learns_and_goes_on_bit_for_bit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "_KEPT_SECONDS", 3.0)
+    torch.set_num_threads(1)
+    paths = []
+    for n in range(8):
+        paths.append(tmp_path / f"{n}.npz")
+        concert(n, 5.0).save(paths[-1])
+    material = Material(paths, tmp_path / "evidence", SETTING, lambda part: None)
+    whole = Fitting(material, tmp_path / "a", 12, width=16)
+    gains = [whole.step() for _ in range(12)]
+    assert np.mean(gains[-3:]) > np.mean(gains[:3]) + 0.02
+    half = Fitting(material, tmp_path / "b", 12, width=16)
+    for _ in range(6):
+        half.step()
+    half._keep(fitting.judge(half.network, material))
+    again = Fitting(material, tmp_path / "b", 12, width=16)
+    for _ in range(6):
+        again.step()
+    for one, other in zip(whole.network.state_dict().values(), again.network.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
