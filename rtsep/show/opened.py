@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,7 @@ _PATIENCE = 15.0       # seconds that another preset may take to come; then valu
 _DISK_PATIENCE = 2.0   # seconds that a disk may take at the end
 _LOUDEST_START = 0.0   # dB: nobody wants to be surprised at the start by what was turned up for a soft song
 _LEVEL = "output.gain_db"
+_LONGEST_PATTERN, _MOST_SAFE = 256, 256   # signs of one, and how many: each recall holds every path against all
 _NOT_RESTORED = ("play",)   # of a recording that was played in place of the inputs
 
 _Mark = tuple[bytes, int | None, tuple[str, ...], str]
@@ -83,7 +84,9 @@ class OpenShow:
         self.said: deque[str] = deque()
 
     def begin(self) -> None:
-        """Start the threads."""
+        """Start the threads; from here on what is turned can be taken back."""
+        self._desk.history.forget()
+        self._desk.history.halts.append(self._halt)
         self._kept = self._mark()
         self._held = hold(self._show.folder)
         if self._held < 0 and sys.platform != "win32":   # which has no such locks
@@ -145,9 +148,18 @@ class OpenShow:
 
     def keep_safe(self, pattern: str, on: bool) -> None:
         """See `Snapshots.keep_safe`; it holds from the next recall on, for fades on their way as well."""
+        if not pattern.strip() or not pattern.isprintable() or len(pattern) > _LONGEST_PATTERN:
+            raise InputError("what is safe", repr(pattern[:40]), "a path, or a pattern of paths, in one line")
         with self._lock:
             others = tuple(one for one in self._safe if one != pattern)
+            if on and len(others) >= _MOST_SAFE:
+                raise InputError("what is safe", f"there are {len(others)} patterns already", "use a * in one of them")
             self._safe = (*others, pattern) if on else others
+
+    def _halt(self, paths: Collection[str]) -> dict[str, float]:
+        """Stop the fades of some paths; see `rtsep.control.history.Halt`."""
+        with self._lock:
+            return self._fades.halt(paths)
 
     # The start
 
@@ -215,9 +227,10 @@ class OpenShow:
 
     def _apply(self, cue: Cue, now: float) -> None:
         placed, held = place(cue.values, self._desk), apart(self._desk.preset)
-        for path, value in placed.values.items():
-            if cue.has(path, held) and not any_matches(self._safe, path):
-                self._fades.start(path, value, cue.fade(path), now)
+        with self._desk.together(f"snapshot {cue.number} {cue.name}"):
+            for path, value in placed.values.items():
+                if cue.has(path, held) and not any_matches(self._safe, path):
+                    self._fades.start(path, value, cue.fade(path), now)
         self.said.append(f"snapshot {cue.number} {cue.name}")
         self.said.extend(placed.lines(f"snapshot {cue.number} {cue.name}"))
         if cue.states:
