@@ -158,7 +158,13 @@ class Life:
         self._stand = stand
         self._board = self._laid_out(stand.board, create=False)
         ticks_per_second()   # measured now: it takes longer than to take over
-        self._make(self.request.calibration)
+        try:
+            self._make(self.request.calibration)
+        except InputError as error:
+            if not self.request.remembered:
+                raise
+            self.pipe.send(("say", f"it begins without what was learnt last: {error}"))
+            self._make(None)
 
     def _make(self, calibration: str | None) -> None:
         """Make the session, which nobody sees yet: another process may be playing."""
