@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +34,7 @@ class Server:
     rate: int
     period: int
     realtime: bool
-    table: tuple[Mapping[str, Any], ...]
+    table: tuple[dict[str, Any], ...]
 
 
 def ask() -> Server | str:
