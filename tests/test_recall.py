@@ -401,10 +401,10 @@ def test_the_view_tells_which_snapshot_it_is(stage: Stage) -> None:
 def test_keys_recall_and_store_and_an_error_ends_nothing(stage: Stage) -> None:
     stage.desk.snapshots = stage.show
     for key in "nnp":
-        assert not press(key, stage.desk)
+        assert not press(key, stage.desk, lambda _: None)
     assert stage.show.current == 1
-    press("w", stage.desk)
+    press("w", stage.desk, lambda _: None)
     assert stage.show.listing()[-1] == (6, "snapshot 6")
     stage.desk.snapshots = None
-    press("n", stage.desk)
+    press("n", stage.desk, lambda _: None)
     assert stage.show.current == 6

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rtsep.control.listening import Listening
+
 
 class Playing(Protocol):
     """Whoever runs an engine: the `Engine` itself, or who has another process run one."""
@@ -116,6 +118,8 @@ class Desk:
         None: the inputs are heard.
     history : History
         What has been turned.
+    ear : Listening or None
+        What keys choose for the ear; None: no output is given to that.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class Desk:
         self.history = History(lambda: self._playing.board, lambda: self._playing.preset)
         self.snapshots: Snapshots | None = None
         self.transport: Transport | None = None
+        self.ear: Listening | None = None
 
     @property
     def preset(self) -> Preset:

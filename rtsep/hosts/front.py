@@ -10,6 +10,7 @@ from typing import Any
 from rtsep import presets
 from rtsep.control.clearing import Clearing
 from rtsep.control.desk import Desk
+from rtsep.control.listening import Listening
 from rtsep.control.surface import Running, Surface
 from rtsep.control.watch import Watch
 from rtsep.hosts import words
@@ -68,6 +69,7 @@ class Front:
         self.saves = Saves(options.save, kept, send, surface.say)
         can_save = options.save is not None or options.show is not None
         self.desk = Desk(self.playing, options.settings, options.block, self._save if can_save else None)
+        self.desk.ear = None if options.ear is None else Listening(self.desk)
         self._clearing = Clearing(self.desk, self.meters)
         self.playback: Playback | None = None
         if place is not None:
