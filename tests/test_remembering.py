@@ -12,7 +12,9 @@ from test_recall import LIVE, MICS, Playing
 
 from rtsep import learnt, presets
 from rtsep.control.desk import Desk
-from rtsep.hosts.request import RunOptions
+from rtsep.errors import InputError
+from rtsep.hosts.records import make_with
+from rtsep.hosts.request import RunOptions, check
 from rtsep.learnt import Learnt
 from rtsep.show import export, folder, remembering, starting
 from rtsep.show.folder import Show
@@ -80,3 +82,20 @@ def test_the_next_run_begins_with_it_unless_another_is_given(show: Show) -> None
     export.pack(show, show.folder.parent / "show.zip")
     with zipfile.ZipFile(show.folder.parent / "show.zip") as archive:
         assert not any(is_copy(one) for one in archive.namelist())
+
+
+def test_what_does_not_fit_any_more_is_left_out_only_if_nobody_named_it() -> None:
+    begun: list[str | None] = []
+    said: list[str] = []
+
+    def make(calibration: str | None) -> None:
+        begun.append(calibration)
+        if calibration is not None:
+            raise InputError(calibration, "made at 8000 Hz, but the run is at 48000 Hz")
+
+    request = check(RunOptions("live", remembered=True))
+    make_with(dataclasses.replace(request, calibration="a"), make, said.append)
+    assert begun == ["a", None]
+    assert said == ["it begins without what was learnt last: a: made at 8000 Hz, but the run is at 48000 Hz"]
+    with pytest.raises(InputError, match="made at 8000 Hz"):
+        make_with(dataclasses.replace(request, calibration="a", remembered=False), make, said.append)

@@ -186,7 +186,7 @@ class Server:
                     self._tell(pipe)
                 said = _hear(pipe, max(0.0, next_look - time.monotonic()))
                 if said is not None:
-                    self._heard = max(self._heard, time.monotonic())
+                    self._heard = time.monotonic()
                     self._take(said)
                 elif time.monotonic() - self._heard > _SILENT:
                     raise _Gone
