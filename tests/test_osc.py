@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import multiprocessing
 import random
 import signal
 import socket
@@ -25,7 +26,7 @@ from pythonosc.osc_message import OscMessage
 
 from rtsep import cli, presets
 from rtsep.bench.osc import garbage
-from rtsep.control.osc import addresses, clients, dispatch, mirror
+from rtsep.control.osc import addresses, clients, dispatch, listener, mirror
 from rtsep.control.osc import server as server_module
 from rtsep.control.osc.clients import Clients, Gate
 from rtsep.control.osc.packet import LONGEST, Malformed, decode, encode
@@ -695,6 +696,38 @@ def test_what_the_run_has_not_taken_yet_counts_more_than_what_it_says() -> None:
     one.take(number + 1, {"output.gain_db.vox": 8.0, "play.run": 1.0})
     assert one.get("output.gain_db.vox") == 8
     assert [turn.value for turn in turns.values()] == [-5, -4]
+
+
+def test_a_batch_leaves_when_the_one_before_is_taken_and_not_too_soon() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    with contextlib.closing(ours), contextlib.closing(theirs):
+        facts = mirror.Facts(False, {})
+        link = listener._Link(ours, listener.Begin(None, "", MONITOR, MICS, {}, "", facts, listener.Kept()))
+        assert link.due(0.5) is None
+        link.mirror.set("output.gain_db.vox", 1.0)
+        assert link.due(0.5) == 0.5   # long ago
+        began = time.monotonic()
+        number = link.flush()
+        link.mirror.set("output.gain_db.vox", 2.0)
+        assert link.due(0.5) is None
+        theirs.send(listener.News(number, {}))
+        link.hear()
+        due = link.due(0.5)
+        assert due is not None
+        assert due >= began + 0.5
+        sent = theirs.recv()
+        assert (sent.number, sent.turns["output.gain_db.vox"].value, sent.command) == (1, 1.0, None)
+
+
+def test_who_is_denied_by_the_run_is_told_what_stands_there(
+    served: tuple[Running, Client, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what, one, _ = served
+    real = what.desk.set
+    monkeypatch.setattr(what.desk, "set", lambda path, _: real(path, 0.0))   # a hand holds all faders
+    one.lease()
+    one.say("/p/output/gain_db/vox", 5.0)
+    assert one.until(lambda said: said[0] == "/p/output/gain_db/vox")[1] == [0]
 
 
 # Who may come in

@@ -121,6 +121,24 @@ def test_snapshots_are_recalled_by_number_name_and_order(stage: Stage) -> None:
     assert show.current == 1
 
 
+def test_a_recall_is_taken_back_whole_and_is_marked_for_the_recording(stage: Stage) -> None:
+    stage.desk.set("output.gain_db.vox", -20)
+    stage.show.begin()   # from here on
+    try:
+        assert stage.desk.undo() == "nothing that could be undone"
+        stage.show.go(1)
+        stage.show.go(2)
+        for name, values in (("2 ballad", [-3, -6]), ("1 opening", [-20, 0])):
+            assert stage.desk.undo() == f"undone: snapshot {name}"
+            assert [stage.desk.get(f"output.gain_db.{mic}") for mic in MICS] == values
+        assert stage.desk.get("output.mute.kick") == 0
+    finally:
+        stage.show.close()
+    assert [(kind, details) for kind, _, details in stage.show.marks] == [
+        ("snapshot", {"number": 1, "name": "opening"}), ("snapshot", {"number": 2, "name": "ballad"}),
+    ]
+
+
 def test_a_scope_holds_and_what_stands_apart_has_to_be_named(stage: Stage) -> None:
     stage.desk.set("canceller.adapt", 0)
     stage.show.go(1)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rtsep import presets
 from rtsep.control import keys, listening, paint, view
 from rtsep.control.desk import Desk
+from rtsep.control.keyboard import Keyboard
 from rtsep.control.layout import NAME, lay_out
 from rtsep.control.removed import Removed
 from rtsep.control.surface import Running
@@ -137,6 +138,20 @@ def test_arrows_and_other_keys_in_several_signs_are_no_letters() -> None:
     for cut in ("\x1b", "\x1b[", "\x1b[1;5", "\x1bo"):
         assert keys.split(f"m{cut}") == (["m"], cut)
     assert keys.split("\x1bd") == (["d"], "")
+
+
+def test_a_keyboard_tells_arrows_from_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with open(theirs, closefd=True) as terminal_file:
+        monkeypatch.setattr(sys, "stdin", terminal_file)
+        keyboard = Keyboard()
+        keyboard.open()
+        arrow = (b"\x1b[D", []), (b"\x1b", []), (b"[A", [keys.UP])
+        for said, expected in (*arrow, (b"\x1b", []), (b"", []), (b"D", ["d"])):   # the last ones: Escape, and a letter
+            os.write(ours, said)
+            assert keyboard.read() == expected
+        keyboard.close()
+    os.close(ours)
 
 
 def test_the_ear_is_turned_by_keys() -> None:
