@@ -26,7 +26,7 @@ from pythonosc.osc_message import OscMessage
 
 from rtsep import cli, presets
 from rtsep.bench.osc import garbage
-from rtsep.control.osc import addresses, clients, dispatch, listener, mirror
+from rtsep.control.osc import addresses, clients, dispatch, listener, lost, mirror
 from rtsep.control.osc import server as server_module
 from rtsep.control.osc.clients import Clients, Gate
 from rtsep.control.osc.packet import LONGEST, Malformed, decode, encode
@@ -717,6 +717,26 @@ def test_a_batch_leaves_when_the_one_before_is_taken_and_not_too_soon() -> None:
         assert due >= began + 0.5
         sent = theirs.recv()
         assert (sent.number, sent.turns["output.gain_db.vox"].value, sent.command) == (1, 1.0, None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system tells")
+def test_what_the_kernel_had_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.closing(Client(9)) as client:
+        one.bind(("127.0.0.1", 0))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.setblocking(False)
+        client.socket.connect(one.getsockname())
+        for _ in range(200):
+            client.say("/p/output/gain_db/vox", 1.0)
+        there = 0
+        with contextlib.suppress(BlockingIOError):
+            while one.recv(100):
+                there += 1
+        assert 0 < there < 200
+        assert lost.lost(one) == 200 - there
+    monkeypatch.setattr(listener, "lost", lambda _: 7)
+    with serving(running(MONITOR)) as server, contextlib.closing(Client(server.port)) as client:
+        assert soon(lambda: client.ask("/stat/dropped") == [7])
 
 
 def test_who_is_denied_by_the_run_is_told_what_stands_there(

@@ -43,7 +43,8 @@ FIXED = (
     Address("/stat/latency_ms", "f", "r", "Latency of the chain and of the device, where that is known.", unit="ms"),
     Address("/stat/state", "s", "r", "`running`, or `waiting` for a device."),
     Address("/stat/received", "i", "r", "Messages that have come."),
-    Address("/stat/dropped", "i", "r", "Those that were passed over: malformed, refused, or too many."),
+    Address("/stat/dropped", "i", "r", "Those that were passed over: malformed, refused, or too many for us or the "
+            "kernel."),
 )
 
 

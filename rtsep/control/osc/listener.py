@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rtsep.control.osc.clients import Gate, Lease, Sender
 from rtsep.control.osc.dispatch import Dispatch, TooMany
+from rtsep.control.osc.lost import lost
 from rtsep.control.osc.meters import FASTEST
 from rtsep.control.osc.mirror import Command, Facts, Mirror, Turn
 from rtsep.control.osc.packet import LONGEST
@@ -52,6 +53,8 @@ class Kept(NamedTuple):
     leases : tuple of Lease
     known : dict of Sender to float
         Who has said the PIN, and when.
+    lost : int
+        Of those that were passed over: the kernel had no room for them.
     """
 
     received: int = 0
@@ -59,6 +62,7 @@ class Kept(NamedTuple):
     failed: int = 0
     leases: tuple[Lease, ...] = ()
     known: Mapping[Sender, float] = {}
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,7 @@ class Listener:
         self._dispatch = Dispatch(self._send, self._gate, begin.host)
         self._dispatch.received, self._dispatch.dropped, self._failed = begin.kept[:3]
         self._dispatch.clients.keep(begin.kept.leases, self._link.mirror)
+        self._lost = begin.kept.lost
         self._said: dict[str, bytes] = {}
         self._looks = 0
 
@@ -277,8 +282,10 @@ class Listener:
         clients = self._dispatch.clients
         clients.lapse(now)
         if self._looks % _BEAT_EVERY == 1:
+            before, self._lost = self._lost, lost(self._socket)
+            self._dispatch.dropped += self._lost - before
             counts = self._dispatch.received, self._dispatch.dropped, self._failed
-            self._link.say(Kept(*counts, clients.leases(), self._gate.known))
+            self._link.say(Kept(*counts, clients.leases(), self._gate.known, self._lost))
         if not clients.items():
             return
         watched = _TOLD if self._looks % _STAT_EVERY else (*_TOLD, *_TOLD_SLOWLY)
