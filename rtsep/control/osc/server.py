@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 22      # bytes that the kernel may keep for us: with Linux's usual limit a quarter of a second at 1 kHz
 _LOOK_EVERY = 0.05     # seconds between two looks at the desk
-_START = 20.0          # seconds that the process may take until it is heard of
+_START = 60.0          # seconds that the process may take until it is heard of
 _SILENT = 3.0          # seconds without a word after which it counts as stuck
 _ENDING = 0.2          # seconds in which it ends by itself
 _SHORTEST, _LONGEST = 0.5, 5.0   # seconds until another one is started
