@@ -10,6 +10,7 @@ from osc_client import MICS, Silent
 from rtsep import presets
 from rtsep.control.desk import Desk
 from rtsep.control.history import MOST_STEPS, PAUSE, History
+from rtsep.params import Param
 from rtsep.show.fades import Fades
 
 MONITOR = presets.load("monitor")
@@ -119,3 +120,11 @@ def test_what_another_preset_has_not_is_left_out(turned: Turned) -> None:
     labels = turned.desk._playing.board.labels()
     turned.desk._playing.board.labels = lambda: [one for one in labels if not one.startswith(GAIN)]  # type: ignore[method-assign]
     assert turned.desk.undo() == "undone: spectral.strength"
+
+
+def test_what_another_preset_lets_go_less_far_goes_as_far_as_it_may(turned: Turned) -> None:
+    turned.turn("spectral.strength", 3.0, 0.25, pause=2 * PAUSE)
+    narrow = Param("strength", "", 0.0, 2.0, 1.0, False, "Turned.")
+    turned.desk._playing.board.extend([("spectral", [narrow])])
+    turned.desk.undo()
+    assert turned.desk.get("spectral.strength") == 2

@@ -152,7 +152,8 @@ class History:
             for path, value in step.values.items():
                 if path in known:   # another preset may have come by
                     was[path] = going.get(path, board.get(path))
-                    board.restore(path, value)
+                    param = board.param(path)
+                    board.restore(path, min(max(value, param.low), param.high))
             if any(was[path] != step.values[path] for path in was):
                 with self._lock:
                     other.append(_Step(step.name, "", was, 0.0))
