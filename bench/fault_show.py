@@ -72,8 +72,9 @@ def night(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
             lasted, said = time.monotonic() - since, show.program.said()
             code = show.program.end()
             take = takes.look(pathlib.Path(folder) / RECORDING)
-            wrong = takes.wrong(take, lasted, setting.rate, ended=True) + [f"left behind: {left}" for left in
-                                                                          show.program.leftovers()]
+            machine.until(lambda: not show.program.leftovers(), LONGEST)
+            wrong = takes.wrong(take, lasted, setting.rate, ended=True)
+            wrong += [f"left behind: {left}" for left in show.program.leftovers()]
         finally:
             with contextlib.suppress(AttributeError):   # it may never have begun
                 show.program.end(1.0)

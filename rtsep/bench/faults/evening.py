@@ -108,7 +108,8 @@ def inject(show: Show, injection: Injection, begun: float) -> Found:
     show.returned, show.wrong = None, []
     show.since = show.struck = struck = time.monotonic()
     injection.act(show)
-    recovered = machine.until(lambda: show.well(normal, injection.ears), _BACK_PATIENCE, 0.05)
+    acted = time.monotonic()
+    recovered = machine.until(lambda: show.well(normal, injection.ears, acted), _BACK_PATIENCE, 0.05)
     how = ""
 
     def told() -> bool:

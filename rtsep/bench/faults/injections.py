@@ -24,7 +24,7 @@ _HELD_SECONDS = 2.0      # of a flood, of a machine that is busy, of a superviso
 _BROKEN_SECONDS = 1.0    # of a mic
 _FLOOD = 20_000          # messages a second
 _FULL_SECONDS = 1.0      # in which nobody reads
-_FILE_SECONDS = 0.7      # until a changed file has been looked at twice
+_FILE_SECONDS = 1.2      # until a changed file has been looked at twice, which is every 0.4 s
 _FLOODS = (
     "import socket, sys, time\n"
     "out, said = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), bytes.fromhex(sys.argv[2])\n"
@@ -209,7 +209,7 @@ _STRIP = r"plug-ins crashed or hung"
 _LOST = r"device lost|audio process died|waiting for the device"
 _LATE = ("late_blocks", "xruns", "late_updates", "late_strips", "shed", "worker_restarts")
 INJECTIONS = (
-    Injection("audio killed", processes.kill_audio, "audio process died", heavy=True),
+    Injection("audio killed", processes.kill_audio, _LOST, heavy=True),
     Injection("audio stopped", processes.stop_audio, _LOST, heavy=True),
     Injection("jackd killed, 0.5 s", servers.server_half_a_second, _LOST, heavy=True),
     Injection("jackd back: other period", servers.other_period, _LOST, heavy=True, every=5),
@@ -231,6 +231,6 @@ INJECTIONS = (
     Injection("NaN mic", _mic(lambda _: np.nan), counts=("bad_inputs",), ears=_OTHERS),
     Injection("infinite mic", _mic(lambda _: np.inf), counts=("bad_inputs",), ears=_OTHERS),
     Injection("mic with 1e30", _mic(_ones), counts=("bad_inputs",), ears=_OTHERS),
-    Injection("full-scale mic", _mic(_full), counts=("limited", "shut_out"), ears=_OTHERS),
+    Injection("full-scale mic", _mic(_full), counts=("clipped",), ears=_OTHERS),
     Injection("silent mic", _mic(lambda _: 0.0), ears=_OTHERS),
 )

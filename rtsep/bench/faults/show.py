@@ -25,7 +25,7 @@ DELAY = 512     # samples of the strips: a machine that others use is late now a
 PAD = "pad"
 RECORDING = "take"
 _LEVEL_SECONDS = 1.0   # of sound before a fault, from which usual levels are taken
-_WELL_SECONDS = 0.4    # without anything but usual sound, after which it is back
+_WELL_SECONDS = 0.6    # without anything but usual sound, after which it is back
 _CALM_PATIENCE = 30.0  # seconds
 _ANSWER = 0.2          # seconds that OSC may take
 _SMALL = Fault("show", lambda _trial: None, Limits())
@@ -129,12 +129,21 @@ class Show(Trial):
 
     def worker(self, kind: str) -> int:
         """Return the process that has a plug-in of the audio process that plays; 0: none has it just now."""
-        path = str(self.plugins[kind])
-        for pid in machine.descendants(self.program.audio()):
+        return next(iter(self._workers(kind, self.program.audio())), 0)
+
+    def _workers(self, kind: str, above: int) -> list[int]:
+        """Return all processes below another one that have a plug-in."""
+        path, found = str(self.plugins[kind]), []
+        for pid in machine.descendants(above):
             with contextlib.suppress(OSError):
                 if path in pathlib.Path(f"/proc/{pid}/maps").read_text():
-                    return pid
-        return 0
+                    found.append(pid)
+        return found
+
+    def stands_by(self) -> bool:
+        """Whether a second audio process has all plug-ins, too, and nobody loads anything any more."""
+        pid = self.program.pid
+        return all(len(self._workers(kind, pid)) > 1 for kind in self.plugins) and not machine.working(pid)
 
     def turn(self, path: str, value: float) -> None:
         """Turn something, by OSC."""
@@ -158,7 +167,7 @@ class Show(Trial):
     def counters(self) -> dict[str, float]:
         """Return all that it counts; those of a life are 0 again after it."""
         found = {name: value for name, value in figures.read(self.meters.get).items() if "." not in name}
-        return found | {"osc": self.ask("/stat/received") or 0.0}
+        return found | {"clipped": float(self.meters.clipped().sum()), "osc": self.ask("/stat/received") or 0.0}
 
     # What sounds
 
@@ -167,9 +176,11 @@ class Show(Trial):
         now = time.monotonic()
         return judging.usual([self.device.heard()], now - _LEVEL_SECONDS, now)
 
-    def well(self, normal: Levels | None, ears: tuple[int, ...]) -> bool:
-        """Whether it has sounded as usual for a while, until just now."""
+    def well(self, normal: Levels | None, ears: tuple[int, ...], since: float = 0.0) -> bool:
+        """Whether it has sounded as usual for a while, until just now, all of that after a time."""
         tape, now = self.device.heard(), time.monotonic()
+        if now - _WELL_SECONDS < since:
+            return False
         if not len(tape.stamps) or tape.stamps[0] > now - _WELL_SECONDS or now - tape.stamps[-1] > _WELL_SECONDS / 2:
             return False
         return judging.judge([tape], now - _WELL_SECONDS, now, normal, ears).last is None
@@ -178,10 +189,11 @@ class Show(Trial):
         """Wait until all is as it should be before a fault; a heavy one needs that somebody stands by."""
         if self._pad is None or not self._pad.there():
             self.plug_pad()
+        self.turn("output.clear_clips", 1)
         ears = tuple(range(len(MICS)))
         calm = machine.until(lambda: self.well(self.normal(), ears), _CALM_PATIENCE, 0.1)
         if heavy:
-            calm &= machine.until(lambda: not machine.working(self.program.pid), _CALM_PATIENCE)
+            calm &= machine.until(self.stands_by, _CALM_PATIENCE, 0.1)
         self.program.look()
         return calm
 
