@@ -13,8 +13,8 @@ Then the recording is looked at. Then, in short runs of their own, what ends a r
 stdout gone and all processes killed at once, and a full disk (needs root). The show lasts longer than `--minutes` where
 the faults take longer. It needs the machine for itself. Exit code 1 if anything is wrong.
 
-    python bench/fault_show.py [WORD …] [--minutes 10] [--times 10] [--host-api jack] [--seed 1] [--period 256] [-o FILE]
-                               [--no-realtime] [--only-show]
+    python bench/fault_show.py [WORD …] [--minutes 10] [--times 10] [--host-api jack] [--seed 1] [--period 256]
+                               [--no-realtime] [--only-show] [-v] [-o FILE]
 
 WORDs choose faults by parts of their names.
 """
@@ -138,7 +138,7 @@ def main() -> None:
                 wrong = sorted({text for run in runs for text in run["wrong"]})
                 lost = max((run.get("lost_s") or 0.0 for run in runs), default=0.0)
                 skipped = sorted({run["not_tried"] for run in runs if "not_tried" in run})
-                print(f"{name}: {len(runs)} times, most lost {lost:.2f} s; {'; '.join(wrong + skipped) or 'as it should'}")
+                print(f"{name}: {len(runs)} times, most lost {lost:.2f} s; {'; '.join(wrong + skipped) or 'all well'}")
     if args.output:
         pathlib.Path(args.output).write_text(json.dumps(found, indent=1, default=float))
     bad = found["wrong"] or any(row["wrong"] for row in found["rows"])

@@ -15,6 +15,7 @@ from rtsep.bench.faults.injections import INJECTIONS, Injection
 from rtsep.bench.faults.judging import Window
 from rtsep.bench.faults.show import MICS, Show
 from rtsep.bench.faults.verdicts import CEILING_DB
+from rtsep.errors import DeviceError
 
 BETWEEN = "(nothing)"
 _ROUNDING_DB = 0.001       # the ceiling is a float32
@@ -107,7 +108,10 @@ def inject(show: Show, injection: Injection, begun: float) -> Found:
     normal, before = show.normal(), show.counters()
     show.returned, show.wrong = None, []
     show.since = show.struck = struck = time.monotonic()
-    injection.act(show)
+    try:
+        injection.act(show)
+    except (DeviceError, OSError) as error:   # what it is done to is not there: the next one may find it again
+        show.wrong.append(f"not injected: {error}")
     acted = time.monotonic()
     recovered = machine.until(lambda: show.well(normal, injection.ears, acted), _BACK_PATIENCE, 0.05)
     how = ""

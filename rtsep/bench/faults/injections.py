@@ -202,7 +202,8 @@ def _ones(show: Show) -> Block:
 
 def _full(show: Show) -> Block:
     """Return noise of full scale."""
-    return 2 * np.random.default_rng(3).random(show.sound.shape[1], np.float32) - 1
+    noise: Block = 2 * np.random.default_rng(3).random(show.sound.shape[1], np.float32) - 1
+    return noise
 
 
 _STRIP = r"plug-ins crashed or hung"

@@ -1,4 +1,4 @@
-"""Judging: what was heard of one fault in a long recording, mic by mic, whatever else happened before and afterwards."""
+"""Judging: what was heard of one fault in a long recording, mic by mic, whatever else happened before and after."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def off(tape: Heard, normal: Levels, ears: Sequence[int]) -> list[Event]:
     return found
 
 
-def events(tapes: Sequence[Heard], since: float, until: float, normal: Levels | None, ears: Sequence[int]) -> list[Event]:
+def events(
+    tapes: Sequence[Heard], since: float, until: float, normal: Levels | None, ears: Sequence[int]
+) -> list[Event]:
     """Return all but usual sound that any of some ears heard between two times.
 
     Parameters

@@ -1,9 +1,8 @@
-"""A show: one run that records, with snapshots, plug-ins, MIDI and OSC, and goes on through one fault after the other."""
+"""A show: one run that records, with snapshots, plug-ins, MIDI and OSC, and goes on through one fault after another."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import socket
 import time
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 
 from rtsep import figures
 from rtsep.bench.faults import judging, machine
+from rtsep.bench.faults.hearing import SILENT
 from rtsep.bench.faults.judging import Levels
 from rtsep.bench.faults.trial import DEVICE, Fault, Limits, Setting, Trial
 from rtsep.bench.midipad import Pad
@@ -113,7 +113,7 @@ class Show(Trial):
         (name,) = (name for name in machine.mapped(self.program.pid) if name.endswith("-m"))
         self.meters = Meters(len(MICS), name, create=False)
         tape = self.device.heard()
-        return tape.when(int((abs(tape.sound[0]) > judging.SILENT).argmax()))
+        return tape.when(int((abs(tape.sound[0]) > SILENT).argmax()))
 
     def plug_pad(self) -> None:
         """Plug the MIDI device in, also where one was lost with its server."""

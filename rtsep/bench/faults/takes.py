@@ -89,7 +89,7 @@ def wrong(found: dict[str, Any], seconds: float, rate: int, ended: bool) -> list
     problems = [f"{name}: {frames}" for name, frames in found["frames"].items() if isinstance(frames, str)]
     counts = [frames for frames in found["frames"].values() if not isinstance(frames, str)]
     problems += [f"{seconds - frames / rate:+.2f} s lost" for frames in counts if seconds - frames / rate > MOST_LOST]
-    problems += [f"{frames / rate - seconds:.2f} s too long" for frames in counts if frames / rate - seconds > MOST_LOST]
+    problems += [f"{n / rate - seconds:.2f} s too long" for n in counts if n / rate - seconds > MOST_LOST]
     if ended:
         if len(set(counts)) > 1:
             problems.append("files of different lengths")
