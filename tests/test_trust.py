@@ -361,6 +361,12 @@ def test_cables_are_laid_again_as_the_user_had_them(server: JackServer, monkeypa
     other.inports.register("late")                        # a port that comes back late
     assert machine.until(lambda: there(client) == {("ours:out1", "system:playback_3"), ("ours:out0", "desk:late")}, 20)
     assert again.others() == []
+    assert machine.until(lambda: again.away == frozenset(), 20)
+    other.inports[0].unregister()
+    assert machine.until(lambda: again.away == {"desk"}, 20)
+    other.inports.register("late")
+    assert machine.until(lambda: again.away == frozenset(), 20)
+    assert machine.until(lambda: len(there(client)) == 2, 20)
     player = jack.Client("second", servername=server.name, no_start_server=True)
     player.outports.register("out")
     player.activate()

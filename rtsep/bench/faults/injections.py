@@ -215,7 +215,7 @@ INJECTIONS = (
     Injection("jackd killed, 0.5 s", servers.server_half_a_second, _LOST, heavy=True),
     Injection("jackd back: other period", servers.other_period, _LOST, heavy=True, every=5),
     Injection("jackd back: other rate", servers.other_rate, _LOST, heavy=True, every=5),
-    Injection("device gone and back", servers.device_away, _LOST, heavy=True),
+    Injection("device gone and back", servers.device_away, _LOST + "|player is gone", heavy=True),
     Injection("plug-in crashes", _crash, _STRIP, ("worker_restarts",)),
     Injection("plug-in hangs", _hang, _STRIP, ("worker_restarts",)),
     Injection("plug-in answers NaN", _no_number, r"mic3: ", ("bad_results",)),
