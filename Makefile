@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo.stamp
 	$(BIN)/rtsep demo --seconds 20 --out demo-out
 
+# A file's tests share what they set up, so they stay in one process; more than four would want more JACK servers than
+# its registry holds.
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Proofs that take minutes: soak, long renders.
 slow: $(VENV)/slow.stamp
