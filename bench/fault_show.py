@@ -68,7 +68,7 @@ def night(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
             if args.verbose:
                 print(evening.HEAD, flush=True)
             found = evening.perform(show, order, seconds, lambda one: tell(one) if args.verbose else None)
-            machine.until(lambda: show.well(None, tuple(range(len(MICS)))), LONGEST)
+            machine.until(lambda: show.well(tuple(range(len(MICS)))), LONGEST)
             lasted, said = time.monotonic() - since, show.program.said()
             code = show.program.end()
             take = takes.look(pathlib.Path(folder) / RECORDING)

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import made_plugins
 import numpy as np
@@ -15,11 +16,12 @@ import soundfile
 from jack_server import jack_server
 
 from rtsep.audiofile.growing import GrowingWav, Mark
-from rtsep.bench.faults import evening, judging, takes
+from rtsep.bench.faults import evening, judging, processes, takes
 from rtsep.bench.faults.hearing import Heard
 from rtsep.bench.faults.injections import INJECTIONS
 from rtsep.bench.faults.judging import Window
 from rtsep.bench.faults.player import Player, compile_player, make_mics
+from rtsep.errors import DeviceError
 
 ROOT = pathlib.Path(__file__).parent.parent
 RATE, PERIOD, START = 48000, 128, 100.0
@@ -130,6 +132,13 @@ def test_the_plan_has_each_so_often_in_an_order_of_its_seed() -> None:
     assert {injection.name for injection in evening.plan(1, 1, ["jackd"])} == {
         injection.name for injection in INJECTIONS if "jackd" in injection.name
     }
+
+
+def test_a_signal_to_nobody_is_not_sent() -> None:
+    nobody = SimpleNamespace(program=SimpleNamespace(audio=lambda: 0))
+    for act in (processes.kill_audio, processes.stop_audio):   # to 0 it would end this program
+        with pytest.raises(DeviceError, match="there is no audio process"):
+            act(nobody)   # type: ignore[arg-type]
 
 
 def take(folder: pathlib.Path, frames: int = 96000) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -84,11 +85,19 @@ def perform(show: Show, order: Sequence[Injection], seconds: float, tell: Callab
         Told of each.
     """
     found: list[Found] = []
+    with contextlib.suppress(KeyboardInterrupt):   # what was found until then counts
+        _one_after_the_other(show, order, seconds, tell, found)
+    return found
+
+
+def _one_after_the_other(
+    show: Show, order: Sequence[Injection], seconds: float, tell: Callable[[Found], None], found: list[Found]
+) -> None:
     begun = judged = time.monotonic()
     for number, injection in enumerate(order):
         while time.monotonic() < begun + number * seconds / len(order) or not show.program.alive():
             if not show.program.alive():
-                return found
+                return
             time.sleep(0.02)
         calm = show.calm(injection.heavy)
         one = inject(show, injection, begun)
@@ -100,12 +109,11 @@ def perform(show: Show, order: Sequence[Injection], seconds: float, tell: Callab
         judged = time.monotonic()
         show.forget(judged - 2.0)
         tell(one)
-    return found
 
 
 def inject(show: Show, injection: Injection, begun: float) -> Found:
     """Inject one fault and say what was heard of it."""
-    normal, before = show.normal(), show.counters()
+    before = show.counters()
     show.returned, show.wrong = None, []
     show.since = show.struck = struck = time.monotonic()
     try:
@@ -113,7 +121,7 @@ def inject(show: Show, injection: Injection, begun: float) -> Found:
     except (DeviceError, OSError) as error:   # what it is done to is not there: the next one may find it again
         show.wrong.append(f"not injected: {error}")
     acted = time.monotonic()
-    recovered = machine.until(lambda: show.well(normal, injection.ears, acted), _BACK_PATIENCE, 0.05)
+    recovered = machine.until(lambda: show.well(injection.ears, acted), _BACK_PATIENCE, 0.05)
     how = ""
 
     def told() -> bool:
@@ -125,7 +133,7 @@ def inject(show: Show, injection: Injection, begun: float) -> Found:
     if needed:
         machine.until(told, 0.1 if injection.spared else _WORD_PATIENCE, 0.1)
     until = time.monotonic()
-    window = judging.judge(show.heard(), struck, until, normal, injection.ears)
+    window = judging.judge(show.heard(), struck, until, show.normal, injection.ears)
     heard = max(window.silence, window.repeat, window.off) > judging.NOTICED
     counted = bool(how) if needed and (heard or how or not injection.spared) else None
     reference = struck if show.returned is None else show.returned

@@ -15,6 +15,7 @@ from rtsep.bench.faults.judging import Levels
 from rtsep.bench.faults.trial import DEVICE, Fault, Limits, Setting, Trial
 from rtsep.bench.midipad import Pad
 from rtsep.control.osc.packet import encode
+from rtsep.errors import DeviceError
 from rtsep.hosts.hostapis import PORTAUDIO
 from rtsep.meters import Meters
 
@@ -77,6 +78,7 @@ class Show(Trial):
         self.plugins, self.place = plugins, folder / "show"
         self._write(setting.period)
         self._pad: Pad | None = None
+        self.normal: Levels | None = None   # the usual levels, of when all was well last
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as free:
             free.bind(("127.0.0.1", 0))
@@ -128,8 +130,16 @@ class Show(Trial):
             self._pad = None
 
     def worker(self, kind: str) -> int:
-        """Return the process that has a plug-in of the audio process that plays; 0: none has it just now."""
-        return next(iter(self._workers(kind, self.program.audio())), 0)
+        """Return the process that has a plug-in of the audio process that plays.
+
+        Raises
+        ------
+        DeviceError
+            If none has it just now.
+        """
+        for pid in self._workers(kind, self.program.audio()):
+            return pid
+        raise DeviceError(f"nobody has {kind}")
 
     def _workers(self, kind: str, above: int) -> list[int]:
         """Return all processes below another one that have a plug-in."""
@@ -171,19 +181,14 @@ class Show(Trial):
 
     # What sounds
 
-    def normal(self) -> Levels | None:
-        """Return the usual levels, of just now."""
-        now = time.monotonic()
-        return judging.usual([self.device.heard()], now - _LEVEL_SECONDS, now)
-
-    def well(self, normal: Levels | None, ears: tuple[int, ...], since: float = 0.0) -> bool:
+    def well(self, ears: tuple[int, ...], since: float = 0.0) -> bool:
         """Whether it has sounded as usual for a while, until just now, all of that after a time."""
         tape, now = self.device.heard(), time.monotonic()
         if now - _WELL_SECONDS < since:
             return False
         if not len(tape.stamps) or tape.stamps[0] > now - _WELL_SECONDS or now - tape.stamps[-1] > _WELL_SECONDS / 2:
             return False
-        return judging.judge([tape], now - _WELL_SECONDS, now, normal, ears).last is None
+        return judging.judge([tape], now - _WELL_SECONDS, now, self.normal, ears).last is None
 
     def calm(self, heavy: bool) -> bool:
         """Wait until all is as it should be before a fault; a heavy one needs that somebody stands by."""
@@ -191,7 +196,10 @@ class Show(Trial):
             self.plug_pad()
         self.turn("output.clear_clips", 1)
         ears = tuple(range(len(MICS)))
-        calm = machine.until(lambda: self.well(self.normal(), ears), _CALM_PATIENCE, 0.1)
+        calm = machine.until(lambda: self.well(ears), _CALM_PATIENCE, 0.1)
+        if calm:   # it drifts while things are learnt
+            now = time.monotonic()
+            self.normal = judging.usual([self.device.heard()], now - _LEVEL_SECONDS, now)
         if heavy:
             calm &= machine.until(self.stands_by, _CALM_PATIENCE, 0.1)
         self.program.look()

@@ -112,9 +112,8 @@ def end_all_at_once(show: Show) -> dict[str, Any]:
     since = show.begin()
     time.sleep(_PLAYED_SECONDS)
     show.program.deafen("stdout")
-    normal = show.normal()
     time.sleep(_PLAYED_SECONDS)
-    blind = show.well(normal, show.ears)
+    blind = show.well(show.ears)
     show.program.look()
     for pid in [show.program.pid, *machine.descendants(show.program.pid)]:
         with contextlib.suppress(ProcessLookupError):
