@@ -41,6 +41,7 @@ from rtsep.hosts.hostapis import JACK, NAMES
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
 KINDS = ("crash", "hang", "nonumber")
 LONGEST = 3.0   # times as long as it should be
+ENDING = 10.0   # seconds in which all processes must end
 
 
 def plugins() -> Mapping[str, pathlib.Path]:
@@ -68,12 +69,13 @@ def night(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
             if args.verbose:
                 print(evening.HEAD, flush=True)
             found = evening.perform(show, order, seconds, lambda one: tell(one) if args.verbose else None)
-            machine.until(lambda: show.well(tuple(range(len(MICS)))), LONGEST)
+            machine.until(lambda: show.well(tuple(range(len(MICS)))), ENDING)
             lasted, said = time.monotonic() - since, show.program.said()
             code = show.program.end()
+            ending = time.monotonic() - since - lasted
             take = takes.look(pathlib.Path(folder) / RECORDING)
-            machine.until(lambda: not show.program.leftovers(), LONGEST)
-            wrong = takes.wrong(take, lasted, setting.rate, ended=True)
+            machine.until(lambda: not show.program.leftovers(), ENDING)
+            wrong = takes.wrong(take, lasted, setting.rate, True, ending)
             wrong += [f"left behind: {left}" for left in show.program.leftovers()]
         finally:
             with contextlib.suppress(AttributeError):   # it may never have begun
@@ -105,6 +107,12 @@ def short_ones(setting: Setting, times: int) -> dict[str, list[dict[str, Any]]]:
     return {"all processes killed": killed, "disk full": [takes.fill_disk(setting) for _ in range(times)]}
 
 
+def keep(found: dict[str, Any], output: str | None) -> None:
+    """Write what there is so far."""
+    if output:
+        pathlib.Path(output).write_text(json.dumps(found, indent=1, default=float))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", metavar="WORD")
@@ -132,6 +140,7 @@ def main() -> None:
         take = found["take"]
         print(f"the show has sounded for {found['lasted_s']} s; its recording: frames {take['frames']}, cues "
               f"{take['cues']} of {take['placed']} places; {'; '.join(found['wrong']) or 'whole'}", flush=True)
+        keep(found, args.output)
         if not args.only_show:
             found["short"] = short_ones(setting, args.times)
             for name, runs in found["short"].items():
@@ -139,8 +148,7 @@ def main() -> None:
                 lost = max((run.get("lost_s") or 0.0 for run in runs), default=0.0)
                 skipped = sorted({run["not_tried"] for run in runs if "not_tried" in run})
                 print(f"{name}: {len(runs)} times, most lost {lost:.2f} s; {'; '.join(wrong + skipped) or 'all well'}")
-    if args.output:
-        pathlib.Path(args.output).write_text(json.dumps(found, indent=1, default=float))
+            keep(found, args.output)
     bad = found["wrong"] or any(row["wrong"] for row in found["rows"])
     bad = bad or any(run["wrong"] for runs in found.get("short", {}).values() for run in runs)
     sys.exit(int(bool(bad)))

@@ -159,6 +159,7 @@ def test_a_take_is_whole_or_it_is_said_what_is_not(tmp_path: pathlib.Path) -> No
     assert takes.wrong(found, 2.5, RATE, ended=True) == []
     assert takes.wrong(found, 3.2, RATE, ended=True) == ["+1.20 s lost"] * 2
     assert takes.wrong(found, 0.5, RATE, ended=True) == ["1.50 s too long"] * 2
+    assert takes.wrong(found, 0.5, RATE, ended=True, ending=0.6) == []
     found["cues"]["out.wav"] = 1
     assert takes.wrong(found, 2.0, RATE, ended=True) == ["out.wav: 1 cues for 2 places"]
     soundfile.write(tmp_path / "out.wav", np.zeros((90000, 2)), RATE)

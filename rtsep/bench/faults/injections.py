@@ -202,8 +202,7 @@ def _ones(show: Show) -> Block:
 
 def _full(show: Show) -> Block:
     """Return noise of full scale."""
-    noise: Block = 2 * np.random.default_rng(3).random(show.sound.shape[1], np.float32) - 1
-    return noise
+    return np.asarray(np.random.default_rng(3).uniform(-1, 1, show.sound.shape[1]), np.float32)
 
 
 _STRIP = r"plug-ins crashed or hung"

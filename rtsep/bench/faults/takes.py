@@ -72,7 +72,7 @@ def cues(path: pathlib.Path) -> int:
     return 0
 
 
-def wrong(found: dict[str, Any], seconds: float, rate: int, ended: bool) -> list[str]:
+def wrong(found: dict[str, Any], seconds: float, rate: int, ended: bool, ending: float = 0.0) -> list[str]:
     """Return what is wrong with a take, in words.
 
     Parameters
@@ -85,11 +85,14 @@ def wrong(found: dict[str, Any], seconds: float, rate: int, ended: bool) -> list
         Hz.
     ended : bool
         In good order: then both files are equally long, and their cue lists name all that has a place.
+    ending : float
+        Seconds that it took to end, while it was recorded on.
     """
     problems = [f"{name}: {frames}" for name, frames in found["frames"].items() if isinstance(frames, str)]
     counts = [frames for frames in found["frames"].values() if not isinstance(frames, str)]
     problems += [f"{seconds - frames / rate:+.2f} s lost" for frames in counts if seconds - frames / rate > MOST_LOST]
-    problems += [f"{n / rate - seconds:.2f} s too long" for n in counts if n / rate - seconds > MOST_LOST]
+    most = seconds + ending + MOST_LOST
+    problems += [f"{n / rate - seconds:.2f} s too long" for n in counts if n / rate > most]
     if ended:
         if len(set(counts)) > 1:
             problems.append("files of different lengths")
