@@ -654,6 +654,26 @@ def test_the_process_may_be_killed_and_nothing_else_notices(
         assert len(made) == 1 + deaths
 
 
+def test_what_a_process_has_said_before_it_ended_is_done() -> None:
+    class Dead:
+        """Says two things and is gone."""
+
+        def __init__(self, _: socket.socket) -> None:
+            self.pipe, theirs = multiprocessing.Pipe()
+            theirs.send(listener.Batch(1, {"output.gain_db.vox": mirror.Turn(-7.0, 0)}, None))
+            theirs.send(listener.Kept(received=5))
+            theirs.close()
+
+        def end(self) -> str:
+            self.pipe.close()
+            return "exit code -9"
+
+    what = running(MONITOR)
+    with serving(what, Dead) as server:
+        assert stands(what, "output.gain_db.vox", -7)
+        assert soon(lambda: server._kept.received == 5)
+
+
 def test_a_flood_reaches_the_run_as_few_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever comes, the desk is turned some times a second; the last words count, and commands keep their place."""
     what, written = running(MONITOR), []
