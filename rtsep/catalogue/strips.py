@@ -7,16 +7,20 @@ import binascii
 import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
 from rtsep.plugins.slots import SlotConfig, chain_params
 
+if TYPE_CHECKING:
+    from rtsep.presetfile import Preset
+
 _NAME = "[a-z][a-z0-9_]*"
 _STRIP = ("mic", "group", "plugins")
 _PLUGIN = ("name", "plugin", "path", "state")
+_STATE = ("strip", "name", "state")
 _MOST_PLUGINS = 32   # of a chain: four times what a desk's channel has
 
 
@@ -37,6 +41,7 @@ class StripsSpec(StageSpec):
         for mic in mics:
             if mics.count(mic) > 1:
                 raise InputError("strips", f"there are two strips for {mic!r}", "allowed is one for each microphone")
+        checked["states"] = [_state(number, entry) for number, entry in enumerate(options["states"], 1)]
         return checked
 
     def params_of(self, options: Mapping[str, Any]) -> Sequence[Param]:
@@ -55,12 +60,118 @@ class StripsSpec(StageSpec):
         return delay if options["each"] or options["strips"] else 0
 
 
-def slots(plugins: Sequence[Mapping[str, str]]) -> tuple[SlotConfig, ...]:
-    """Return a chain of plug-ins as an option has it, as the host of plug-ins wants it."""
+def slots(plugins: Sequence[Mapping[str, str]], states: Mapping[str, str] | None = None) -> tuple[SlotConfig, ...]:
+    """Return a chain of plug-ins as an option has it, as the host of plug-ins wants it.
+
+    Parameters
+    ----------
+    plugins : sequence of mapping
+    states : mapping of str to str, optional
+        What some begin with instead of their own `state`, by name, base64.
+    """
+    given = states or {}
     return tuple(
-        SlotConfig(entry["name"], entry["plugin"], entry["path"], base64.b64decode(entry["state"]))
+        SlotConfig(entry["name"], entry["plugin"], entry["path"],
+                   base64.b64decode(given.get(entry["name"], entry["state"])))
         for entry in plugins
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A plug-in of a file, which keeps a state beside its parameters.
+
+    Parameters
+    ----------
+    stage, strip : str
+        Names: of the stage; of the strip, or of the microphone if it has none of its own.
+    slot : SlotConfig
+        As the preset has it.
+    unit : int
+        Samples that it takes at a time.
+    """
+
+    stage: str
+    strip: str
+    slot: SlotConfig
+    unit: int
+
+
+def kept(preset: Preset, mics: Sequence[str]) -> dict[str, Kept]:
+    """Return the plug-ins of a preset that keep states, by path.
+
+    Such a path is that of the plug-in's parameters without their names: `strips.vox.comp` of a strip of its own,
+    `strips.comp.vox` of what every microphone has.
+    """
+    found: dict[str, Kept] = {}
+    for config in (one for one in preset.chain if one.stage == STRIPS.name):
+        options, own = config.options, _own(config.options)
+        chains = {**{mic: options["each"] for mic in mics if mic not in own}, **own}
+        found |= {
+            state_path(config.name, own, strip, slot.name): Kept(config.name, strip, slot, options["unit"])
+            for strip, plugins in chains.items() for slot in slots(plugins) if not slot.builtin
+        }
+    return found
+
+
+def with_states(preset: Preset, states: Mapping[str, str]) -> Preset:
+    """Return a preset whose plug-ins begin with these states, and all others with their own.
+
+    Parameters
+    ----------
+    preset : Preset
+    states : mapping of str to str
+        By path, see `kept`; base64. What the preset has no place for is left out.
+    """
+    chain = []
+    for config in preset.chain:
+        if config.stage == STRIPS.name:
+            told = [{**place, "state": state} for path, state in sorted(states.items())
+                    if (place := _placed(path, config.name, config.options))]
+            config = dataclasses.replace(config, options={**config.options, "states": told})
+        chain.append(config)
+    return dataclasses.replace(preset, chain=tuple(chain))
+
+
+def states_of(preset: Preset) -> dict[str, str]:
+    """Return the states that `with_states` has given a preset."""
+    return {
+        state_path(config.name, _own(config.options), one["strip"], one["name"]): one["state"]
+        for config in preset.chain if config.stage == STRIPS.name for one in config.options["states"]
+    }
+
+
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {strip["mic"]: strip["plugins"] for strip in options["strips"]}
+
+
+def state_path(stage: str, own: Collection[str], strip: str, name: str) -> str:
+    """Return at which path a plug-in's state stands, see `kept`; `own` are the strips of their own."""
+    return f"{stage}.{strip}.{name}" if strip in own else f"{stage}.{name}.{strip}"
+
+
+def _placed(path: str, stage: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return whose state stands at a path; nothing: nobody's."""
+    own = _own(options)
+    for strip, plugins in own.items():
+        for entry in plugins:
+            if path == state_path(stage, own, strip, entry["name"]):
+                return {"strip": strip, "name": entry["name"]}
+    for entry in options["each"]:
+        strip = path.removeprefix(f"{stage}.{entry['name']}.")
+        if strip not in (path, *own):
+            return {"strip": strip, "name": entry["name"]}
+    return {}
+
+
+def _state(number: int, entry: Any) -> dict[str, str]:
+    where = f"state {number}"
+    _table("states", where, entry, _STATE)
+    for key in _STATE:
+        if not isinstance(entry.get(key), str) or not entry[key].isprintable():
+            raise InputError("states", f"{where}: {key} is {entry.get(key)!r}"[:120], "allowed is a string")
+    _decoded("states", where, entry["state"])
+    return dict(entry)
 
 
 def _strip(number: int, entry: Any) -> dict[str, Any]:
@@ -105,11 +216,15 @@ def _checked(option: str, entries: Sequence[Any], where: str) -> Iterator[dict[s
             allowed = "allowed are a to z, 0 to 9 and _, a letter first"
             raise InputError(option, f"{here}: {name!r} is not a plug-in's name in paths", allowed)
         state = entry.get("state", "")
-        try:
-            base64.b64decode(state, validate=True)
-        except (binascii.Error, ValueError):
-            raise InputError(option, f"{here}: state is no base64", "leave it out, or copy it whole") from None
+        _decoded(option, here, state)
         yield {"name": name, "plugin": plugin, "path": entry.get("path", ""), "state": state}
+
+
+def _decoded(option: str, where: str, state: str) -> None:
+    try:
+        base64.b64decode(state, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError(option, f"{where}: state is no base64", "leave it out, or copy it whole") from None
 
 
 def _table(option: str, where: str, entry: Any, known: Sequence[str]) -> None:
@@ -134,6 +249,7 @@ STRIPS = StripsSpec(
         Option("align", str, "all", "Whose latencies are made equal.", choices=("all", "group", "off")),
         Option("unit", int, 64, "Samples that plug-ins take at a time.", 64, 4096, 64),
         Option("delay", int, 128, "Latency beside that of the plug-ins; they have this less one unit.", 128, 16384, 64),
+        Option("states", list, [], "What a snapshot has plug-ins begin with: tables of strip, name and state."),
     ),
     "strips", "rtsep.stages.strips",
     savings=(Saving("models", PASSED_OVER),),

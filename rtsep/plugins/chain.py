@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,13 +172,25 @@ class PluginChain:
         self._pad.clear()
         self._fresh = True
 
-    def snapshot(self) -> bytes:
+    def states(self) -> Iterator[tuple[str, bytes]]:
+        """Yield name and `raw_state` of each plug-in of a file; a large one takes many times as long as a unit."""
+        for config, slot, _ in self._slots():
+            if not config.builtin:
+                yield config.name, slot.hosted.state()
+
+    def snapshot(self, states: Mapping[str, bytes] | None = None) -> bytes:
         """Return every plug-in's `raw_state` and its values.
 
         What sounds just now is not in it (pedalboard does not give it out): after `restore` tails begin anew.
+
+        Parameters
+        ----------
+        states : mapping of str to bytes, optional
+            Those that have been asked for already, see `states`.
         """
+        known = dict(self.states()) if states is None else states
         told = [
-            {"same": list(config.same), "state": base64.b64encode(slot.hosted.state()).decode(),
+            {"same": list(config.same), "state": base64.b64encode(known.get(config.name, b"")).decode(),
              "values": dict(zip(self._names(config), map(float, values), strict=True))}
             for config, slot, values in self._slots()
         ]

@@ -37,7 +37,12 @@ def main(told: Mapping[str, Any]) -> None:
             answer.flush()
 
         try:
-            _look(told, say)
+            if "first" in told:
+                from rtsep.plugins.explaining import look
+
+                look(told, say)
+            else:
+                _look(told, say)
         except Exception as error:   # whatever a plug-in may make pedalboard raise
             say(problem=f"cannot be used: {' '.join(str(error).split())[:200] or type(error).__name__}")
 
@@ -84,7 +89,7 @@ def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
 def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     file, name, rate, unit = told["file"], told["plugin"], told["rate"], told["unit"]
     say(doing="being loaded")
-    names = _names(file)
+    names = names_in(file)
     if len(names) > 1 and name not in names:
         say(problem=f"has several plug-ins, and none is {name!r}", allowed=f"allowed are {', '.join(names)}")
         return
@@ -104,7 +109,7 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(doing="telling its parameters")
     knobs = _knobs(plugin)
     say(doing="working")
-    channels = _channels(plugin, rate, unit)
+    channels = channels_of(plugin, rate, unit)
     if not channels:
         say(problem="takes neither one channel nor two")
         return
@@ -120,7 +125,8 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(main_thread=_needs_main_thread(file, plugin.name))
 
 
-def _names(file: str) -> list[str]:
+def names_in(file: str) -> list[str]:
+    """Return the names of the plug-ins in a file."""
     import pedalboard
 
     kinds = [getattr(pedalboard, kind, None) for kind in ("VST3Plugin", "AudioUnitPlugin")]
@@ -128,7 +134,7 @@ def _names(file: str) -> list[str]:
     return list(kind.get_plugin_names_for_file(file)) if kind else []
 
 
-def _channels(plugin: Any, rate: int, unit: int) -> int:
+def channels_of(plugin: Any, rate: int, unit: int) -> int:
     """Return how many channels it takes, as it says itself when it is given a unit of them."""
     for channels in (1, 2):
         try:

@@ -222,8 +222,8 @@ def _stamp(file: Path) -> tuple[float, int]:
     return max((part.st_mtime for part in parts), default=0.0), sum(part.st_size for part in parts)
 
 
-def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
-    """Have a child load the plug-in; its word is final, its silence too."""
+def answered(told: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], str]:
+    """Have a child look at a plug-in, and end it; returns what it said, and how it ended: `hung`, or its exit code."""
     with tempfile.TemporaryDirectory(prefix="rtsep-probe-") as folder:
         answer = Path(folder) / "answer"
         answer.touch()
@@ -243,6 +243,12 @@ def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for one in lines:
         said |= one
+    return said, "hung" if hung else _how(child.returncode)
+
+
+def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
+    """Have a child load the plug-in; its word is final, its silence too."""
+    said, end = answered(told, seconds)
     name, doing = Path(str(told["file"])).name, said.get("doing", "being loaded")
     if "problem" in said:
         raise PluginProblem(place, f"{name} {said['problem']}", str(said.get("allowed", "")))
@@ -252,9 +258,9 @@ def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
         return {**said, "breaks_at": "", "main_thread": True}
     if "turned" in said:          # of that parameter: the chain is warned, the user may keep away from it
         return {**said, "breaks_at": said["turned"], "latency_knobs": [], "main_thread": True}
-    if hung:
+    if end == "hung":
         raise PluginProblem(place, f"{name} hangs while {doing} ({seconds:g} s)", "take it out of the chain")
-    raise PluginProblem(place, f"{name} crashes while {doing} ({_how(child.returncode)})", "take it out of the chain")
+    raise PluginProblem(place, f"{name} crashes while {doing} ({end})", "take it out of the chain")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

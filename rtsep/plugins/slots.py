@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from rtsep.errors import InputError
 from rtsep.params import Param
@@ -87,6 +88,18 @@ def chain_params(slots: Sequence[SlotConfig], rate: int = 48000, unit: int = 64)
     InputError
         If a name is taken twice or is none, or a plug-in cannot be had.
     """
+    chain = tuple(slots)
+    if all(slot.builtin for slot in chain):
+        return _builtin_params(chain)   # asked for again and again while a preset is read: never another one
+    return _params(chain, rate, unit)
+
+
+@cache
+def _builtin_params(chain: tuple[SlotConfig, ...]) -> tuple[Param, ...]:
+    return _params(chain, 0, 0)
+
+
+def _params(slots: Sequence[SlotConfig], rate: int, unit: int) -> tuple[Param, ...]:
     check_slots(slots)
     params = [_state("state", "Of the whole chain")]
     for place, slot in enumerate(slots):
