@@ -27,6 +27,7 @@ from rtsep.show import folder, keeping, starting
 from rtsep.show.cue import Cue
 from rtsep.show.folder import Show
 from rtsep.show.opened import FADE_EVERY, KEEP_EVERY, OpenShow
+from rtsep.show.pluginstates import Surroundings
 
 MICS = ("vox", "kick")
 LIVE = """\

@@ -114,7 +114,7 @@ def kept(preset: Preset, mics: Sequence[str]) -> dict[str, Kept]:
     return found
 
 
-def with_states(preset: Preset, states: Mapping[str, str]) -> Preset:
+def with_states(preset: Preset, states: Mapping[str, str], loads: int = 0) -> Preset:
     """Return a preset whose plug-ins begin with these states, and all others with their own.
 
     Parameters
@@ -122,13 +122,16 @@ def with_states(preset: Preset, states: Mapping[str, str]) -> Preset:
     preset : Preset
     states : mapping of str to str
         By path, see `kept`; base64. What the preset has no place for is left out.
+    loads : int
+        How often states were loaded: another number is another chain, even if the states are those of before, as
+        plug-ins may have learnt since.
     """
     chain = []
     for config in preset.chain:
         if config.stage == STRIPS.name:
             told = [{**place, "state": state} for path, state in sorted(states.items())
                     if (place := _placed(path, config.name, config.options))]
-            config = dataclasses.replace(config, options={**config.options, "states": told})
+            config = dataclasses.replace(config, options={**config.options, "states": told, "loads": loads})
         chain.append(config)
     return dataclasses.replace(preset, chain=tuple(chain))
 
@@ -250,6 +253,7 @@ STRIPS = StripsSpec(
         Option("unit", int, 64, "Samples that plug-ins take at a time.", 64, 4096, 64),
         Option("delay", int, 128, "Latency beside that of the plug-ins; they have this less one unit.", 128, 16384, 64),
         Option("states", list, [], "What a snapshot has plug-ins begin with: tables of strip, name and state."),
+        Option("loads", int, 0, "How often snapshots have loaded states.", 0, 2**31),
     ),
     "strips", "rtsep.stages.strips",
     savings=(Saving("models", PASSED_OVER),),

@@ -129,6 +129,7 @@ class Desk:
         self.snapshots: Snapshots | None = None
         self.transport: Transport | None = None
         self._coming: Preset | None = None
+        self._loads = 0   # of states
         self.settled()
 
     def settled(self) -> None:
@@ -255,7 +256,7 @@ class Desk:
         if anew:
             for path, value in self.preset.params.items():
                 self.set(path, value)
-        return self._go_over(with_states(new, {**states_of(new), **self.states}))
+        return self._go_over(with_states(new, {**states_of(new), **self.states}, self._loads))
 
     def give_states(self, states: dict[str, str]) -> None:
         """Have plug-ins begin anew with these states, those that are not named with the preset's own.
@@ -271,7 +272,8 @@ class Desk:
             As `reload` does.
         """
         self.states = states
-        self._go_over(with_states(self._coming or self.preset, states))
+        self._loads += 1
+        self._go_over(with_states(self._coming or self.preset, states, self._loads))
 
     def _go_over(self, preset: Preset) -> str:
         took = self._playing.reload(preset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def explained(plugin: str, path: str, rate: int, unit: int, first: bytes, state:
         return False
 
 
-def look(told: dict[str, Any], say: Any) -> None:
+def look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     """Look at it, in the child."""
     file, rate, unit = told["file"], told["rate"], told["unit"]
     names = measuring.names_in(file)

@@ -1,9 +1,8 @@
-"""The child that test-loads a plug-in: what it is like, line by line of JSON, so that a crash tells how far it came."""
+"""What a plug-in of a file is like, as a child process finds out step by step: a crash tells how far it came."""
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import threading
@@ -27,24 +26,6 @@ _SETTLE_SECONDS = 0.5
 _TIMED = 400              # units
 _TURN_SECONDS = 5.0       # for all parameters that are turned, and for one that hangs
 _SHORT = 16               # units of silence before an impulse when parameters are turned
-
-
-def main(told: Mapping[str, Any]) -> None:
-    """Load it, look at it, and say so in the file that was named."""
-    with open(told["answer"], "a", encoding="utf-8") as answer:
-        def say(**words: Any) -> None:
-            answer.write(json.dumps(words) + "\n")
-            answer.flush()
-
-        try:
-            if "first" in told:
-                from rtsep.plugins.explaining import look
-
-                look(told, say)
-            else:
-                _look(told, say)
-        except Exception as error:   # whatever a plug-in may make pedalboard raise
-            say(problem=f"cannot be used: {' '.join(str(error).split())[:200] or type(error).__name__}")
 
 
 def load(file: str, plugin: str) -> Any:
@@ -86,7 +67,8 @@ def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
     return np.pad(out, ((0, 0), (missing, 0))) if missing else out
 
 
-def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
+def look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
+    """Load a plug-in, and say all that `rtsep.plugins.probing.Probe` has."""
     file, name, rate, unit = told["file"], told["plugin"], told["rate"], told["unit"]
     say(doing="being loaded")
     names = names_in(file)

@@ -31,7 +31,7 @@ _VERSION = 1     # of what is kept; another one is asked for anew
 # Not a `multiprocessing.Process`: see `rtsep.stages.remote.supervise`.
 _PROGRAM = (
     "import json, sys; told = json.loads(sys.stdin.readline()); sys.path[:] = told['path']; "
-    "from rtsep.plugins.measuring import main; main(told)"
+    "from rtsep.plugins.child import main; main(told)"
 )
 
 

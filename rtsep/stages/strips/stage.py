@@ -71,7 +71,7 @@ class Strips(Stage):
     Parameters
     ----------
     name : str
-    strips, each, isolation, align, unit, delay, states
+    strips, each, isolation, align, unit, delay, states, loads
         Options of the catalogue.
     """
 
@@ -168,7 +168,8 @@ class Strips(Stage):
         return Link(
             f"{self.name}.strips ({', '.join(names)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
             self._options["unit"], self._options["delay"],
-            {"strips": names, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS, self._spares,
+            {"strips": names, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS,
+            self._spares,
         )
 
     def listen(self) -> None:
