@@ -126,6 +126,18 @@ def test_stereo_and_instruments() -> None:
         probe("Tested", str(made("instrument")))
 
 
+def test_a_linked_strip_takes_what_takes_two_channels_and_nothing_else() -> None:
+    with pytest.raises(InputError, match="does not take two channels; it can be in a strip of one mic"):
+        PluginChain(RATE, UNIT, [SlotConfig("one", "Tested", str(made("good")), width=2)])
+    slots = [SlotConfig("one", "Tested", str(made("stereo")), width=2), SlotConfig("vol", "Gain", width=2)]
+    chain = PluginChain(RATE, UNIT, slots, align=100)
+    x = (0.1 * np.random.default_rng(0).standard_normal((2, 100 * UNIT))).astype(np.float32)
+    values = np.array([param.default for param in chain.params], np.float32)
+    out = np.concatenate([chain.work(x[:, n : n + UNIT], values) for n in range(0, x.shape[1], UNIT)], axis=1)
+    want = np.pad(x, ((0, 0), (100, 0)))[:, : x.shape[1]] * np.float32(10 ** (1 / 20))
+    np.testing.assert_allclose(out, want, atol=1e-6)
+
+
 def test_a_chain_is_aligned_to_the_sample() -> None:
     for kind in ("good", "liar"):
         slots = [SlotConfig("vol", "Gain"), slot(kind)]

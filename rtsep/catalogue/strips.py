@@ -17,8 +17,9 @@ from rtsep.plugins.slots import SlotConfig, chain_params
 if TYPE_CHECKING:
     from rtsep.presetfile import Preset
 
-_NAME = "[a-z][a-z0-9_]*"
-_STRIP = ("mic", "group", "plugins")
+_NAME, _NAMES = "[a-z][a-z0-9_]*", "allowed are a to z, 0 to 9 and _, a letter first"
+_STRIP = ("mic", "mics", "name", "group", "plugins")
+_LINKED = 2   # mics of a strip that takes several: what plug-ins know as stereo
 _PLUGIN = ("name", "plugin", "path", "state")
 _STATE = ("strip", "name", "state")
 _MOST_PLUGINS = 32   # of a chain: four times what a desk's channel has
@@ -37,10 +38,13 @@ class StripsSpec(StageSpec):
         checked = dict(options)
         checked["each"] = _plugins("each", options["each"])
         checked["strips"] = [_strip(number, entry) for number, entry in enumerate(options["strips"], 1)]
-        mics = [strip["mic"] for strip in checked["strips"]]
+        mics = [mic for strip in checked["strips"] for mic in mics_of(strip)]
         for mic in mics:
             if mics.count(mic) > 1:
                 raise InputError("strips", f"there are two strips for {mic!r}", "allowed is one for each microphone")
+        for name in (strip["name"] for strip in checked["strips"] if "name" in strip):
+            if [*mics, *map(name_of, checked["strips"])].count(name) > 1:
+                raise InputError("strips", f"two things are called {name!r}", "give the strip another name")
         checked["states"] = [_state(number, entry) for number, entry in enumerate(options["states"], 1)]
         return checked
 
@@ -49,8 +53,8 @@ class StripsSpec(StageSpec):
         each = chain_params(slots(options["each"])) if options["each"] else ()
         shared = [dataclasses.replace(param, per_mic=True) for param in each]
         own = [
-            dataclasses.replace(param, name=f"{strip['mic']}.{param.name}")
-            for strip in options["strips"] for param in chain_params(slots(strip["plugins"]))
+            dataclasses.replace(param, name=f"{name_of(strip)}.{param.name}")
+            for strip in options["strips"] for param in chain_params(_chain(strip))
         ]
         return (*shared, *own)
 
@@ -60,7 +64,23 @@ class StripsSpec(StageSpec):
         return delay if options["each"] or options["strips"] else 0
 
 
-def slots(plugins: Sequence[Mapping[str, str]], states: Mapping[str, str] | None = None) -> tuple[SlotConfig, ...]:
+def name_of(strip: Mapping[str, Any]) -> str:
+    """Return what a strip is called in paths: as its mic, or by its own name if it has two."""
+    return str(strip.get("name") or strip["mic"])
+
+
+def mics_of(strip: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a strip's mics."""
+    return tuple(strip["mics"]) if "mics" in strip else (strip["mic"],)
+
+
+def _chain(strip: Mapping[str, Any]) -> tuple[SlotConfig, ...]:
+    return slots(strip["plugins"], width=len(mics_of(strip)))
+
+
+def slots(
+    plugins: Sequence[Mapping[str, str]], states: Mapping[str, str] | None = None, width: int = 1
+) -> tuple[SlotConfig, ...]:
     """Return a chain of plug-ins as an option has it, as the host of plug-ins wants it.
 
     Parameters
@@ -68,11 +88,13 @@ def slots(plugins: Sequence[Mapping[str, str]], states: Mapping[str, str] | None
     plugins : sequence of mapping
     states : mapping of str to str, optional
         What some begin with instead of their own `state`, by name, base64.
+    width : int
+        Mics of the strip.
     """
     given = states or {}
     return tuple(
         SlotConfig(entry["name"], entry["plugin"], entry["path"],
-                   base64.b64decode(given.get(entry["name"], entry["state"])))
+                   base64.b64decode(given.get(entry["name"], entry["state"])), width)
         for entry in plugins
     )
 
@@ -105,11 +127,12 @@ def kept(preset: Preset, mics: Sequence[str]) -> dict[str, Kept]:
     """
     found: dict[str, Kept] = {}
     for config in (one for one in preset.chain if one.stage == STRIPS.name):
-        options, own = config.options, _own(config.options)
-        chains = {**{mic: options["each"] for mic in mics if mic not in own}, **own}
+        options, own = config.options, {name_of(strip): _chain(strip) for strip in config.options["strips"]}
+        taken = {mic for strip in options["strips"] for mic in mics_of(strip)}
+        chains = {**{mic: slots(options["each"]) for mic in mics if mic not in taken}, **own}
         found |= {
             state_path(config.name, own, strip, slot.name): Kept(config.name, strip, slot, options["unit"])
-            for strip, plugins in chains.items() for slot in slots(plugins) if not slot.builtin
+            for strip, chain in chains.items() for slot in chain if not slot.builtin
         }
     return found
 
@@ -145,7 +168,7 @@ def states_of(preset: Preset) -> dict[str, str]:
 
 
 def _own(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {strip["mic"]: strip["plugins"] for strip in options["strips"]}
+    return {name_of(strip): strip["plugins"] for strip in options["strips"]}
 
 
 def state_path(stage: str, own: Collection[str], strip: str, name: str) -> str:
@@ -180,15 +203,22 @@ def _state(number: int, entry: Any) -> dict[str, str]:
 def _strip(number: int, entry: Any) -> dict[str, Any]:
     where = f"strip {number}"
     _table("strips", where, entry, _STRIP)
-    mic, group = entry.get("mic"), entry.get("group", "")
-    for key, value in (("mic", mic), ("group", group)):
+    if ("mics" in entry) == ("mic" in entry) or ("mics" in entry) != ("name" in entry):
+        raise InputError("strips", f"{where} has no mic", "allowed are mic, or mics and name")
+    mics, group = entry.get("mics", [entry.get("mic")]), entry.get("group", "")
+    if "mics" in entry and (not isinstance(mics, list) or len(mics) != _LINKED):
+        raise InputError("strips", f"{where}: mics is {mics!r}"[:120], f"allowed are the names of {_LINKED}")
+    for key, value in (*(("mic", mic) for mic in mics), ("group", group)):
         if not isinstance(value, str) or not value.isprintable() or (key == "mic" and not value):
             raise InputError("strips", f"{where}: {key} is {value!r}", "allowed is a name")
-    found = _plugins("strips", entry.get("plugins", []), f"{where} ({mic}): ")
-    return {"mic": mic, "group": group, "plugins": found}
+    if "name" in entry and not (isinstance(entry["name"], str) and re.fullmatch(_NAME, entry["name"])):
+        raise InputError("strips", f"{where}: name is {entry['name']!r}", _NAMES)
+    who = {"name": entry["name"], "mics": mics} if "mics" in entry else {"mic": mics[0]}
+    found = _plugins("strips", entry.get("plugins", []), f"{where} ({', '.join(mics)}): ", len(mics))
+    return {**who, "group": group, "plugins": found}
 
 
-def _plugins(option: str, entries: Any, where: str = "") -> list[dict[str, str]]:
+def _plugins(option: str, entries: Any, where: str = "", width: int = 1) -> list[dict[str, str]]:
     if not isinstance(entries, list) or len(entries) > _MOST_PLUGINS:
         allowed = f"allowed is a list of up to {_MOST_PLUGINS} tables"
         raise InputError(option, f"{where}plugins is {entries!r}"[:120], allowed)
@@ -198,7 +228,7 @@ def _plugins(option: str, entries: Any, where: str = "") -> list[dict[str, str]]
         if names.count(name) > 1:
             raise InputError(option, f"{where}there are two plug-ins {name!r}", 'give one of them another name = "…"')
     try:
-        chain_params(slots(found))
+        chain_params(slots(found, width=width))
     except InputError as error:
         raise InputError(option, f"{where}{error.place}: {error.problem}", error.allowed) from None
     return found
@@ -216,8 +246,7 @@ def _checked(option: str, entries: Sequence[Any], where: str) -> Iterator[dict[s
             raise InputError(option, f"{here}: plugin is missing", 'allowed is a name such as "Compressor"')
         name = entry.get("name", _snake(plugin))
         if not re.fullmatch(_NAME, name):
-            allowed = "allowed are a to z, 0 to 9 and _, a letter first"
-            raise InputError(option, f"{here}: {name!r} is not a plug-in's name in paths", allowed)
+            raise InputError(option, f"{here}: {name!r} is not a plug-in's name in paths", _NAMES)
         state = entry.get("state", "")
         _decoded(option, here, state)
         yield {"name": name, "plugin": plugin, "path": entry.get("path", ""), "state": state}
@@ -246,7 +275,7 @@ def _snake(name: str) -> str:
 STRIPS = StripsSpec(
     "Strips", "runs each microphone's plug-ins in other processes; dry whenever one is late or fails", (),
     (
-        Option("strips", list, [], "Chains: tables of mic, group and plugins, which are tables of name and plugin."),
+        Option("strips", list, [], "Chains: tables of mic (or mics and name), group and plugins (name, plugin)."),
         Option("each", list, [], "Plug-ins of every microphone that has no strip of its own."),
         Option("isolation", str, "chain", "What has a process of its own.", choices=("chain", "group", "one")),
         Option("align", str, "all", "Whose latencies are made equal.", choices=("all", "group", "off")),

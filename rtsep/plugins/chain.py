@@ -56,7 +56,7 @@ class PluginChain:
     """Plug-ins one after the other; made, worked and closed by one thread, the main thread of its process.
 
     A mic is mono. A plug-in that takes nothing but stereo is fed the mic twice, and the mean of its two outputs is
-    what is heard.
+    what is heard. Slots of a larger `width` take as many mics at once, as channels of one plug-in.
 
     The output is exactly `latency` samples late. That changes only when a slot is turned off or on, the chain is
     replaced, or a plug-in changes its own; `news` tells of each, and the change is cross-faded. With `align` it does
@@ -87,13 +87,14 @@ class PluginChain:
     def __init__(self, rate: int, unit: int, slots: Sequence[SlotConfig], align: int = 0) -> None:
         self._rate, self._unit, self._align = rate, unit, align
         self._configs = tuple(slots)
+        self._width = max((slot.width for slot in slots), default=1)
         self.params: tuple[Param, ...] = chain_params(slots, rate, unit)
         self._low, self._high, self._values = _bounds(self.params)
         self._places = _places(self._configs, self.params)
         self._owners = _owners(self._places)
         self._line = Line(rate, unit, self._made(self._configs, self.params, self._values))
-        self._whole = Slot("chain", self._line, rate, unit)
-        self._pad = Late(rate, unit, max(0, align - self._whole.latency))
+        self._whole = Slot("chain", self._line, rate, unit, width=self._width)
+        self._pad = Late(rate, unit, max(0, align - self._whole.latency), self._width)
         self._fresh, self._waiting = True, False   # the first values are taken over at once
         self._given = b""
 
@@ -109,7 +110,7 @@ class PluginChain:
 
         Parameters
         ----------
-        block : float32[1, unit]
+        block : float32[width, unit]
             Finite; not written to.
         values : float32[len(params)]
             Targets from this unit on, in the order of `params`; what is out of range or no number is left as it was.
@@ -117,7 +118,7 @@ class PluginChain:
 
         Returns
         -------
-        float32[1, unit]
+        float32[width, unit]
             Finite, the caller's to keep.
         """
         self._take_over(values)
@@ -232,7 +233,8 @@ class PluginChain:
         made = []
         for config, first, last in _places(slots, params):
             hosted = _hosted(config, self._rate, self._unit, values[first + len(OWN) : last].tolist())
-            made.append(Slot(config.name, hosted, self._rate, self._unit, round(float(values[first])), amid))
+            state = round(float(values[first]))
+            made.append(Slot(config.name, hosted, self._rate, self._unit, state, amid, config.width))
         return made
 
     def _take_over(self, values: NDArray[np.float32]) -> None:
@@ -279,11 +281,11 @@ class PluginChain:
 
 def _hosted(config: SlotConfig, rate: int, unit: int, values: Sequence[float]) -> Hosted:
     if config.builtin:
-        return BuiltinHost(BUILTINS[config.plugin], rate, unit, values)
+        return BuiltinHost(BUILTINS[config.plugin], rate, unit, values, config.width)
     from rtsep.plugins.filed import FileHost
     from rtsep.plugins.probing import probe
 
-    found = probe(config.plugin, config.path, rate, unit, config.state, place=config.name)
+    found = probe(config.plugin, config.path, rate, unit, config.state, place=config.name, width=config.width)
     return FileHost(found, config.state, values)
 
 

@@ -14,7 +14,7 @@ from rtsep.plugins.finding import locate
 _UNITS = 8   # that are worked before a plug-in is asked: some take parameters over with a unit
 
 
-def explained(plugin: str, path: str, rate: int, unit: int, first: bytes, state: bytes,
+def explained(plugin: str, path: str, rate: int, unit: int, first: bytes, state: bytes, width: int = 1,
               seconds: float = probing.SECONDS) -> bool:
     """Return whether a plug-in with the first state and the values of the other one has that other one.
 
@@ -27,12 +27,14 @@ def explained(plugin: str, path: str, rate: int, unit: int, first: bytes, state:
     rate, unit : int
     first, state : bytes
         `raw_state`; an empty first one is the plug-in's own default.
+    width : int
+        Mics that it takes at once.
     seconds : float
         The child is ended after so many.
     """
     if first == state:
         return True
-    told = {"plugin": plugin, "file": str(locate(plugin, path)), "rate": rate, "unit": unit,
+    told = {"plugin": plugin, "file": str(locate(plugin, path)), "rate": rate, "unit": unit, "width": width,
             "first": base64.b64encode(first).decode(), "state": base64.b64encode(state).decode()}
     try:
         return bool(probing.answered(told, seconds)[0]["explained"])
@@ -60,7 +62,7 @@ def look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
         if parameter.raw_value != value:
             parameter.raw_value = value
     silence = np.zeros((1, unit), np.float32)
-    channels = measuring.channels_of(plugin, rate, unit)
+    channels = measuring.channels_of(plugin, rate, unit, told["width"])
     for _ in range(_UNITS):
         measuring.run(plugin, silence, rate, channels)
     say(explained=bytes(plugin.raw_state) == wanted)

@@ -54,14 +54,15 @@ def give(plugin: Any, state: bytes) -> None:
 
 
 def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
-    """Return what a plug-in makes of a mono unit, float32[1, unit]: of two channels the mean.
+    """Return what a plug-in makes of float32[channels, unit]; a mono unit goes into both of two, and is their mean.
 
     pedalboard leaves out as many samples at the beginning as the plug-in says it is late; they come as zeros here, so
     that nothing depends on what it says.
     """
-    given = block if channels == 1 else np.repeat(block, 2, axis=0)
+    doubled = channels > len(block)
+    given = np.repeat(block, 2, axis=0) if doubled else block
     out: Block = plugin.process(given, rate, buffer_size=block.shape[1], reset=False)
-    if channels == 2:
+    if doubled:
         out = (0.5 * (out[:1] + out[1:])).astype(np.float32)
     missing = block.shape[1] - out.shape[1]
     return np.pad(out, ((0, 0), (missing, 0))) if missing else out
@@ -91,9 +92,10 @@ def look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(doing="telling its parameters")
     knobs = _knobs(plugin)
     say(doing="working")
-    channels = channels_of(plugin, rate, unit)
+    channels = channels_of(plugin, rate, unit, told["width"])
     if not channels:
-        say(problem="takes neither one channel nor two")
+        say(problem="takes neither one channel nor two" if told["width"] == 1 else "does not take two channels",
+            allowed="" if told["width"] == 1 else "it can be in a strip of one mic only")
         return
     timed = _timed(plugin, rate, unit, channels)
     measured = None if timed["nan"] else latency(plugin, rate, unit, channels)
@@ -116,9 +118,9 @@ def names_in(file: str) -> list[str]:
     return list(kind.get_plugin_names_for_file(file)) if kind else []
 
 
-def channels_of(plugin: Any, rate: int, unit: int) -> int:
-    """Return how many channels it takes, as it says itself when it is given a unit of them."""
-    for channels in (1, 2):
+def channels_of(plugin: Any, rate: int, unit: int, width: int) -> int:
+    """Return how many channels it takes of so many mics, as it says itself when it is given a unit of them; 0: none."""
+    for channels in range(width, 3):
         try:
             run(plugin, np.zeros((1, unit), np.float32), rate, channels)
             return channels

@@ -78,7 +78,7 @@ class Probe:
         Bytes.
     rate, unit : int
     channels : int
-        1: it takes a mono mic as it is; 2: it is fed the mic twice.
+        1: it takes a mono mic as it is; 2: it is fed the mic twice, or two mics.
     knobs : tuple of Knob
     declared : int
         Latency that it says it has, samples.
@@ -161,7 +161,7 @@ class Probe:
 
 def probe(
     plugin: str, path: str = "", rate: int = 48000, unit: int = 64, state: bytes = b"", seconds: float = SECONDS,
-    place: str = "plugin", fresh: bool = False,
+    place: str = "plugin", fresh: bool = False, width: int = 1,
 ) -> Probe:
     """Look a plug-in up, or test-load it in a child process.
 
@@ -178,6 +178,8 @@ def probe(
         Of the setting, for errors.
     fresh : bool
         Do not look it up.
+    width : int
+        Mics that it has to take at once, as its channels.
 
     Raises
     ------
@@ -188,13 +190,13 @@ def probe(
     """
     file = locate(plugin, path, place)
     mtime, size = _stamp(file)
-    key = [_VERSION, plugin, str(file), mtime, size, hosted_by(), rate, unit,
+    key = [_VERSION, plugin, str(file), mtime, size, hosted_by(), rate, unit, width,
            hashlib.sha256(state).hexdigest()]
     kept = cache_folder() / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if not fresh:
         with suppress(OSError, ValueError, KeyError, TypeError):   # none there, or one that is not whole
             return _read(json.loads(kept.read_bytes()))
-    told = _ask({"plugin": plugin, "file": str(file), "rate": rate, "unit": unit,
+    told = _ask({"plugin": plugin, "file": str(file), "rate": rate, "unit": unit, "width": width,
                  "state": base64.b64encode(state).decode()}, seconds, place)
     found = _read({**told, "path": str(file), "mtime": mtime, "size": size, "rate": rate, "unit": unit})
     with suppress(OSError, InputError):   # then it is asked again next time

@@ -36,12 +36,15 @@ class SlotConfig:
         The plug-in's file. Empty: a built-in effect of that name, else a file of that name in the usual folders.
     state : bytes
         What a plug-in of a file begins with, its `raw_state`; empty: its own default.
+    width : int
+        Mics that it takes at once, as its channels; alike in a whole chain.
     """
 
     name: str
     plugin: str
     path: str = ""
     state: bytes = b""
+    width: int = 1
 
     @property
     def builtin(self) -> bool:
@@ -122,7 +125,8 @@ def slot_params(slot: SlotConfig, rate: int, unit: int) -> tuple[Param, ...]:
         return BUILTINS[slot.plugin].params
     from rtsep.plugins.probing import probe
 
-    return tuple(knob.param for knob in probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name).knobs)
+    found = probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name, width=slot.width)
+    return tuple(knob.param for knob in found.knobs)
 
 
 def chain_latency(slots: Sequence[SlotConfig], rate: int, unit: int) -> int:
@@ -142,7 +146,7 @@ def _latency(slot: SlotConfig, rate: int, unit: int) -> int:
         return builtin.latency({param.name: param.default for param in builtin.params}, rate)
     from rtsep.plugins.probing import probe
 
-    return probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name).latency
+    return probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name, width=slot.width).latency
 
 
 def _state(name: str, of: str) -> Param:

@@ -154,7 +154,8 @@ class PluginStates:
 
         first = one.slot.state if before is None else base64.b64decode(before)
         rate = self._around.rate if self._around else 0
-        return not explained(one.slot.plugin, one.slot.path, rate, one.unit, first, base64.b64decode(state))
+        return not explained(one.slot.plugin, one.slot.path, rate, one.unit, first, base64.b64decode(state),
+                             one.slot.width)
 
     def _try(self, path: str, one: Kept, state: str) -> str | None:
         """Try a state in a child; returns what is to be said of it, None: it is refused, and that is said."""
@@ -163,8 +164,11 @@ class PluginStates:
         assert self._around is not None
         given = base64.b64decode(state)
         try:
-            before = probe(one.slot.plugin, one.slot.path, self._around.rate, one.unit, one.slot.state, place=path)
-            found = probe(one.slot.plugin, one.slot.path, self._around.rate, one.unit, given, place=path)
+            before, found = (
+                probe(one.slot.plugin, one.slot.path, self._around.rate, one.unit, raw, place=path,
+                      width=one.slot.width)
+                for raw in (one.slot.state, given)
+            )
         except InputError as error:
             self._said.append(f"{error.place}: a state is refused: {error.problem}; it stays as it is")
             return None

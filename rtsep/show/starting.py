@@ -70,7 +70,8 @@ def _states(show: folder.Show, state: State, preset: Preset, rate: int) -> dict[
             text = statefiles.read(show.folder, name)
             if path in known:
                 one = known[path]
-                probing.probe(one.slot.plugin, one.slot.path, rate, one.unit, base64.b64decode(text))
+                probing.probe(one.slot.plugin, one.slot.path, rate, one.unit, base64.b64decode(text),
+                              width=one.slot.width)
             found[path] = text
     return found
 

@@ -26,16 +26,16 @@ def stand_by() -> None:
 
 
 class Strips(Worker):
-    """Works a chain for each channel; should its plug-ins become faster, it stays as late as it was when it was loaded.
+    """Works a chain for each strip; should its plug-ins become faster, it stays as late as it was when it was loaded.
 
     Parameters
     ----------
     rate, channels, unit : int
         As every factory takes them.
     strips : sequence of str
-        What the channels are called.
+        What they are called.
     chains : sequence of sequence of SlotConfig
-        Of the channels.
+        Theirs; each takes as many of the channels as its slots are wide.
     """
 
     def __init__(
@@ -46,13 +46,15 @@ class Strips(Worker):
         self._chains = [
             PluginChain(rate, unit, slots, late) for slots, late in zip(chains, self._latencies, strict=True)
         ]
+        first = np.cumsum([0, *(slots[0].width for slots in chains)])
+        self._rows = [slice(*pair) for pair in itertools.pairwise(first)]
         ends = np.cumsum([0, *(len(chain.params) for chain in self._chains)])
         self._places = [slice(*pair) for pair in itertools.pairwise(ends)]
         self._values: NDArray[np.float32] = np.array(
             [param.default for chain in self._chains for param in chain.params], np.float32
         )
         self._out = np.zeros((channels, unit), np.float32)
-        self._late = [0] * channels
+        self._late = [0] * len(chains)
         self._slow: list[str] = []   # what took longer than a unit lasts
         self._unit_seconds = unit / rate
         self._kept = self._state()
@@ -63,8 +65,8 @@ class Strips(Worker):
 
     def work(self, block: Block) -> Block:
         """See `Worker.work`."""
-        for c, (chain, place) in enumerate(zip(self._chains, self._places, strict=True)):
-            self._out[c] = chain.work(block[c : c + 1], self._values[place])[0]
+        for chain, rows, place in zip(self._chains, self._rows, self._places, strict=True):
+            self._out[rows] = chain.work(block[rows], self._values[place])
         return self._out
 
     def reset(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import STAGES
-from rtsep.catalogue.strips import slots, state_path
+from rtsep.catalogue.strips import mics_of, name_of, slots, state_path
 from rtsep.errors import InputError
 from rtsep.plugins.slots import SlotConfig, chain_params
 from rtsep.stage import Format, Stage
@@ -36,13 +36,13 @@ _HUNG_TICKS = 3   # 0.4 s at most: the chain is back within a second
 
 @dataclass(frozen=True)
 class Strip:
-    """One mic's chain.
+    """One mic's chain, or one of two mics that are linked.
 
     Parameters
     ----------
     name : str
-        The microphone's.
-    mic : int
+        Its own, or the microphone's.
+    mics : tuple of int
         From 0.
     group : str
         Empty: it is in none.
@@ -54,7 +54,7 @@ class Strip:
     """
 
     name: str
-    mic: int
+    mics: tuple[int, ...]
     group: str
     chain: tuple[SlotConfig, ...]
     paths: tuple[str, ...]
@@ -84,6 +84,7 @@ class Strips(Stage):
             raise InputError(f"{name}.{error.place}", error.problem, error.allowed) from None
         self.params = spec.params_of(self._options)
         self._links: list[Link] = []
+        self._rows: list[list[Strip]] = []
         self._spares: Spares | None = None
         self._latencies: list[int] = []
         self._said: list[str] = []
@@ -111,9 +112,10 @@ class Strips(Stage):
             self._links = [self._link(row, fmt) for row in rows]
             for row, link in zip(rows, self._links, strict=True):
                 extra = json.loads(link.wait())["latency"]
-                link.set_extra(extra)
+                link.set_extra([late for strip, late in zip(row, extra, strict=True) for _ in strip.mics])
                 for strip, late in zip(row, extra, strict=True):
-                    self._latencies[strip.mic] = late
+                    for mic in strip.mics:
+                        self._latencies[mic] = late
         except BaseException:
             self.close()
             raise
@@ -121,11 +123,12 @@ class Strips(Stage):
         if rows:
             self._spares.begin()
         latency = (self._options["delay"] + max(self._latencies)) if rows else 0
-        members = [strip.mic for row in rows for strip in row]
+        counts = [sum(len(strip.mics) for strip in row) for row in rows]
+        members = [mic for row in rows for strip in row for mic in strip.mics]
         record = kernels.STRIPS.make(
             channels=fmt.channels, links=len(rows), link=remote.remote.address,
             states=np.array([link.record.address for link in self._links], np.int64),
-            first=np.cumsum([0, *map(len, rows)]).astype(np.int64), members=np.array(members, np.int64),
+            first=np.cumsum([0, *counts]).astype(np.int64), members=np.array(members, np.int64),
             with_plugins=len(members), wait=self._waits(strips, latency),
             ring_frames=1 << (latency + GRID - 1).bit_length(),
         )
@@ -133,7 +136,7 @@ class Strips(Stage):
 
     def _find(self, mics: Sequence[str]) -> list[Strip]:
         """Return the strips of the microphones that there are."""
-        own = {strip["mic"]: strip for strip in self._options["strips"]}
+        own = {mic: strip for strip in self._options["strips"] for mic in mics_of(strip)}
         states: dict[str, dict[str, str]] = {}
         for one in self._options["states"]:   # of a mic that is not there today: it may be tomorrow
             states.setdefault(one["strip"], {})[one["name"]] = one["state"]
@@ -144,14 +147,17 @@ class Strips(Stage):
         for c, mic in enumerate(mics):
             entry = own.get(mic)
             plugins = self._options["each"] if entry is None else entry["plugins"]
-            if not plugins:
+            linked = (mic,) if entry is None else mics_of(entry)
+            if not plugins or mic != linked[0]:   # a strip stands where its first mic does
                 continue
-            chain = slots(plugins, states.get(mic))
-            names = [param.name for param in chain_params(slots(plugins))]
+            strip, width = mic if entry is None else name_of(entry), len(linked)
+            chain = slots(plugins, states.get(strip), width)
+            names = [param.name for param in chain_params(slots(plugins, width=width))]
             if entry is None:
-                found.append(Strip(mic, c, "", chain, tuple(names), c))
+                found.append(Strip(mic, (c,), "", chain, tuple(names), c))
             else:
-                found.append(Strip(mic, c, entry["group"], chain, tuple(f"{mic}.{name}" for name in names), 0))
+                paths, places = tuple(f"{strip}.{name}" for name in names), tuple(map(mics.index, linked))
+                found.append(Strip(strip, places, entry["group"], chain, paths, 0))
         return found
 
     def _look_at(self, strips: Sequence[Strip], rate: int) -> None:
@@ -166,7 +172,8 @@ class Strips(Stage):
     def _link(self, row: Sequence[Strip], fmt: Format) -> Link:
         names, count = [strip.name for strip in row], sum(len(strip.paths) for strip in row)
         return Link(
-            f"{self.name}.strips ({', '.join(names)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
+            f"{self.name}.strips ({', '.join(names)})", f"{_WORKER}:Strips",
+            Format(fmt.rate, sum(len(strip.mics) for strip in row)),
             self._options["unit"], self._options["delay"],
             {"strips": names, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS,
             self._spares,
@@ -184,14 +191,16 @@ class Strips(Stage):
         """Return how long each mic is held back, samples."""
         late = np.zeros(len(self._latencies), np.int64)
         for strip in strips:
-            late[strip.mic] = self._options["delay"] + self._latencies[strip.mic]
+            late[list(strip.mics)] = self._options["delay"] + self._latencies[strip.mics[0]]
         wanted = late.copy()
         if self._options["align"] == "all":
             wanted[:] = latency
         elif self._options["align"] == "group":
             for strip in strips:
                 if strip.group:
-                    wanted[strip.mic] = max(late[other.mic] for other in strips if other.group == strip.group)
+                    wanted[list(strip.mics)] = max(
+                        late[other.mics[0]] for other in strips if other.group == strip.group
+                    )
         return wanted - late
 
     def _start(self) -> None:
@@ -248,16 +257,16 @@ class Strips(Stage):
             names = ", ".join(strip.name for row in silent for strip in row)
             self._said.append(f"{names}: no state came within {_STATE_SECONDS:g} s")
         told = [json.loads(link.supervisor.told) for link in self._links if link.supervisor.told]
-        own = {strip["mic"] for strip in self._options["strips"]}
+        own = {name_of(strip) for strip in self._options["strips"]}
         return {state_path(self.name, own, strip, name): state
                 for one in told for strip, states in one.items() for name, state in states.items()}
 
     def status(self) -> dict[str, int]:
         """Return results that came late, that could not be used, and how often a process was started again."""
         total = {"late_strips": 0, "bad_results": 0, "worker_restarts": 0}
-        for link in self._links:
+        for row, link in zip(self._rows, self._links, strict=True):
             counts = link.status()
-            total["late_strips"] += counts.pop("late_updates") * link.record["channels"]
+            total["late_strips"] += counts.pop("late_updates") * len(row)
             for name, count in counts.items():
                 total[name] += count
         return total
@@ -284,7 +293,7 @@ def _rows(strips: Sequence[Strip], isolation: str, most: int) -> list[list[Strip
     if isolation == "group":
         groups: dict[str, list[Strip]] = {}
         for strip in strips:
-            groups.setdefault(strip.group or f"\0{strip.mic}", []).append(strip)
+            groups.setdefault(strip.group or f"\0{strip.name}", []).append(strip)
         return list(groups.values())
     count = min(most, len(strips))
     return [list(strips[n::count]) for n in range(count)]
