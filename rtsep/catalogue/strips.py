@@ -54,7 +54,7 @@ class StripsSpec(StageSpec):
         shared = [dataclasses.replace(param, per_mic=True) for param in each]
         own = [
             dataclasses.replace(param, name=f"{name_of(strip)}.{param.name}")
-            for strip in options["strips"] for param in chain_params(_chain(strip))
+            for strip in options["strips"] for param in chain_params(chain_of(strip))
         ]
         return (*shared, *own)
 
@@ -74,7 +74,8 @@ def mics_of(strip: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(strip["mics"]) if "mics" in strip else (strip["mic"],)
 
 
-def _chain(strip: Mapping[str, Any]) -> tuple[SlotConfig, ...]:
+def chain_of(strip: Mapping[str, Any]) -> tuple[SlotConfig, ...]:
+    """Return a strip's chain as the host of plug-ins wants it, with the states that the preset has."""
     return slots(strip["plugins"], width=len(mics_of(strip)))
 
 
@@ -127,7 +128,7 @@ def kept(preset: Preset, mics: Sequence[str]) -> dict[str, Kept]:
     """
     found: dict[str, Kept] = {}
     for config in (one for one in preset.chain if one.stage == STRIPS.name):
-        options, own = config.options, {name_of(strip): _chain(strip) for strip in config.options["strips"]}
+        options, own = config.options, {name_of(strip): chain_of(strip) for strip in config.options["strips"]}
         taken = {mic for strip in options["strips"] for mic in mics_of(strip)}
         chains = {**{mic: slots(options["each"]) for mic in mics if mic not in taken}, **own}
         found |= {
