@@ -210,7 +210,7 @@ def test_late_parameters_and_states_that_do_not_read_back_are_told() -> None:
 
 
 def test_of_several_in_a_file_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "_names", lambda _file: ["Left", "Right"])
+    monkeypatch.setattr(measuring, "names_in", lambda _file: ["Left", "Right"])
     said: list[dict[str, object]] = []
     told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": ""}
     measuring._look(told, lambda **words: said.append(words))

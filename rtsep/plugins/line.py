@@ -200,7 +200,7 @@ class _Group:
                 slot.failed()
             self.other = True
             wet = block if self._last is None else glued(block, self._last)
-        self._last = wet[:, -1:]
+        self._last = wet[:, -1:].copy()
         return wet
 
     def _advance(self, frames: int) -> None:

@@ -105,7 +105,7 @@ class Slot:
         if self._runs:
             out = self._there.mix(block, dry if self._given_up else self._worked_on(block, dry))
             self._unheard = max(0, self._unheard - self._unit)
-        self._last = out[:, -1:]
+        self._last = out[:, -1:].copy()   # the unit is somebody's memory, who goes on with it
         return out
 
     def _worked_on(self, block: Block, dry: Block) -> Block:
