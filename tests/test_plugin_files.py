@@ -12,6 +12,7 @@ import pytest
 from made_plugins import made
 from test_plugins import RATE, UNIT, high, later, no_click, noise, play, sine, values
 
+from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.plugins import measuring, probing
 from rtsep.plugins.chain import PluginChain
@@ -207,6 +208,12 @@ def test_late_parameters_and_states_that_do_not_read_back_are_told() -> None:
     found = probe("Tested", str(made("forgetful")), state=state)
     assert not found.state_kept
     assert any("read back" in note for note in found.notes)
+    plugins = [{"name": kind, "plugin": "x", "path": str(made(kind))} for kind in ("late", "liar", "good")]
+    options = STAGES["strips"].check({**STAGES["strips"].defaults, "strips": [{"mic": "vox", "plugins": plugins}]})
+    assert STAGES["strips"].notes(options, 1) == [
+        "vox: late takes its parameters over a block late",
+        "vox: liar says 0 samples of latency, but an impulse takes 32",
+    ]
 
 
 def test_of_several_in_a_file_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
-from rtsep.plugins.slots import SlotConfig, chain_params
+from rtsep.plugins.slots import SlotConfig, chain_params, slot_habits
 
 if TYPE_CHECKING:
     from rtsep.presetfile import Preset
@@ -57,6 +57,13 @@ class StripsSpec(StageSpec):
             for strip in options["strips"] for param in chain_params(chain_of(strip))
         ]
         return (*shared, *own)
+
+    def notes(self, options: Mapping[str, Any], mics: int) -> list[str]:
+        """See `StageSpec.notes`: habits of plug-ins, as they are known since their parameters were asked for."""
+        del mics
+        chains = {"each": slots(options["each"]), **{name_of(strip): chain_of(strip) for strip in options["strips"]}}
+        return [f"{name}: {slot.name} {habit}" for name, chain in chains.items() for slot in chain
+                for habit in slot_habits(slot)]
 
     def latency(self, options: Mapping[str, Any]) -> int:
         """See `StageSpec.latency`: without what its plug-ins add, which shows when they are loaded."""

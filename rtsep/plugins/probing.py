@@ -140,14 +140,20 @@ class Probe:
         """What should be said of it before a show, a line each: it lies about its latency, is slow, answers NaN."""
         block_ms = 1000 * self.unit / self.rate
         told = []
-        if not self.agrees:
-            told.append(f"says {self.declared} samples of latency, but an impulse takes {self.measured}")
-        if self.measured is None and not self.nan:
-            told.append(f"no impulse comes through, so its latency of {self.declared} samples is what it says")
         if self.slow > _CHANCE:
             told.append(f"{self.slow} units took longer than their {block_ms:.2f} ms, up to {self.max_ms:.1f} ms")
         if self.p50_ms > block_ms / 2:
             told.append(f"takes {self.p50_ms:.2f} ms of the {block_ms:.2f} ms that a unit lasts")
+        return self.habits + told
+
+    @property
+    def habits(self) -> list[str]:
+        """What of that is so whatever the unit and the machine."""
+        told = []
+        if not self.agrees:
+            told.append(f"says {self.declared} samples of latency, but an impulse takes {self.measured}")
+        if self.measured is None and not self.nan:
+            told.append(f"no impulse comes through, so its latency of {self.declared} samples is what it says")
         if self.nan:
             told.append("answers what is no number: its dry input is heard then")
         if self.late_params:

@@ -16,6 +16,7 @@ OFF, BYPASS, ON = 0, 1, 2
 as late as its output would be."""
 
 MOST_SLOTS = 32
+RATE, UNIT = 48000, 64   # where it does not matter which: what is asked for first is known then
 OWN = ("state", "place")
 """Parameters that every slot has beside its plug-in's."""
 
@@ -79,7 +80,7 @@ def check_slots(slots: Sequence[SlotConfig]) -> None:
                              f"built-in effects: {', '.join(BUILTINS)}")
 
 
-def chain_params(slots: Sequence[SlotConfig], rate: int = 48000, unit: int = 64) -> tuple[Param, ...]:
+def chain_params(slots: Sequence[SlotConfig], rate: int = RATE, unit: int = UNIT) -> tuple[Param, ...]:
     """Return what may be turned in a chain, in the order of the vector that `PluginChain.work` takes.
 
     First `state` (of the whole chain); then of each slot in turn `NAME.state`, `NAME.place` (the order in which they
@@ -127,6 +128,21 @@ def slot_params(slot: SlotConfig, rate: int, unit: int) -> tuple[Param, ...]:
 
     found = probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name, width=slot.width)
     return tuple(knob.param for knob in found.knobs)
+
+
+def slot_habits(slot: SlotConfig) -> list[str]:
+    """Return what should be said of a plug-in before a show, whatever the unit and the machine.
+
+    Raises
+    ------
+    InputError
+        If it cannot be had.
+    """
+    if slot.builtin:
+        return []
+    from rtsep.plugins.probing import probe
+
+    return probe(slot.plugin, slot.path, RATE, UNIT, slot.state, place=slot.name, width=slot.width).habits
 
 
 def chain_latency(slots: Sequence[SlotConfig], rate: int, unit: int) -> int:
