@@ -219,8 +219,8 @@ def test_late_parameters_and_states_that_do_not_read_back_are_told() -> None:
 def test_of_several_in_a_file_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "names_in", lambda _file: ["Left", "Right"])
     said: list[dict[str, object]] = []
-    told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": ""}
-    measuring._look(told, lambda **words: said.append(words))
+    told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": "", "width": 1}
+    measuring.look(told, lambda **words: said.append(words))
     assert said[-1] == {"problem": "has several plug-ins, and none is 'Centre'", "allowed": "allowed are Left, Right"}
 
 

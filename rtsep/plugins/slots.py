@@ -131,18 +131,15 @@ def slot_params(slot: SlotConfig, rate: int, unit: int) -> tuple[Param, ...]:
 
 
 def slot_habits(slot: SlotConfig) -> list[str]:
-    """Return what should be said of a plug-in before a show, whatever the unit and the machine.
-
-    Raises
-    ------
-    InputError
-        If it cannot be had.
-    """
+    """Return what should be said of a plug-in before a show, whatever the unit and the machine."""
     if slot.builtin:
         return []
     from rtsep.plugins.probing import probe
 
-    return probe(slot.plugin, slot.path, RATE, UNIT, slot.state, place=slot.name, width=slot.width).habits
+    try:
+        return probe(slot.plugin, slot.path, RATE, UNIT, slot.state, place=slot.name, width=slot.width).habits
+    except InputError:   # it is gone by now: whoever needs it says so
+        return []
 
 
 def chain_latency(slots: Sequence[SlotConfig], rate: int, unit: int) -> int:
