@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import time
 from collections.abc import Iterator
 
 import live_run
@@ -78,7 +79,9 @@ def test_what_a_plug_in_has_learnt_outlives_every_process(
     run.until("snapshot 1 plain: the states of 1 plug-ins are in it")
     order(place, "set strips.vox.x.armed 1")
     run.until("its latency is 48 samples now, not 32")
-    order(place, "set strips.vox.x.armed 0", "store learnt")
+    order(place, "set strips.vox.x.armed 0")
+    time.sleep(1)   # it is set while the dry sound is heard
+    order(place, "store learnt")
     run.until("snapshot 2 learnt: the states of 1 plug-ins are in it")
     order(place, "go plain")
     run.until("latency unchanged")
