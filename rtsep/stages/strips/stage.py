@@ -107,15 +107,14 @@ class Strips(Stage):
         rows = _rows(strips, self._options["isolation"], _PER_CORE * (os.cpu_count() or 1))
         self._spares = Spares(_WORKER)
         weakref.finalize(self, self._spares.close)   # also when the stage is forgotten without a word
-        self._latencies = [0] * fmt.channels
+        self._latencies, self._links = [0] * fmt.channels, []
         try:
-            self._links = [self._link(row, fmt) for row in rows]
-            for row, link in zip(rows, self._links, strict=True):
-                extra = json.loads(link.wait())["latency"]
-                link.set_extra([late for strip, late in zip(row, extra, strict=True) for _ in strip.mics])
-                for strip, late in zip(row, extra, strict=True):
-                    for mic in strip.mics:
-                        self._latencies[mic] = late
+            at_once = os.cpu_count() or 1   # more would take turns, while the patience of each runs out
+            for first in range(0, len(rows), at_once):
+                some = rows[first : first + at_once]
+                self._links += [self._link(row, fmt) for row in some]
+                for row, link in zip(some, self._links[first:], strict=True):
+                    self._take(row, link)
         except BaseException:
             self.close()
             raise
@@ -133,6 +132,14 @@ class Strips(Stage):
             ring_frames=1 << (latency + GRID - 1).bit_length(),
         )
         return kernels.strips, record, latency
+
+    def _take(self, row: Sequence[Strip], link: Link) -> None:
+        """Wait for a process, and take note of how late its strips are."""
+        extra = json.loads(link.wait())["latency"]
+        link.set_extra([late for strip, late in zip(row, extra, strict=True) for _ in strip.mics])
+        for strip, late in zip(row, extra, strict=True):
+            for mic in strip.mics:
+                self._latencies[mic] = late
 
     def _find(self, mics: Sequence[str]) -> list[Strip]:
         """Return the strips of the microphones that there are."""
