@@ -67,6 +67,8 @@ class RunOptions:
         That plug-ins begin with, base64 by path (`rtsep.catalogue.strips.kept`).
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
+    remembered : bool
+        The calibration is what the show's last run has learnt: if it does not fit, it is left out.
     """
 
     preset: str
@@ -89,6 +91,7 @@ class RunOptions:
     states: Mapping[str, str] = field(default_factory=dict)
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
+    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class Request:
     map_file : str
         Where the map was read, for messages.
     calibration : str or None
+    remembered : bool
+        If it does not fit, it is left out.
     keep : str or None
         File for what is learnt, every 5 s.
     save : str or None
@@ -132,6 +137,7 @@ class Request:
     map: tuple[devices.Mic, ...] | None
     map_file: str
     calibration: str | None
+    remembered: bool
     keep: str | None
     save: str | None
     record: str | None
@@ -175,6 +181,7 @@ def check(options: RunOptions) -> Request:
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,
+        remembered=options.remembered,
         keep=None,
         save=options.save,
         record=options.record,
