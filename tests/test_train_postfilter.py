@@ -7,7 +7,9 @@ import pathlib
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from rtsep.stages.learned import BANDS
 from rtsep.train.postfilter import fitting
@@ -37,7 +39,7 @@ def seen() -> Evidence:
     return evidence(concert(), SETTING, 1.0, 1.0)
 
 
-def plain(weights: "torch.Tensor", given: Evidence, rule: Rule) -> "tuple[torch.Tensor, ...]":
+def plain(weights: torch.Tensor, given: Evidence, rule: Rule) -> tuple[torch.Tensor, ...]:
     """As `left`, by torch alone."""
     below, above, share = (torch.from_numpy(a) for a in (rule.below, rule.above, rule.share))
     spread = weights[..., below] + (weights[..., above] - weights[..., below]) * share
@@ -101,8 +103,8 @@ def test_it_is_causal_and_one_step_is_the_same(seen: Evidence) -> None:
 def test_evidence_does_not_look_ahead_and_weights_what_it_says() -> None:
     made = concert(1)
     one = evidence(made, SETTING, 1.0, 0.5)
-    later = Concert(*(np.concatenate([a[:, : 72000], -a[:, 72000:]], 1) for a in (made.heard, made.cleaned, made.truth)),
-                    made.doubt, "made")
+    turned = (np.concatenate([a[:, :72000], -a[:, 72000:]], 1) for a in (made.heard, made.cleaned, made.truth))
+    later = Concert(*turned, made.doubt, "made")
     other = evidence(later, SETTING, 1.0, 0.5)
     np.testing.assert_array_equal(one.seen, other.seen)
     assert one.weighed.shape[1] == EVIDENCES
@@ -117,7 +119,7 @@ def test_a_fit_learns_and_goes_on_bit_for_bit(tmp_path: pathlib.Path, monkeypatc
     for n in range(8):
         paths.append(tmp_path / f"{n}.npz")
         concert(n, 5.0).save(paths[-1])
-    material = Material(paths, tmp_path / "evidence", SETTING, lambda part: None)
+    material = Material(paths, tmp_path / "evidence", SETTING, lambda _: None)
     whole = Fitting(material, tmp_path / "a", 12, width=16)
     gains = [whole.step() for _ in range(12)]
     assert np.mean(gains[-3:]) > np.mean(gains[:3]) + 0.02

@@ -9,7 +9,7 @@ so that zeros are the rule without it. Weights of a step of `step` frames are us
 does not depend on how fast the network is; the evidences that they weigh are always those of the frame itself, so
 nothing is added to the latency. Weights that are late hold, and after `patience` steps fade out; they come back alike.
 
-    step n ── means over bands ──▶ inputs[n % slots] ── network ──▶ outputs[n % slots], marks ── step n + lag ──▶ weights
+    step n ── means over bands ──▶ inputs[n % slots] ── network ──▶ outputs[n % slots] ── step n + lag ──▶ weights
 
 The mics as they came, before what is in front (a canceller) took bleed out, are read from its own ring.
 """
@@ -39,7 +39,7 @@ LEARNED = record(
     spectral=link(stft.SPECTRAL), rule=link(residual.RESIDUAL),
     heard=given(f4, "channels", "heard_frames"), heard_frames=number(),   # a power of two; 1: nobody is in front
     clock=given(i8, 1), seen=number(start=-1),                            # samples in `heard`; as last looked at
-    back=number(start=0),                                                 # what to add to a sample of ours for one there
+    back=number(start=0),                                                 # what to add to our sample for one there
     fresh=number(start=0),
     first=array(i8, "bands"), last=array(i8, "bands"),                    # bins of a band, both inside
     below=array(i8, "row"), above=array(i8, "row"), share=array(f4, "row"),   # bands that a bin lies between

@@ -77,7 +77,8 @@ def edges() -> NDArray[np.float64]:
     """
     rate = np.linspace(0, 21.4 * np.log10(1 + 0.00437 * _TOP_HZ), BANDS + 1)
     hz: NDArray[np.float64] = (10 ** (rate / 21.4) - 1) / 0.00437
-    return np.maximum(hz, np.arange(BANDS + 1) * _NARROWEST_HZ)
+    wide: NDArray[np.float64] = np.maximum(hz, np.arange(BANDS + 1) * _NARROWEST_HZ)
+    return wide
 
 
 def band_places(rate: int, analysis: int, row: int) -> dict[str, NDArray[Any]]:

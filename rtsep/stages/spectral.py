@@ -161,7 +161,9 @@ class Spectral(Stage):
             down=math.exp(-step * (1 - q)), quiet=_QUIET * full, silence=_SILENCE * full,
             **{f"share{ms}": 1 - math.exp(-frame * 1000 / ms) for ms in (20, 66, 150, 250)},
         )
-        model = find(self._model, fmt, self._analysis, self._synthesis, self._hop) if self._estimator == "learned" else None
+        model = None
+        if self._estimator == "learned":
+            model = find(self._model, fmt, self._analysis, self._synthesis, self._hop)
         if model is None:
             return residual.residual_gains, rule
         self._network = Network(self.name, self.record, rule, fmt.rate, model)

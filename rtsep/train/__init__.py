@@ -1,0 +1,1 @@
+"""Training of networks; torch is imported here and nowhere else."""

@@ -24,12 +24,14 @@ class Gains(Worker):
     def __init__(self, rate: int, channels: int, unit: int, path: str) -> None:
         import onnxruntime
 
+        del rate
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._shapes = {given.name: (channels, *given.shape[1:]) for given in self._session.get_inputs()[1:]}
-        self._rate, self._result = rate, np.zeros((channels, unit), np.float32)
+        self._result = np.zeros((channels, unit), np.float32)
+        self._states: dict[str, NDArray[np.float32]]
         self.reset()
 
     def work(self, block: Block) -> Block:
@@ -41,14 +43,12 @@ class Gains(Worker):
 
     def reset(self) -> None:
         """See `Worker.reset`."""
-        self._states: dict[str, NDArray[np.float32]] = {
-            name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()
-        }
+        self._states = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
 
     def snapshot(self) -> bytes:
         """See `Worker.snapshot`."""
         kept = io.BytesIO()
-        np.savez(kept, **self._states)
+        np.savez(kept, **self._states)  # type: ignore[arg-type]
         return kept.getvalue()
 
     def restore(self, state: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,8 +146,8 @@ def evidence(concert: Concert, setting: Setting, begin: float, seconds: float) -
         for name, row in (("seen", seen), ("odds", odds), ("weighed", weighed), ("cleaned", np.abs(y) ** 2),
                           ("both", (y.conj() * s).real), ("truth", np.abs(s) ** 2)):
             rows[name].append(row.astype(np.float32))
-    stacked = {name: np.ascontiguousarray(np.stack(row, axis=2 if name == "weighed" else 1)) for name, row in rows.items()}
-    return Evidence(**stacked)
+    axes = {name: 2 if name == "weighed" else 1 for name in rows}
+    return Evidence(**{name: np.ascontiguousarray(np.stack(row, axis=axes[name])) for name, row in rows.items()})
 
 
 class _Traced:
@@ -163,7 +164,7 @@ class _Traced:
         self._doubt = np.ones(mics, np.float32)
         self._stage.believe(self._doubt)
         slots = (2, mics, kernels.VALUES * learned.BANDS)
-        self._shared = {
+        self._shared: dict[str, NDArray[Any]] = {
             "exchange": np.zeros(due.EXCHANGE, np.int64), "marks": np.zeros((2, due.LINE), np.int64),
             "inputs": np.zeros(slots, np.float32), "outputs": np.zeros(slots, np.float32),
         }

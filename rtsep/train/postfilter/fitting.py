@@ -108,7 +108,9 @@ def read(path: pathlib.Path) -> Evidence:
         return Evidence(**{name: kept[name].astype(np.float32) for name in kept.files})
 
 
-def gain_db(network: PostFilter, parts: Sequence[Evidence], setting: Setting, rule: Rule) -> tuple[Tensor, Tensor, Tensor]:
+def gain_db(
+    network: PostFilter, parts: Sequence[Evidence], setting: Setting, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return, per audible mic, what the network's gains bring over the rule's, what that changes of harm, its weights.
 
     Returns

@@ -23,6 +23,9 @@ class PostFilter(nn.Module):
         Of the layers.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.width = width
