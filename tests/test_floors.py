@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rtsep.metrics", "rtsep.picture", "rtsep.synth", "rtsep.scenes", "rtsep.datasets", "rtsep.separation",
      "rtsep.comparison", "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
     ("rtsep.hosts", "rtsep.control", "rtsep.workers", "rtsep.show"),
+    ("rtsep.train",),
     ("rtsep.demo", "rtsep.bench", "rtsep.doctor"),
     ("rtsep.commands", "rtsep.cli", "rtsep.__main__"),
 )
