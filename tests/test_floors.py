@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rtsep.params", "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.chain",
      "rtsep.audiofile", "rtsep.finite", "rtsep.assurance", "rtsep.npz", "rtsep.calibration", "rtsep.names",
      "rtsep.sound", "rtsep.plugins"),
+    ("rtsep.models",),
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",
