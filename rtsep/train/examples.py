@@ -20,6 +20,36 @@ from rtsep.train.store import Concert
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+def sources_of(recipe: Recipe, concerts: Sequence[Concert], stem: str) -> tuple[str, ...]:
+    """Return what comes out of a network by name; empty: one output for each channel.
+
+    Raises
+    ------
+    InputError
+        If concerts do not fit each other, the recipe or the stem.
+    """
+    names, task = concerts[0].names, recipe.task
+    known = "known: " + ", ".join(names)
+    if task in ("mic", "target") and not stem:
+        raise InputError("--stem", f"a network of {recipe.name} is for one stem", known)
+    if task in ("mics", "gains") and stem:
+        raise InputError("--stem", f"a network of {recipe.name} is for all mics", "leave it out")
+    for one in concerts:
+        if stem and stem not in one.names:
+            raise InputError("--stem", f"there is no {stem} in {', '.join(one.names)}", known)
+        if task == "sources" and not stem and one.names != names:
+            problem = f"some have {', '.join(names)}, others {', '.join(one.names)}"
+            raise InputError("--data", problem, "allowed are the same in all")
+        if task in ("mics", "gains") and len(one.names) != len(names):
+            raise InputError("--data", f"some have {len(names)} mics, others {len(one.names)}", "one number of them")
+        if task in ("mic", "mics", "gains") and not len(one.images):
+            problem = "nobody knows what its mics should have heard"
+            raise InputError("--data", problem, f"{recipe.name} is trained on clean stems")
+    if task == "sources":
+        return (stem, "rest") if stem else names
+    return (stem,) if task == "target" else ()
+
+
 @dataclass(frozen=True)
 class Examples:
     """What is cut out of concerts for a recipe.
@@ -28,62 +58,38 @@ class Examples:
     ----------
     recipe : Recipe
     concerts : sequence of Concert
+        That fit, see `sources_of`.
+    frames : int
+        Of an example.
     stem : str
-        Which mic's; empty: all, or for task `sources` all of them.
+        Which mic's; empty where it is about all of them.
     context : (int, int)
         Samples by which the network's output is shorter, before and after.
-    frames : int
-        Of an example; the recipe's, 0.
 
     Raises
     ------
     InputError
-        If concerts do not fit each other or the recipe.
+        If a concert is shorter than an example.
     """
 
     recipe: Recipe
     concerts: Sequence[Concert]
+    frames: int
     stem: str = ""
     context: tuple[int, int] = (0, 0)
-    frames: int = 0
 
     def __post_init__(self) -> None:
-        r = self.recipe
-        first = self.concerts[0]
-        if r.task in ("mic", "target") and not self.stem:
-            problem = f"a network of {r.name} is for one stem"
-            raise InputError("--stem", problem, "known: " + ", ".join(first.names))
         for one in self.concerts:
-            if self.stem and self.stem not in one.names:
-                raise InputError("--stem", f"there is no {self.stem} in all concerts",
-                                 "known: " + ", ".join(first.names))
-            if not self.stem and one.names != first.names and r.task != "mics":
-                raise InputError("--data", f"some have {', '.join(first.names)}, others {', '.join(one.names)}",
-                                 "allowed are the same names in all")
-            if len(one.names) != len(first.names) and r.task in ("mics", "gains"):
-                raise InputError("--data", f"some have {len(first.names)} mics, others {len(one.names)}",
-                                 "allowed is one number of mics")
-            if r.task in ("mic", "mics", "gains") and not len(one.images):
-                raise InputError("--data", "nobody knows what its mics should have heard",
-                                 f"{r.name} is trained on clean stems")
             if one.frames < self.samples:
-                problem = f"an example of {r.name} has {self.samples / r.rate:.2f} s, a concert {one.frames / r.rate:.2f}"
-                raise InputError("--seconds", problem, "make them longer")
+                rate = self.recipe.rate
+                problem = f"an example has {self.samples / rate:.2f} s, and one of them {one.frames / rate:.2f} s"
+                raise InputError("--data", problem, "allowed are longer --seconds, or fewer --frames")
 
     @property
     def samples(self) -> int:
         """Length of what is cut out."""
-        frames = self.frames or self.recipe.frames
-        return self.recipe.window + (frames - 1) * self.recipe.hop if self.recipe.window else frames
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What comes out of the network by name; empty: one output for each channel."""
-        if self.recipe.task == "target":
-            return (self.stem,)
-        if self.recipe.task != "sources":
-            return ()
-        return (self.stem, "rest") if self.stem else self.concerts[0].names
+        r = self.recipe
+        return r.window + (self.frames - 1) * r.hop if r.window else self.frames
 
     def batch(self, size: int, *seed: int) -> Pair:
         """Return `size` inputs and targets, of seeds that name the batch."""

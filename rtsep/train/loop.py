@@ -6,6 +6,7 @@ threads, a training that was killed and goes on from its last checkpoint ends wi
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,13 +17,15 @@ import torch
 
 from rtsep.errors import InputError
 from rtsep.train import checkpoint, curves
-from rtsep.train.examples import Examples
+from rtsep.train.examples import Examples, sources_of
 from rtsep.train.networks.network import Network
+from rtsep.train.networks.openunmix import OpenUnmix
 from rtsep.train.recipe import Recipe
 from rtsep.train.store import Concert
 
 _VALIDATED = 8       # batches whose mean loss is a validation
 _HELD_OUT = 10       # of so many concerts one is not trained on
+_LEVELLED = 64       # examples of which Open-Unmix takes its statistics
 _SHORT = 1e-4        # relative gain below which validation has not improved
 
 
@@ -140,11 +143,17 @@ class _Trainer:
             raise InputError("--set", "channels are 1 here", "all material is mono")
         self.device = _device(settings.device)
         self.mixed = _mixed(settings.precision, self.device)
-        self.network, sources = network_of(recipe, concerts, settings)
+        sources = sources_of(recipe, concerts, settings.stem)
+        torch.manual_seed(settings.seed)
+        self.network = recipe.build(
+            settings.causal, max(len(sources), 2), len(concerts[0].names), settings.frames, **settings.options
+        )
+        frames = self.network.fit(settings.frames or recipe.frames)
         held = max(1, len(concerts) // _HELD_OUT) if len(concerts) > 1 else 0
-        make = [Examples(recipe, part, settings.stem, self.network.context, settings.frames)
-                for part in (concerts[: len(concerts) - held], concerts[-held:])]
-        self.examples, self.unseen = make
+        self.examples, self.unseen = (
+            Examples(recipe, part, frames, settings.stem, self.network.context)
+            for part in (concerts[: len(concerts) - held], concerts[-held:])
+        )
         self.criterion = recipe.criterion(sources)
         self.batch = settings.batch or recipe.batch
         self.every = settings.every or recipe.steps
@@ -161,18 +170,28 @@ class _Trainer:
         """Start anew, from another training's weights, or where this one was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         before = checkpoint.read_state(self.folder)
+        if before is None and isinstance(self.network, OpenUnmix):
+            self._level()
         if before is None and self.settings.start:
             _load(self.network, checkpoint.read_weights(Path(self.settings.start)), self.settings.start)
         self.network.to(self.device)
         self.optimiser = self.recipe.optimiser(self.network.parameters())
         self.scaler = torch.amp.GradScaler(enabled=self.mixed)
         factor, wait = self.recipe.decay or (1.0, 1 << 30)
-        self.slower = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimiser, factor=min(factor, 0.999), patience=wait)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+        self.slower = plateau(self.optimiser, factor=min(factor, 0.999), patience=wait)
         if before is not None:
             self._go_on(before)
         elif any(self.folder.glob("*.pt")):
             raise InputError(str(self.folder), "holds weights of another training", "name a new folder")
-        checkpoint.write_run(self.folder, {**self.told, "figures": {}, "done": 0})
+        self.commit = commit()
+        checkpoint.write_run(self.folder, {**self.told, "figures": {}, "done": 0, "commit": self.commit})
+
+    def _level(self) -> None:
+        """Tell Open-Unmix the mean and deviation of each bin, as the source does."""
+        x = torch.from_numpy(self.examples.batch(_LEVELLED, self.settings.seed, 1 << 41)[0])[..., : self.network.kept]
+        deviation, mean = torch.std_mean(x, (0, 1, 2))
+        self.network.set_statistics(mean, deviation.clamp(min=1e-4 * float(deviation.max())))
 
     def _go_on(self, before: dict[str, Any]) -> None:
         # How long, where and how often it is looked at may change; what is learnt may not.
@@ -180,8 +199,8 @@ class _Trainer:
         mine, theirs = ({k: v for k, v in told.items() if k not in free} for told in (self.told, before["told"]))
         for name, value in mine.items():
             if theirs.get(name) != value:
-                raise InputError(str(self.folder), f"holds a training whose {name} is {theirs.get(name)!r}, not {value!r}",
-                                 "name a new folder")
+                problem = f"holds a training whose {name} is {theirs.get(name)!r}, not {value!r}"
+                raise InputError(str(self.folder), problem, "name a new folder")
         self.network.load_state_dict(before["network"])
         self.optimiser.load_state_dict(before["optimiser"])
         self.scaler.load_state_dict(before["scaler"])
@@ -205,7 +224,8 @@ class _Trainer:
         if self.history:
             curves.draw(self.folder / checkpoint.CURVES, self.recipe.name, *zip(*self.history, strict=True))
         figures = {"loss": self.history[-1][1], "validated": self.best} if self.history else {}
-        told = {**self.told, "figures": figures, "done": self.step, "stopped_early": self.step < self.steps}
+        told = {**self.told, "figures": figures, "done": self.step, "stopped_early": self.step < self.steps,
+                "commit": self.commit}
         checkpoint.write_run(self.folder, told)
         return told
 
@@ -250,16 +270,6 @@ class _Trainer:
         return validated
 
 
-def network_of(
-    recipe: Recipe, concerts: Sequence[Concert], settings: Settings
-) -> tuple[Network, tuple[str, ...]]:
-    """Return the untrained network for some concerts, and what it makes, by name."""
-    names = concerts[0].names
-    sources = Examples(recipe, concerts, settings.stem, frames=1 if recipe.kind == "wave" else 0).sources
-    torch.manual_seed(settings.seed)
-    return recipe.build(settings.causal, max(len(sources), 2), len(names), **settings.options), sources
-
-
 def _load(network: Network, weights: dict[str, Any], place: str) -> None:
     try:
         network.load_state_dict(weights)
@@ -282,3 +292,19 @@ def _mixed(wanted: str, device: str) -> bool:
     if wanted == "mixed" and device != "cuda":
         raise InputError("--precision", "mixed is for CUDA", "allowed is float32")
     return device == "cuda" and wanted != "float32"
+
+
+def commit() -> str:
+    """Return which rtsep this is: its commit where it runs from a checkout, or its version."""
+    from rtsep import __version__
+
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", "-C", str(here), "describe", "--always", "--dirty"], capture_output=True,
+                               text=True, timeout=10, check=True).stdout.strip()
+        # A virtual environment may lie in somebody else's checkout.
+        known = subprocess.run(["git", "-C", str(here), "ls-files", "--error-unmatch", "loop.py"], capture_output=True,
+                               timeout=10, check=False).returncode == 0
+        return found if known else __version__
+    except (OSError, subprocess.SubprocessError):
+        return __version__

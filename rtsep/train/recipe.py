@@ -96,7 +96,7 @@ class Recipe:
     published: Mapping[str, Any] = field(default_factory=dict)
     statistics: bool = False
     loss: Callable[..., Any] = losses.squares
-    optimiser: Optimiser = lambda parameters: torch.optim.Adam(parameters, 1e-3)   # noqa: E731
+    optimiser: Optimiser = lambda parameters: torch.optim.Adam(parameters, 1e-3)
     batch: int = 16
     epochs: int = 100
     steps: int = 100
@@ -104,8 +104,10 @@ class Recipe:
     decay: tuple[float, int] | None = None
     voice: Callable[..., Any] | None = None
 
-    def build(self, causal: bool = False, sources: int = 4, mics: int = 4, **options: Any) -> Network:
-        """Return an untrained network.
+    def build(
+        self, causal: bool = False, sources: int = 4, mics: int = 4, frames: int = 0, **options: Any
+    ) -> Network:
+        """Return an untrained network; of some the number of frames is a part.
 
         Raises
         ------
@@ -113,7 +115,7 @@ class Recipe:
             If there is no such option, a value does not fit, or no causal variant.
         """
         known = inspect.signature(self.make).parameters
-        given = {"causal": causal, "sources": sources, "mics": mics}
+        given = {"causal": causal, "sources": sources, "mics": mics, "frames": frames or self.frames}
         for name in options:
             if name not in known or name in given:
                 allowed = ", ".join(sorted(set(known) - set(given))) or "none"

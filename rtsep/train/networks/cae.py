@@ -32,6 +32,7 @@ class Cae(Network):
     """
 
     look_ahead = 0   # the newest of its frames is the one that is used
+    any_channels = True
 
     def __init__(
         self, bins: int = 1025, frames: int = 3, width: int = 100, filters: tuple[int, int] = (32, 64)

@@ -36,6 +36,7 @@ class DeepConvSep(Network):
     """
 
     look_ahead = 0   # the newest frame of a patch is the one that is used live
+    any_channels = True
 
     def __init__(
         self, sources: int = 4, bins: int = 513, frames: int = 30, filters: tuple[int, int] = (50, 30),

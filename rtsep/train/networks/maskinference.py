@@ -25,6 +25,8 @@ class MaskInference(Network):
         One way, twice as wide, no look-ahead; as published `width` each way.
     """
 
+    any_channels = True
+
     def __init__(self, bins: int = 257, width: int = 50, layers: int = 2, causal: bool = False) -> None:
         super().__init__()
         self.look_ahead = 0 if causal else None

@@ -52,11 +52,18 @@ class Network(nn.Module):
         Of which the input's length has to be one.
     look_ahead : int or None
         Samples, or frames of a spectrum, beyond a result's that it looks at; None: as many as there are.
+    any_channels : bool
+        Whether each channel is worked on by itself.
     """
 
     context: tuple[int, int] = (0, 0)
     multiple: int = 1
     look_ahead: int | None = None
+    any_channels: bool = False
+
+    def fit(self, frames: int) -> int:
+        """Return the length of an input nearest to `frames` that it can take."""
+        return max(self.multiple, frames - frames % self.multiple)
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return what the network makes of `x`; only causal ones use `past`."""

@@ -55,6 +55,14 @@ class WaveUNet(Network):
             lost = self._lost(levels)
             self.context = (lost // 2, lost // 2)
 
+    def fit(self, frames: int) -> int:
+        """See `Network.fit`."""
+        return super().fit(frames) if self.causal else self.lengths(len(self.down), frames - sum(self.context))[0]
+
+    def length(self, least: int) -> int:
+        """Return the shortest length of an output that has at least `least` samples."""
+        return self.lengths(len(self.down), least)[1]
+
     @staticmethod
     def _lost(levels: int) -> int:
         """Return what all convolutions take from the input's length, in its samples."""
@@ -80,7 +88,7 @@ class WaveUNet(Network):
             bottom += 1
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
-        """Return [batch, sources, channels, frames - context] of [batch, channels, frames]; of one channel without it."""
+        """Return [batch, sources, channels, frames - context] of [batch, channels, frames]; one channel has no axis."""
         past = past or Past()
         y, skips = x, []
         for conv in self.down:
