@@ -68,8 +68,8 @@ def test_material_of_a_folder_is_cut_mixed_and_cached(stems: pathlib.Path, tmp_p
     for one in found:
         assert one.mixing is not None
         off = one.mixing[~np.eye(4, dtype=bool)]
-        assert 0.1 <= off.min() <= off.max() <= 0.2
-        assert 0.7 <= np.diag(one.mixing).min() <= np.diag(one.mixing).max() <= 0.8
+        assert 0.099 < off.min() < off.max() < 0.201
+        assert 0.699 < np.diag(one.mixing).min() < np.diag(one.mixing).max() < 0.801
         assert np.allclose(one.mics, one.mixing @ one.sources, atol=1e-5)
         assert np.allclose(one.images, np.diag(one.mixing)[:, None] * one.sources, atol=1e-5)
         assert np.sqrt(np.square(one.mics).mean()) == pytest.approx(LEVEL, rel=1e-3)
@@ -275,6 +275,8 @@ def deployed(name: str, causal: bool) -> Deployed:
             part.running_var.uniform_(0.5, 2.0)
     sources = {"target": ["drums"], "sources": list(STEMS)}.get(recipe.task, [])
     with torch.no_grad():
+        for weights in network.parameters():   # untrained, the deepest levels are hardly heard
+            weights.mul_(2.5 if weights.ndim > 1 and recipe.task == "mics" else 1.0)
         if name == "cae" or name.endswith("densenet"):   # whose output would be cut at 0
             list(network.parameters())[-1].add_(0.5)
     run = {"sources": sources, "mics": 4, "frames": 12000 if name == "t-unet" else 0, "data": "", "done": 0, "seed": 1,
@@ -318,7 +320,7 @@ def test_a_model_that_looks_ahead_is_refused(name: str, tmp_path: pathlib.Path) 
         model = deployed(name, True)
         assert model.card.look_ahead == 15
         model.card = dataclasses.replace(model.card, look_ahead=8)
-        with pytest.raises(InputError, match=r"declares to look 8 samples ahead, and looks 1\d or more"):
+        with pytest.raises(InputError, match=r"declares to look 8 samples ahead, and looks (9|1\d) or more"):
             write(model, tmp_path / "x.onnx")
 
 

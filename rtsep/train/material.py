@@ -119,8 +119,8 @@ def plan(material: Material) -> list[Job]:
         from rtsep.datasets import find_tracks
 
         for number, track in enumerate(find_tracks(folder, origin)):
-            files = [getattr(file, "path", file) for _, part in track.parts for file in part]
-            found += _blocks(material, number, _length(track), tuple(_known_by(Path(file)) for file in files))
+            files = [one for _, part in track.parts for file in part for one in getattr(file, "pieces", (file,))]
+            found += _blocks(material, number, _length(track), tuple(_known_by(file) for file in files))
     if not found:
         raise InputError(material.data, f"has no {material.seconds:g} s in one piece", "choose fewer --seconds")
     if material.scenes:
