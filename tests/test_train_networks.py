@@ -73,7 +73,8 @@ def test_sizes_of_the_sources() -> None:
 
 
 SMALL = {
-    "cae": {"bins": 33, "width": 40, "filters": (8, 16)}, "t-unet": {"frames": 12000, "filters": (4, 8, 8, 16), "dense": (32,)},
+    "cae": {"bins": 33, "width": 40, "filters": (8, 16)},
+    "t-unet": {"frames": 12000, "filters": (4, 8, 8, 16), "dense": (32,)},
     "f-unet": {"width": 6, "dilations": (1, 1)}, "df-unet": {"width": 6, "dilations": (1, 2)},
     "df-unet-gat": {"width": 6, "dilations": (1, 2)},
     "mdensenet": {"blocks": ((4, 2),) * 7, "first": 8},
@@ -195,6 +196,16 @@ def test_blocks_with_a_past_are_the_whole(name: str) -> None:
             states = past.kept
     assert states
     assert float((torch.cat(found, axis) - whole).abs().max()) <= 1e-5
+
+
+def test_every_level_of_a_df_unet_hears() -> None:
+    """As published the level dilated by 16 hears nothing of four mics."""
+    network = DfUNet(width=2).eval()
+    x = torch.randn(1, 1, 4, 512)
+    with torch.no_grad():
+        for level in network.down:
+            x = level(x, Past())
+            assert float(x.std((2, 3)).min()) > 1e-3
 
 
 def test_published_ones_look_ahead() -> None:

@@ -30,7 +30,7 @@ class DfUNet(Network):
     Parameters
     ----------
     dilations : sequence of int
-        One a level; all 1 is f-UNet.
+        Over time, one a level; all 1 is f-UNet.
     graph : str
         none; mics: one node a mic, at each time by itself; cells: every mic and time is a node, as published, which
         takes 12 GB for ten seconds.
@@ -85,14 +85,15 @@ class _Conv(nn.Module):
 
     def __init__(self, before: int, after: int, dilation: int, causal: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(before, after, _TAPS, dilation=dilation)
+        # The source dilates over mics, too: with 16 all taps miss the four mics, and the level is a constant.
+        self.conv = nn.Conv2d(before, after, _TAPS, dilation=(1, dilation))
         self.reach, self.causal = (_TAPS - 1) * dilation, causal
 
     def forward(self, x: Tensor, past: Past) -> Tensor:
         first = self.reach // 2
         around = (0, 0) if self.causal else (first, self.reach - first)
         x = past.join(x, self.reach) if self.causal else x
-        return self.conv(functional.pad(x, (*around, first, self.reach - first)))
+        return self.conv(functional.pad(x, (*around, 1, _TAPS - 2)))
 
 
 class _Transposed(nn.Module):
