@@ -63,13 +63,13 @@ class MDenseNet(Network):
         if multi:
             if not every:
                 high = (*high[:-1], (low[-1][0], high[-1][1]))
-            bands = (_Band(channels, first, 4, low, every, causal), _Band(channels, first, 3, high, every, causal),
-                     _Band(channels, first, 4, full, every, causal))
+            bands = [_Band(channels, first, over_bins, own, every, causal)
+                     for over_bins, own in ((4, low), (3, high), (4, full))]
             if every:
                 self.match = nn.Conv2d(bands[1].maps, bands[0].maps, 1)
             wide = bands[0].maps + bands[2].maps
         else:
-            bands = (_Band(channels, first, 4, blocks, every, causal),)
+            bands = [_Band(channels, first, 4, blocks, every, causal)]
             wide = bands[0].maps
         self.bands = nn.ModuleList(bands)
         self.dense = _Block(wide, *_LAST, every, causal)
