@@ -36,7 +36,8 @@ WRONG: list[tuple[str, Any]] = [
     ("hop", 4096), ("channels", -1), ("frames", 1 << 40), ("multiple", 0), ("look_ahead", -1), ("look_ahead", 0.5),
     ("latency", None), ("sources", ["a", "a"]), ("sources", "ab"), ("sources", [1]), ("states", [["a"]]),
     ("states", [["a", "b"], ["a", "c"]]), ("states", [1]), ("taper", "blackman"), ("figures", {"sdr": "6"}),
-    ("figures", [1]), ("licence", 3), ("system", ""),
+    ("figures", [1]), ("licence", 3), ("system", ""), ("data", "two\nlines"),
+    ("sources", ["\x1b[2J"]),
 ]
 
 

@@ -160,6 +160,8 @@ def check(card: Card, place: str) -> None:
             _refuse(place, name, value, _ALLOWED_TYPES[kind])
         if isinstance(value, str) and len(value) > _MOST_TEXT:
             _refuse(place, name, f"{len(value)} characters", f"at most {_MOST_TEXT} characters")
+        if isinstance(value, str) and not value.isprintable():   # it is shown on terminals
+            _refuse(place, name, value, "one line of text")
     _check_names(card, place)
     _within(card, place, "rate", *_RATES)
     for name in ("channels", "frames", "latency", "steps", "seed"):
@@ -186,18 +188,22 @@ def _check_names(card: Card, place: str) -> None:
         _refuse(place, "taper", card.taper, ", ".join(TAPERS))
     if not card.system:
         _refuse(place, "system", card.system, "a system's name, or custom")
-    if not all(isinstance(name, str) and name for name in card.sources) or len(set(card.sources)) < len(card.sources):
+    if not all(_named(name) for name in card.sources) or len(set(card.sources)) < len(card.sources):
         _refuse(place, "sources", list(card.sources), "names, no two alike")
     pairs = card.states
-    if not all(isinstance(p, tuple) and len(p) == 2 and all(isinstance(n, str) and n for n in p) for p in pairs):
+    if not all(isinstance(p, tuple) and len(p) == 2 and all(map(_named, p)) for p in pairs):
         _refuse(place, "states", pairs, "pairs of an input's and an output's name")
     for side in (0, 1):
         if len({p[side] for p in pairs}) < len(pairs):
             _refuse(place, "states", pairs, "pairs of names, no two alike")
     for name, value in card.figures.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float) \
+        if not _named(name) or isinstance(value, bool) or not isinstance(value, int | float) \
                 or not math.isfinite(value):
             _refuse(place, "figures", {name: value}, "names with finite numbers")
+
+
+def _named(name: object) -> bool:
+    return isinstance(name, str) and name != "" and name.isprintable()
 
 
 def _within(card: Card, place: str, name: str, low: int, high: int) -> None:
