@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
-from onnx_models import FREE, GAINS, MAGNITUDES, SPECTRA, WAVES, delayed, gain, model, save
 
 from rtsep import cli
+from rtsep.bench.toymodels import FREE, GAINS, MAGNITUDES, SPECTRA, WAVES, delayed, gain, model, save
 from rtsep.errors import InputError
 from rtsep.models import file
 from rtsep.models.file import open_model

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import FREE, MAGNITUDES, SPECTRA, WAVES, delayed, gain, model, save
 
+from rtsep.bench.toymodels import FREE, MAGNITUDES, SPECTRA, WAVES, delayed, gain, model, save
 from rtsep.errors import InputError
 from rtsep.models.file import ModelFile, open_model
 from rtsep.models.session import Bound, Session

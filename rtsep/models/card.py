@@ -177,6 +177,8 @@ def check(card: Card, place: str) -> None:
         _within(card, place, "hop", 1, card.window)
         if card.window % 2:
             _refuse(place, "window", card.window, "an even number")
+        if card.window % card.hop or card.window < 2 * card.hop:
+            _refuse(place, "hop", card.hop, f"half, a third, a quarter … of the window, {card.window}")
     elif card.window or card.hop:
         _refuse(place, "window" if card.window else "hop", card.window or card.hop, f"0 for kind {card.kind}")
 
