@@ -18,6 +18,9 @@ TAPERS = ("hann", "sqrt-hann")
 PREFIX = "rtsep."
 """Of the keys in the file's metadata."""
 
+LEVEL = 0.1
+"""RMS of all mics together that models are trained with, full scale 1; whoever runs one brings its input there."""
+
 _LONGEST = 1 << 26        # samples or frames of one call: 25 minutes at 44.1 kHz; larger numbers are a damaged card
 _RATES = 1000, 384_000    # Hz
 _MOST_TEXT = 1 << 16      # characters of one field

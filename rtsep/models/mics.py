@@ -27,6 +27,10 @@ class Mics:
 
     Attributes
     ----------
+    card : Card
+    mics : int
+    path : str
+        Of the model's file.
     groups : int
         As many as there are mics; 1 if a model makes sources out of all mics together.
     parts : int
@@ -43,7 +47,7 @@ class Mics:
         if card.channels not in (0, 1, mics):
             count = f"there {'is 1 mic' if mics == 1 else f'are {mics} mics'}"
             raise InputError(session.model.path, count, f"allowed are {card.channels}, or a model of one channel")
-        self._session, self._mics = session, mics
+        self._session, self.mics, self.path = session, mics, session.model.path
         self._each = card.channels == 1
         self._batched = not isinstance(session.model.inputs["x"][0], int)
         self._spectral = card.kind == MAGNITUDE
@@ -107,9 +111,9 @@ class Mics:
                 del self._bounds[next(iter(self._bounds))]
             bind = self._session.bind
             if not self._each:
-                self._bounds[key] = [bind(self._mics, frames, pieces)]
+                self._bounds[key] = [bind(self.mics, frames, pieces)]
             elif self._batched:
-                self._bounds[key] = [bind(1, frames, pieces * self._mics)]
+                self._bounds[key] = [bind(1, frames, pieces * self.mics)]
             else:
-                self._bounds[key] = [bind(1, frames) for _ in range(self._mics)]
+                self._bounds[key] = [bind(1, frames) for _ in range(self.mics)]
         return self._bounds[key]

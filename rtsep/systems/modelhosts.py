@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from rtsep.errors import InputError
-from rtsep.models.card import MAGNITUDE, MATRIX, STEP, Card
+from rtsep.models.card import LEVEL, MAGNITUDE, MATRIX, STEP, Card
 from rtsep.models.file import ModelFile, open_model
 from rtsep.models.mics import Mics
 from rtsep.models.session import Session
@@ -24,9 +24,6 @@ from rtsep.stages.unmix import unmixing_of
 from rtsep.systems.spectrum import Spectrum
 
 Block = NDArray[np.float32]
-
-LEVEL = 0.1
-"""RMS of all mics together that networks are trained with (`rtsep train`), full scale 1."""
 
 _SILENT = 1e-6         # RMS: nothing to bring to a level
 _PIECE_SECONDS = 10.0  # of networks that take any length: as long as the examples of the bleed papers
