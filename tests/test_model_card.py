@@ -33,10 +33,12 @@ def test_what_is_missing_is_named(name: str) -> None:
 
 WRONG: list[tuple[str, Any]] = [
     ("kind", "sound"), ("rate", 0), ("rate", "48000"), ("rate", True), ("rate", 1e300), ("window", 0), ("window", 2047),
-    ("hop", 4096), ("channels", -1), ("frames", 1 << 40), ("multiple", 0), ("look_ahead", -1), ("look_ahead", 0.5),
+    ("hop", 4096), ("hop", 2048), ("hop", 500),
+    ("channels", -1), ("frames", 1 << 40), ("multiple", 0), ("look_ahead", -1), ("look_ahead", 0.5),
     ("latency", None), ("sources", ["a", "a"]), ("sources", "ab"), ("sources", [1]), ("states", [["a"]]),
     ("states", [["a", "b"], ["a", "c"]]), ("states", [1]), ("taper", "blackman"), ("figures", {"sdr": "6"}),
-    ("figures", [1]), ("licence", 3), ("system", ""),
+    ("figures", [1]), ("licence", 3), ("system", ""), ("data", "two\nlines"),
+    ("sources", ["\x1b[2J"]),
 ]
 
 

@@ -18,6 +18,9 @@ TAPERS = ("hann", "sqrt-hann")
 PREFIX = "rtsep."
 """Of the keys in the file's metadata."""
 
+LEVEL = 0.1
+"""RMS of all mics together that models are trained with, full scale 1; whoever runs one brings its input there."""
+
 _LONGEST = 1 << 26        # samples or frames of one call: 25 minutes at 44.1 kHz; larger numbers are a damaged card
 _RATES = 1000, 384_000    # Hz
 _MOST_TEXT = 1 << 16      # characters of one field
@@ -160,6 +163,8 @@ def check(card: Card, place: str) -> None:
             _refuse(place, name, value, _ALLOWED_TYPES[kind])
         if isinstance(value, str) and len(value) > _MOST_TEXT:
             _refuse(place, name, f"{len(value)} characters", f"at most {_MOST_TEXT} characters")
+        if isinstance(value, str) and not value.isprintable():   # it is shown on terminals
+            _refuse(place, name, value, "one line of text")
     _check_names(card, place)
     _within(card, place, "rate", *_RATES)
     for name in ("channels", "frames", "latency", "steps", "seed"):
@@ -175,6 +180,8 @@ def check(card: Card, place: str) -> None:
         _within(card, place, "hop", 1, card.window)
         if card.window % 2:
             _refuse(place, "window", card.window, "an even number")
+        if card.window % card.hop or card.window < 2 * card.hop:
+            _refuse(place, "hop", card.hop, f"half, a third, a quarter … of the window, {card.window}")
     elif card.window or card.hop:
         _refuse(place, "window" if card.window else "hop", card.window or card.hop, f"0 for kind {card.kind}")
 
@@ -186,18 +193,22 @@ def _check_names(card: Card, place: str) -> None:
         _refuse(place, "taper", card.taper, ", ".join(TAPERS))
     if not card.system:
         _refuse(place, "system", card.system, "a system's name, or custom")
-    if not all(isinstance(name, str) and name for name in card.sources) or len(set(card.sources)) < len(card.sources):
+    if not all(_named(name) for name in card.sources) or len(set(card.sources)) < len(card.sources):
         _refuse(place, "sources", list(card.sources), "names, no two alike")
     pairs = card.states
-    if not all(isinstance(p, tuple) and len(p) == 2 and all(isinstance(n, str) and n for n in p) for p in pairs):
+    if not all(isinstance(p, tuple) and len(p) == 2 and all(map(_named, p)) for p in pairs):
         _refuse(place, "states", pairs, "pairs of an input's and an output's name")
     for side in (0, 1):
         if len({p[side] for p in pairs}) < len(pairs):
             _refuse(place, "states", pairs, "pairs of names, no two alike")
     for name, value in card.figures.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float) \
+        if not _named(name) or isinstance(value, bool) or not isinstance(value, int | float) \
                 or not math.isfinite(value):
             _refuse(place, "figures", {name: value}, "names with finite numbers")
+
+
+def _named(name: object) -> bool:
+    return isinstance(name, str) and name != "" and name.isprintable()
 
 
 def _within(card: Card, place: str, name: str, low: int, high: int) -> None:
