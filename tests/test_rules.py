@@ -44,7 +44,7 @@ def kernel_offences(text: str) -> set[str]:
 def package_offences(text: str) -> set[str]:
     """Compiling belongs to kernels/, torch to rtsep/train, printing to the command line."""
     tree = ast.parse(text)
-    return (imports(tree) & {"torch", "onnx", "numba"}) | (names(tree) & {"njit", "cfunc", "prange"})
+    return (imports(tree) & {"torch", "numba"}) | (names(tree) & {"njit", "cfunc", "prange"})
 
 
 def print_offences(text: str) -> int:
@@ -61,7 +61,7 @@ def test_kernels_import_only_numba_and_numpy(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_is_compiled_outside_kernels(path: pathlib.Path) -> None:
-    allowed = {"torch", "onnx"} if "train" in path.relative_to(ROOT / "rtsep").parts[:1] else set()
+    allowed = {"torch"} if "train" in path.relative_to(ROOT / "rtsep").parts[:1] else set()
     assert not package_offences(path.read_text()) - allowed
 
 

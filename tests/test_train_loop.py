@@ -20,12 +20,12 @@ onnx = pytest.importorskip("onnx")
 
 from rtsep.cli import main  # noqa: E402
 from rtsep.errors import InputError  # noqa: E402
-from rtsep.models.card import Card, from_metadata  # noqa: E402
+from rtsep.models.card import LEVEL, Card, from_metadata  # noqa: E402
 from rtsep.train import checkpoint, losses, store  # noqa: E402
 from rtsep.train.examples import Examples, magnitudes, sources_of  # noqa: E402
 from rtsep.train.export import Deployed, card_of, check_causal, check_parity, to_onnx, write  # noqa: E402
 from rtsep.train.loop import Progress, Settings, train  # noqa: E402
-from rtsep.train.material import LEVEL, Material, make, plan  # noqa: E402
+from rtsep.train.material import Material, make, plan  # noqa: E402
 from rtsep.train.recipe import RECIPES, Recipe  # noqa: E402
 from rtsep.train.store import Concert, collect  # noqa: E402
 
@@ -141,8 +141,17 @@ def test_examples_of_each_task(name: str) -> None:
     elif name == "wavenet":
         assert x.shape == (2, 1, 400)
         assert np.allclose(y.sum(1), x[:, 0, 40:-40], atol=1e-5)
+        assert np.sqrt(np.square(x).mean()) == pytest.approx(LEVEL, rel=0.1)   # where hosts bring a mixture, too
     else:
         assert x.shape == y.shape == (2, 1, 16, 2049)
+
+
+def test_of_each_data_set_some_are_not_trained_on() -> None:
+    concerts = [noise(seed=n, frames=8) for n in range(25)]
+    trained, unseen = store.hold_out(concerts)
+    assert trained == concerts[:23]
+    assert unseen == concerts[23:]
+    assert store.hold_out(concerts[:1]) == (concerts[:1], concerts[:1])
 
 
 def test_gains_in_rooms_are_those_of_images() -> None:

@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = RECIPES[args.system]
     options = _options(args.set)
     recipe.build(args.causal, **options)   # what is wrong with it is said before an hour of making concerts
-    concerts, data = _concerts(args, recipe)
-    return _train(args, recipe, options, concerts, data)
+    concerts, unseen, data = _concerts(args, recipe)
+    return _train(args, recipe, options, concerts, unseen, data)
 
 
 def need_torch(verb: str) -> None:
@@ -89,14 +89,16 @@ def need_torch(verb: str) -> None:
             raise InputError(f"rtsep {verb}", f"{name} is not installed", "pip install 'rtsep[train,cpu]'")
 
 
-def _concerts(args: argparse.Namespace, recipe: Recipe) -> tuple[list[Concert], str]:
-    """Return the concerts, and in words what they are."""
+def _concerts(args: argparse.Namespace, recipe: Recipe) -> tuple[list[Concert], list[Concert], str]:
+    """Return the concerts, those that are not trained on, of each data set some, and in words what they are."""
     from rtsep.control.surfaces.terminal import progress
-    from rtsep.train.material import OFF, OWN, Material
-    from rtsep.train.store import collect, default_cache
+    from rtsep.train.bleed import OFF, OWN
+    from rtsep.train.material import Material
+    from rtsep.train.store import collect, default_cache, hold_out
 
     cache = Path(args.cache) if args.cache else default_cache()
     found: list[Concert] = []
+    unseen: list[Concert] = []
     said: list[str] = []
     for data in args.data:
         material: Material = Material(
@@ -105,13 +107,16 @@ def _concerts(args: argparse.Namespace, recipe: Recipe) -> tuple[list[Concert], 
         )
         with progress(f"concerts of {data}") as advance:
             made = collect(material, cache, args.workers, advance)
-        found += made
+        trained, held = hold_out(made)
+        found += trained
+        unseen += held
         said.append(f"{len(made)} concerts of {args.seconds:g} s, {data.partition(':')[0]}, bleed {args.bleed}")
-    return found, "; ".join(said) + (f"; F: starts from {args.start}" if args.start else "")
+    return found, unseen, "; ".join(said) + (f"; F: starts from {args.start}" if args.start else "")
 
 
 def _train(
-    args: argparse.Namespace, recipe: Recipe, options: dict[str, Any], concerts: list[Concert], data: str
+    args: argparse.Namespace, recipe: Recipe, options: dict[str, Any], concerts: list[Concert],
+    unseen: list[Concert], data: str,
 ) -> int:
     from rtsep.train.loop import Settings, train
 
@@ -120,7 +125,7 @@ def _train(
         args.every, args.patience, args.stem, args.causal, options, args.start,
     )
     with _telling(recipe.name) as tell:
-        told = train(recipe, concerts, Path(args.output), settings, data, tell)
+        told = train(recipe, concerts, Path(args.output), settings, data, tell, unseen)
     if args.json:
         return print_json(told)
     reached = ", ".join(f"{name} {value:.4g}" for name, value in told["figures"].items())

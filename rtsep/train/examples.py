@@ -120,6 +120,7 @@ class Examples:
             row = names.index(self.stem)
             return mics[row][None], np.asarray(concert.images[row, part], np.float32)[None]
         # Separators learn the stems as the mics have them, bleed and all: what the bleed papers measure.
+        mics = concert.mixture_gain * mics
         mixture = mics.sum(0, keepdims=True)
         if task == "target":
             return mixture, mics[names.index(self.stem)][None]

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from rtsep.atomic import check_writable, replacing
 from rtsep.errors import InputError
-from rtsep.models.card import MAGNITUDE, MATRIX, WAVE, Card, metadata
+from rtsep.models.card import LEVEL, MAGNITUDE, MATRIX, WAVE, Card, metadata
 from rtsep.train import checkpoint
-from rtsep.train.material import LEVEL
 from rtsep.train.networks.network import Network, Past
-from rtsep.train.networks.waveunet import WaveUNet
 from rtsep.train.recipe import RECIPES, Recipe
 
 PARITY = 1e-4
@@ -33,11 +31,11 @@ _DRAWS = 4                 # of noise: what a maximum does not choose does not t
 _LOUDER = 8.0              # is the changed future, so that the larger of two is one of it
 _BLOCKS = 6                # of a stream that is compared with the whole
 _LEAST = 64                # samples or frames in a block where one alone would be too few to compare
-_PASSAGE_S = 5.0           # of the Wave-U-Net without padding, whose lengths are few
+_PASSAGE_S = 5.0           # at least, that come out of a network without padding: it works on what is around, too
 
 
 class Deployed(nn.Module):
-    """A network as its file has it: states are inputs and outputs, and as many frames come out as go in.
+    """A network as its file has it: states are inputs and outputs. One without padding returns fewer than it takes.
 
     Parameters
     ----------
@@ -52,7 +50,7 @@ class Deployed(nn.Module):
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Return y and the new states."""
         past = Past(states)
-        y = self.network(nn.functional.pad(x, self.network.context) if any(self.network.context) else x, past)
+        y = self.network(x, past)
         if self.card.kind == MAGNITUDE:
             y = torch.relu(y)   # a magnitude below zero is none
             y = y[:, None] if self.card.sources and y.ndim == 4 else y
@@ -114,8 +112,8 @@ def rebuild(recipe: Recipe, run: Mapping[str, Any]) -> Network:
 def card_of(recipe: Recipe, network: Network, run: Mapping[str, Any], licence: str = "") -> Card:
     """Return what a network's file says of itself."""
     frames = (int(run["frames"]) or recipe.call) if recipe.call else 0
-    if isinstance(network, WaveUNet) and any(network.context):
-        frames = network.length(round(_PASSAGE_S * recipe.rate))
+    if any(network.context):
+        frames = network.fit(sum(network.context) + round(_PASSAGE_S * recipe.rate))
     each = recipe.task in ("mics", "gains")
     channels = int(run["mics"]) if each else 0 if network.any_channels else 1
     ahead = None if network.look_ahead is None else network.look_ahead * (recipe.hop or 1)
@@ -154,12 +152,12 @@ def check_causal(model: Deployed, place: str) -> None:
     card = model.card
     if card.look_ahead is None or card.kind == MATRIX:   # offline; used for what comes after
         return
-    ahead = -(-card.look_ahead // (card.hop or 1))
-    if card.frames:   # hosts take the frame that has as much after it as the card says
+    ahead = card.look_ahead // (card.hop or 1)
+    if card.frames and card.kind == MAGNITUDE:   # hosts take the frame that has as much after it as the card says
         if ahead >= card.frames:
             raise InputError(place, f"declares to look {ahead} frames ahead", f"a call has {card.frames}")
         return
-    frames = card.multiple * -(-(2 * ahead + 2 * _LEAST) // card.multiple)
+    frames = card.frames or card.multiple * -(-(2 * ahead + 2 * _LEAST) // card.multiple)
     block = card.multiple * (frames // 2 // card.multiple)
     # From a block's first sample on, its last alone, and as many as may not change the block's first.
     for turn in sorted({block, block + card.multiple - 1, block + (ahead + 1) % card.multiple}):
@@ -180,7 +178,10 @@ def _looks_ahead(model: Deployed, frames: int, turn: int, seed: int) -> int:
     with torch.no_grad():
         one, two = model(x)[0], model(other)[0]
     moved = (one - two).abs().movedim(axis, 0).flatten(1).amax(1) > CAUSALITY * float(one.abs().max())
-    return turn - int(moved.nonzero()[0]) if moved.any() else 0
+    # Of what a network takes and does not return, hosts put as much after its results as it says to look ahead.
+    shorter = x.shape[2] - one.shape[axis]
+    before = shorter - min(shorter, model.card.look_ahead or 0)
+    return turn - before - int(moved.nonzero()[0]) if moved.any() else 0
 
 
 def to_onnx(model: Deployed) -> bytes:
@@ -191,16 +192,23 @@ def to_onnx(model: Deployed) -> bytes:
     x = _noise(model, _block(card))
     states = model.zeros(x)
     entering, leaving = [a for a, _ in card.states], [b for _, b in card.states]
-    names = ["x", *entering, "y", *leaving]
+    axes = dict(zip(["x", *entering, "y", *leaving], _axes(model), strict=True))
     file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that torch prefers unrolls an LSTM, ties the file to one length, and takes ten times longer.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model, (x, *states), file, dynamo=False, opset_version=_OPSET, input_names=["x", *entering],
-            output_names=["y", *leaving], dynamic_axes=dict(zip(names, _axes(model), strict=True)),
+            output_names=["y", *leaving], dynamic_axes=axes,
         )
     proto = onnx.load_from_string(file.getvalue())
+    with torch.no_grad():
+        sizes = [tuple(out.shape) for out in model(x, *states)]
+    for value, size in zip(proto.graph.output, sizes, strict=True):   # which the exporter only half knows
+        value.type.tensor_type.shape.Clear()
+        for axis, length in enumerate(size):
+            name = axes[value.name].get(axis)
+            value.type.tensor_type.shape.dim.add(**({"dim_param": name} if name else {"dim_value": length}))
     for key, value in metadata(card).items():
         proto.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(proto)

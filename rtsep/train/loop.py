@@ -21,10 +21,9 @@ from rtsep.train.examples import Examples, sources_of
 from rtsep.train.networks.network import Network
 from rtsep.train.networks.openunmix import OpenUnmix
 from rtsep.train.recipe import Recipe
-from rtsep.train.store import Concert
+from rtsep.train.store import Concert, hold_out
 
 _VALIDATED = 8       # batches whose mean loss is a validation
-_HELD_OUT = 10       # of so many concerts one is not trained on
 _LEVELLED = 64       # examples of which Open-Unmix takes its statistics
 _SHORT = 1e-4        # relative gain below which validation has not improved
 
@@ -100,7 +99,7 @@ class Progress:
 
 def train(
     recipe: Recipe, concerts: Sequence[Concert], folder: Path, settings: Settings, data: str = "",
-    tell: Callable[[Progress], None] | None = None,
+    tell: Callable[[Progress], None] | None = None, unseen: Sequence[Concert] = (),
 ) -> dict[str, Any]:
     """Train a network, or go on with one that was interrupted.
 
@@ -108,7 +107,6 @@ def train(
     ----------
     recipe : Recipe
     concerts : sequence of Concert
-        One of ten, at least one if there are two, is validated on and not trained on.
     folder : Path
         Where weights, checkpoint, curves and `run.json` lie.
     settings : Settings
@@ -116,6 +114,8 @@ def train(
         What the concerts are, in words.
     tell : callable, optional
         Told after every step.
+    unseen : sequence of Concert
+        What is validated on; without any the last tenth of `concerts`, which is then not trained on.
 
     Returns
     -------
@@ -128,7 +128,8 @@ def train(
         If something is out of range, or the folder holds a training that was told otherwise.
     """
     torch.set_num_threads(settings.threads)
-    trainer = _Trainer(recipe, concerts, folder, settings, data)
+    parts = (concerts, unseen) if unseen else hold_out(concerts)
+    trainer = _Trainer(recipe, *parts, folder, settings, data)
     return trainer.run(tell or (lambda _: None))
 
 
@@ -136,23 +137,23 @@ class _Trainer:
     """One training."""
 
     def __init__(
-        self, recipe: Recipe, concerts: Sequence[Concert], folder: Path, settings: Settings, data: str
+        self, recipe: Recipe, concerts: Sequence[Concert], unseen: Sequence[Concert], folder: Path,
+        settings: Settings, data: str,
     ) -> None:
         self.recipe, self.folder, self.settings = recipe, folder, settings
         if "channels" in settings.options:
             raise InputError("--set", "channels are 1 here", "all material is mono")
         self.device = _device(settings.device)
         self.mixed = _mixed(settings.precision, self.device)
-        sources = sources_of(recipe, concerts, settings.stem)
+        sources = sources_of(recipe, [*concerts, *unseen], settings.stem)
         torch.manual_seed(settings.seed)
         self.network = recipe.build(
             settings.causal, max(len(sources), 2), len(concerts[0].names), settings.frames, **settings.options
         )
         frames = self.network.fit(settings.frames or recipe.frames)
-        held = max(1, len(concerts) // _HELD_OUT) if len(concerts) > 1 else 0
         self.examples, self.unseen = (
             Examples(recipe, part, frames, settings.stem, self.network.context)
-            for part in (concerts[: len(concerts) - held], concerts[-held:])
+            for part in (concerts, unseen)
         )
         self.criterion = recipe.criterion(sources)
         self.batch = settings.batch or recipe.batch

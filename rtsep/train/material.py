@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from rtsep.audiofile import Member
 from rtsep.errors import InputError
-from rtsep.scenes import Scene, Signal
+from rtsep.scenes import Audio, Scene, Signal
 from rtsep.train.bleed import BLEEDS, OFF, OWN, put
 
 MADE_AS = 1
@@ -26,8 +27,7 @@ _STEMS = ("vocals", "bass", "drums", "other")
 _OTHERS = ("keys", "guitar", "sax", "violin")   # who is `other` in a made song
 _BAND = ("drums", "bass", "guitar", "keys", "sax", "voice", "violin", "cello")
 _ENDS = 1 << 16   # bytes at both ends of a file by which it is known, with its size: hashing ten hours takes minutes
-LEVEL = 0.1
-"""RMS of all mics of a scene together, before networks see it; whoever runs one brings its input there, too."""
+_RESTS = 1e-4     # RMS, full scale 1, below which a source has nothing to say
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ def plan(material: Material) -> list[Job]:
         return [Job(material, n) for n in range(material.scenes or 100)]
     found: list[Job] = []
     if origin == "cases":
-        for track, file in enumerate(_cases(folder)):
+        for number, file in enumerate(_cases(folder)):
             with np.load(file) as case:
                 frames, rate = case["mix"].shape[1], int(case["fs"])
-            found += _blocks(material, track, frames / rate, (_known_by(file),))
+            found += _blocks(material, number, frames / rate, (_known_by(file),))
     else:
         from rtsep.datasets import find_tracks
 
         for number, track in enumerate(find_tracks(folder, origin)):
-            files = [one for _, part in track.parts for file in part for one in getattr(file, "pieces", (file,))]
+            files = [one for _, part in track.parts for file in part for one in _pieces(file)]
             found += _blocks(material, number, _length(track), tuple(_known_by(file) for file in files))
     if not found:
         raise InputError(material.data, f"has no {material.seconds:g} s in one piece", "choose fewer --seconds")
@@ -135,6 +135,7 @@ def make(job: Job) -> Scene | None:
     m = job.material
     rng = np.random.default_rng([m.seed, job.number])
     origin, folder = _place(m.data)
+    sound: Signal | Audio
     if origin == "synth":
         names, sound = _played(m, rng)
     elif origin == "cases":
@@ -147,8 +148,8 @@ def make(job: Job) -> Scene | None:
         if not found.known:
             return found
         names, sound = found.names, found.sources
-    sources = sound.astype(np.float64)
-    if (np.square(sources).mean(axis=1) < (LEVEL * 1e-3) ** 2).any():
+    sources = np.asarray(sound, np.float64)
+    if (np.square(sources).mean(axis=1) < _RESTS**2).any():
         return None
     mixing, mics, images = put(m.bleed, names, sources, rng, m.rate, m.off, m.own)
     return _scene(m, job, names, mics, images, sources, mixing)
@@ -157,17 +158,19 @@ def make(job: Job) -> Scene | None:
 def _scene(
     m: Material, job: Job, names: Sequence[str], mics: Signal, images: Signal, sources: Signal, mixing: Signal | None
 ) -> Scene:
-    kept = [x.astype(np.float32) for x in (mics, images, sources)]
-    return Scene(m.rate, tuple(names), *kept, f"{_place(m.data)[0]} {m.bleed}", m.seed + job.number,
-                 np.zeros(len(names)), None if mixing is None else mixing.astype(np.float32))
+    heard, own, dry = (x.astype(np.float32) for x in (mics, images, sources))
+    kind = f"{_place(m.data)[0]} {m.bleed}"
+    unknown = np.full(len(names), np.nan)
+    gains = None if mixing is None else mixing.astype(np.float32)
+    return Scene(m.rate, tuple(names), heard, own, dry, kind, m.seed + job.number, unknown, gains)
 
 
 def _played(m: Material, rng: np.random.Generator) -> tuple[tuple[str, ...], Signal]:
     from rtsep import synth
 
-    if m.mics == len(_STEMS):
-        names, band = _STEMS, ("voice", "bass", "drums", str(rng.choice(_OTHERS)))
-    else:
+    names: tuple[str, ...] = _STEMS
+    band: tuple[str, ...] = ("voice", "bass", "drums", str(rng.choice(_OTHERS)))
+    if m.mics != len(_STEMS):
         band = tuple(_BAND[n % len(_BAND)] for n in range(m.mics))
         names = tuple(f"{name}-{n // len(_BAND) + 1}" if n >= len(_BAND) else name for n, name in enumerate(band))
     # The first notes of some come late: two seconds more, and the end of it.
@@ -206,6 +209,10 @@ def _length(track: Any) -> float:
             with open_sound(file) as source:
                 longest = max(longest, source.frames / source.rate)
     return longest
+
+
+def _pieces(file: Path | Member) -> tuple[Path, ...]:
+    return (file,) if isinstance(file, Path) else file.pieces
 
 
 def _known_by(file: Path) -> str:
@@ -251,12 +258,13 @@ def _mirdata() -> str:
 def _check(m: Material) -> None:
     if m.bleed not in BLEEDS:
         raise InputError("--bleed", f"there is no {m.bleed}", "known: " + ", ".join(BLEEDS))
-    for place, number, low, high in (
+    ranges: tuple[tuple[str, float, float, float], ...] = (
         ("--seconds", m.seconds, 0.5, 600), ("--scenes", m.scenes, 0, 1_000_000), ("--mics", m.mics, 2, 32),
-        ("rate", m.rate, 8000, 192000), ("--data-seed", m.seed, 0, 2**31),
-    ):
+        ("rate", m.rate, 8000, 192000), ("--seed", m.seed, 0, 2**31),
+    )
+    for place, number, low, high in ranges:
         if not low <= number <= high:
-            raise InputError(place, f"{number} is out of range", f"{low} to {high}")
+            raise InputError(place, f"{number:g} is out of range", f"{low:g} to {high:g}")
     for place, (low, high) in (("--off", m.off), ("--own", m.own)):
         if not 0 <= low <= high <= 1:
             raise InputError(place, f"{low:g} to {high:g} is no range of gains", "allowed are two of 0 to 1")

@@ -9,14 +9,18 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from rtsep.atomic import replacing
 from rtsep.errors import InputError
+from rtsep.models.card import LEVEL
 from rtsep.scenes import Audio, Scene, Signal
-from rtsep.train.material import LEVEL, Job, Material, make, plan
+from rtsep.train.material import Job, Material, make, plan
+
+_HELD_OUT = 10   # of so many concerts one is not trained on
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,11 @@ class Concert:
         """Length."""
         return self.mics.shape[1]
 
+    @cached_property
+    def mixture_gain(self) -> np.float32:
+        """What brings the sum of all mics to `LEVEL`."""
+        return np.float32(LEVEL / max(float(np.square(self.mics.sum(0), dtype=np.float64).mean()), 1e-12) ** 0.5)
+
 
 def concert(scene: Scene) -> Concert:
     """Take a scene as a network hears it."""
@@ -50,6 +59,12 @@ def concert(scene: Scene) -> Concert:
     gain = np.float32(LEVEL / max(power, 1e-12) ** 0.5)
     mixing = None if scene.mixing is None else scene.mixing.astype(np.float64)
     return Concert(scene.names, gain * scene.mics, gain * scene.images, gain * scene.sources, mixing)
+
+
+def hold_out(concerts: Sequence[Concert]) -> tuple[list[Concert], list[Concert]]:
+    """Return what is trained on, and the last tenth, which is not: of a data set that is sorted the last songs."""
+    count = max(1, len(concerts) // _HELD_OUT) if len(concerts) > 1 else 0
+    return list(concerts[: len(concerts) - count]), list(concerts[-count:])
 
 
 def default_cache() -> Path:

@@ -59,10 +59,6 @@ class WaveUNet(Network):
         """See `Network.fit`."""
         return super().fit(frames) if self.causal else self.lengths(len(self.down), frames - sum(self.context))[0]
 
-    def length(self, least: int) -> int:
-        """Return the shortest length of an output that has at least `least` samples."""
-        return self.lengths(len(self.down), least)[1]
-
     @staticmethod
     def _lost(levels: int) -> int:
         """Return what all convolutions take from the input's length, in its samples."""
