@@ -154,6 +154,28 @@ def test_of_each_data_set_some_are_not_trained_on() -> None:
     assert store.hold_out(concerts[:1]) == (concerts[:1], concerts[:1])
 
 
+def test_stems_of_other_songs_and_gains_and_a_stem_that_sounds() -> None:
+    """The stem that is looked for stays that of its song; where it rests examples are rare if that is asked for."""
+    constant = [dataclasses.replace(noise(), mics=np.full((4, 24000), 0.01 * n, np.float32)) for n in (1, 2, 3)]
+    recipe = dataclasses.replace(RECIPES["wavenet"], gains=(1.0, 1.0))
+    plain = Examples(recipe, constant, 400).batch(40, 1)[1]
+    varied = Examples(recipe, constant, 400, varied=True).batch(40, 1)[1]
+    assert (plain.std(1) < 1e-6).all()
+    assert (varied[..., 0].std(1) > 1e-3).any()
+    loud = Examples(dataclasses.replace(recipe, remix=False, gains=(0.5, 2.0)), constant[:1], 400, varied=True)
+    gains = loud.batch(40, 1)[1][..., 0] / plain[0, 0, 0]
+    assert 0.5 <= gains.min() < 0.8
+    assert 1.6 < gains.max() <= 2.0
+    resting = noise()
+    resting.mics[2, :20000] = 0
+    for share, least, most in ((0.0, 0.6, 1.0), (1.0, 0.0, 0.1)):
+        x, y = Examples(RECIPES["wavenet"], [resting], 400, "drums", sounding=share).batch(100, 1)
+        assert least <= (np.abs(y[:, 0]).max(1) < 1e-9).mean() <= most
+        assert np.allclose(y.sum(1), x[:, 0], atol=1e-5)
+    with pytest.raises(InputError, match="together with --stem"):
+        Examples(RECIPES["wavenet"], [resting], 400, sounding=0.5)
+
+
 def test_gains_in_rooms_are_those_of_images() -> None:
     concert = noise()
     room = dataclasses.replace(concert, mixing=None)

@@ -149,12 +149,13 @@ def test_each_learns_one_batch(name: str, causal: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_each_learns_one_batch_at_its_published_width(name: str) -> None:
-    """With shorter passages where the published length would take minutes a step."""
+    """With shorter passages where the published length would take minutes a step, and six of Wave-U-Net's levels."""
     torch.manual_seed(3)
     recipe = RECIPES[name]
-    network = recipe.build()
+    network = recipe.build(**({"levels": 6} if name == "wave-u-net" else {}))
     frames = {"f-unet": 256, "df-unet": 256, "df-unet-gat": 256, "mdensenet": 32, "mmdensenet": 32,
-              "wavenet": 8184 + 64, "mask-inference": 64, "open-unmix": 32}.get(name, recipe.frames)
+              "wavenet": 8184 + 64, "mask-inference": 64, "open-unmix": 32,
+              "wave-u-net": WaveUNet.lengths(6, 500)[0]}.get(name, recipe.frames)
     bins = 64 if name.endswith("densenet") else recipe.window // 2 + 1
     assert learn(name, network, frames, bins, 400, 1e-3) > 10
 

@@ -31,6 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="synth, musdb:DIR, dsd100:DIR, saraga[:DIR], cases:DIR or a folder of stems; repeatable")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder of the training")
     parser.add_argument("--stem", default="", metavar="S", help="whose network, where each stem has its own")
+    parser.add_argument("--sounding", type=float, default=0.0, metavar="X",
+                        help="share of examples in which the stem has to sound, 0 to 1 (0)")
     parser.add_argument("--bleed", default="linear", metavar="B", help="none, linear, room, rooms (linear)")
     parser.add_argument("--off", nargs=2, type=float, metavar=("A", "B"), help="gains of others, linear (0.05 0.31)")
     parser.add_argument("--own", nargs=2, type=float, metavar=("A", "B"), help="own gains, linear (0.6 1)")
@@ -122,7 +124,7 @@ def _train(
 
     settings = Settings(
         args.steps, args.epochs, args.batch, args.frames, args.seed, args.device, args.precision, args.threads,
-        args.every, args.patience, args.stem, args.causal, options, args.start,
+        args.every, args.patience, args.stem, args.sounding, args.causal, options, args.start,
     )
     with _telling(recipe.name) as tell:
         told = train(recipe, concerts, Path(args.output), settings, data, tell, unseen)

@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError
+from rtsep.models.card import LEVEL
 from rtsep.scenes import Audio, Signal
 from rtsep.train.recipe import Recipe
 from rtsep.train.store import Concert
+
+_TRIES = 20            # until a stem sounds; then it is left at that
+_SOUNDS = 0.01 * LEVEL   # RMS
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -65,11 +69,15 @@ class Examples:
         Which mic's; empty where it is about all of them.
     context : (int, int)
         Samples by which the network's output is shorter, before and after.
+    varied : bool
+        Gains and stems of several songs as the recipe says; for training, not for validation.
+    sounding : float
+        Share of examples in which the stem has to sound, 0 to 1.
 
     Raises
     ------
     InputError
-        If a concert is shorter than an example.
+        If a concert is shorter than an example, or there is no stem to sound.
     """
 
     recipe: Recipe
@@ -77,8 +85,12 @@ class Examples:
     frames: int
     stem: str = ""
     context: tuple[int, int] = (0, 0)
+    varied: bool = False
+    sounding: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.sounding <= 1 or (self.sounding and not self.stem):
+            raise InputError("--sounding", f"{self.sounding:g}", "allowed is 0 to 1, together with --stem")
         for one in self.concerts:
             if one.frames < self.samples:
                 rate = self.recipe.rate
@@ -98,18 +110,42 @@ class Examples:
         return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        concert = self.concerts[int(rng.integers(len(self.concerts)))]
-        start = int(rng.integers(concert.frames - self.samples + 1))
-        part = slice(start, start + self.samples)
+        concert, part = self._place(rng)
         mics = np.asarray(concert.mics[:, part], np.float32)
         if self.recipe.task == "gains":
             return mics, self._gains(concert, part).astype(np.float32)
+        if self.varied and self.recipe.task in ("target", "sources"):
+            mics = self._vary(concert, mics, rng)
         x, y = self._signals(concert, mics, part)
         if self.recipe.kind == "magnitude":
             r = self.recipe
             return magnitudes(x, r.window, r.hop, r.taper), magnitudes(y, r.window, r.hop, r.taper)
         before, after = self.context
         return x, y[..., before : y.shape[-1] - after]
+
+    def _place(self, rng: np.random.Generator) -> tuple[Concert, slice]:
+        """Return where an example is cut out; often enough where the stem sounds."""
+        wanted = rng.random() < self.sounding
+        for _ in range(_TRIES):
+            concert = self.concerts[int(rng.integers(len(self.concerts)))]
+            start = int(rng.integers(concert.frames - self.samples + 1))
+            part = slice(start, start + self.samples)
+            if not wanted or np.square(concert.mics[concert.names.index(self.stem), part]).mean() > _SOUNDS**2:
+                break
+        return concert, part
+
+    def _vary(self, concert: Concert, mics: Audio, rng: np.random.Generator) -> Audio:
+        """Return stems with gains of their own, each from any song where the recipe remixes."""
+        rows = []
+        for row, name in enumerate(concert.names):
+            other = self.concerts[int(rng.integers(len(self.concerts)))]
+            start = int(rng.integers(other.frames - self.samples + 1))
+            if self.recipe.remix and name != self.stem and name in other.names:
+                taken = other.mics[other.names.index(name), start : start + self.samples]
+            else:
+                taken = mics[row]
+            rows.append(np.float32(rng.uniform(*self.recipe.gains)) * taken)
+        return np.stack(rows)
 
     def _signals(self, concert: Concert, mics: Audio, part: slice) -> tuple[Audio, Audio]:
         """Return input and target as signals, with the axes that the spectrum keeps."""

@@ -52,6 +52,8 @@ class Settings:
         Validations without gain after which it ends.
     stem : str
         Which mic's network, where there is one for each.
+    sounding : float
+        Share of examples in which the stem has to sound.
     causal : bool
     options : dict
         Of the network.
@@ -70,6 +72,7 @@ class Settings:
     every: int = 0
     patience: int = 0
     stem: str = ""
+    sounding: float = 0.0
     causal: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     start: str = ""
@@ -151,10 +154,9 @@ class _Trainer:
             settings.causal, max(len(sources), 2), len(concerts[0].names), settings.frames, **settings.options
         )
         frames = self.network.fit(settings.frames or recipe.frames)
-        self.examples, self.unseen = (
-            Examples(recipe, part, frames, settings.stem, self.network.context)
-            for part in (concerts, unseen)
-        )
+        context = self.network.context
+        self.examples = Examples(recipe, concerts, frames, settings.stem, context, True, settings.sounding)
+        self.unseen = Examples(recipe, unseen, frames, settings.stem, context)
         self.criterion = recipe.criterion(sources)
         self.batch = settings.batch or recipe.batch
         self.every = settings.every or recipe.steps

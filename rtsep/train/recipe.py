@@ -79,6 +79,10 @@ class Recipe:
         Factor of the learning rate, and epochs without gain before it.
     voice : callable, optional
         Loss where one stem and the rest are the sources.
+    gains : (float, float)
+        Range of each stem's gain in a mixture.
+    remix : bool
+        Mix stems of several songs, but for the one that is looked for.
     """
 
     name: str
@@ -103,6 +107,8 @@ class Recipe:
     patience: int = 20
     decay: tuple[float, int] | None = None
     voice: Callable[..., Any] | None = None
+    gains: tuple[float, float] = (1.0, 1.0)
+    remix: bool = False
 
     def build(
         self, causal: bool = False, sources: int = 4, mics: int = 4, frames: int = 0, **options: Any
@@ -164,7 +170,7 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (
     Recipe("mmdensenet", make=partial(MDenseNet, channels=1, multi=True), parameters=637_990, **_DENSE),
     Recipe(
         "wavenet", "arXiv:1810.12187", Wavenet, "wave", "sources", 16000, 9785, 3_277_763,
-        loss=losses.estimated, voice=losses.dissimilar, batch=10, epochs=250, steps=2000, patience=16,
+        loss=losses.estimated, voice=losses.dissimilar, batch=10, epochs=250, steps=2000, patience=16, remix=True,
     ),
     Recipe(
         "deepconvsep", "doi:10.1007/978-3-319-53547-0_25", DeepConvSep, "magnitude", "sources", 44100, 30, 357_482,
@@ -174,6 +180,7 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (
     Recipe(
         "wave-u-net", "arXiv:1806.03185", partial(WaveUNet, channels=1), "wave", "sources", 22050, 147443, 10_263_498,
         published={"channels": 2}, optimiser=_adam(1e-4), batch=16, epochs=250, steps=2000, patience=20,
+        gains=(0.7, 1.0),
     ),
     Recipe(
         "mask-inference", "https://github.com/nussl/nussl", MaskInference, "magnitude", "target", 44100, 1724, 210_359,
@@ -182,7 +189,7 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (
     Recipe(
         "open-unmix", "doi:10.21105/joss.01667", partial(OpenUnmix, channels=1), "magnitude", "target", 44100, 255,
         8_893_348, 4096, 1024, published={"channels": 2}, optimiser=_adam(1e-3, 1e-5), batch=16, epochs=1000,
-        patience=140, decay=(0.3, 80),
+        patience=140, decay=(0.3, 80), gains=(0.25, 1.25), remix=True,
     ),
 )}
 """By name. Magnitudes, waveforms of mixtures and targets have one channel here, as all material is mono."""
