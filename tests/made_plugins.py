@@ -66,6 +66,6 @@ def _compiled(shape: str) -> Path:
 @functools.cache
 def _folder() -> Path:
     """Return a folder that is removed when the tests end."""
-    folder = tempfile.mkdtemp(prefix="rtsep-vst3-")
+    folder = tempfile.mkdtemp(prefix="tested-vst3-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

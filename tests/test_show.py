@@ -191,15 +191,15 @@ def test_the_example_is_good_and_its_snapshots_have_a_place(tmp_path: pathlib.Pa
 def test_the_history_is_pruned_by_rule() -> None:
     now = keeping._moment("20261128T200000.000Z-state.toml")
     assert now is not None
-    for_hours = [f"{keeping._stamp(now - 60 * n)}-state.toml" for n in range(60 * 30)]   # every minute, 30 hours
-    days = [f"{keeping._stamp(now - 86400 * n)}-state.toml" for n in range(2, 40)]
-    names = [*for_hours, *days, f"{keeping._stamp(now - 1e7)}-02.toml", "notes.txt"]
+    for_hours = [f"{keeping.stamp(now - 60 * n)}-state.toml" for n in range(60 * 30)]   # every minute, 30 hours
+    days = [f"{keeping.stamp(now - 86400 * n)}-state.toml" for n in range(2, 40)]
+    names = [*for_hours, *days, f"{keeping.stamp(now - 1e7)}-02.toml", "notes.txt"]
     left = set(names) - keeping.pruned(names, now)
     ages = sorted(now - moment for name in left if (moment := keeping._moment(name)) is not None)
     assert sum(age <= 3600 for age in ages) == 61
     assert sum(3600 < age <= 86400 for age in ages) == 138
-    assert {"notes.txt", f"{keeping._stamp(now - 1e7)}-02.toml"} <= left   # what has another name counts by itself
+    assert {"notes.txt", f"{keeping.stamp(now - 1e7)}-02.toml"} <= left   # what has another name counts by itself
     assert sum(age > 86400 for age in ages) == len(days) + 2
     assert keeping.pruned(sorted(left), now) == set()   # and what stays does not wander
-    old = [f"{keeping._stamp(now - 1e6 - n)}-state.toml" for n in range(30)]
+    old = [f"{keeping.stamp(now - 1e6 - n)}-state.toml" for n in range(30)]
     assert len(keeping.pruned(old, now)) == 30 - keeping.NEWEST - 1   # the newest stay, however old

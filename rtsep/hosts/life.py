@@ -25,7 +25,7 @@ from rtsep.hosts.changes import Changes
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.hostapis import make_card
 from rtsep.hosts.process import print_to
-from rtsep.hosts.records import Keeper, store
+from rtsep.hosts.records import Keeper, make_with, store
 from rtsep.hosts.signals import leave_terminal
 from rtsep.hosts.tape import Tape, TapePlace
 from rtsep.meters import Meters
@@ -158,7 +158,7 @@ class Life:
         self._stand = stand
         self._board = self._laid_out(stand.board, create=False)
         ticks_per_second()   # measured now: it takes longer than to take over
-        self._make(self.request.calibration)
+        make_with(self.request, self._make, lambda text: self.pipe.send(("say", text)))
 
     def _make(self, calibration: str | None) -> None:
         """Make the session, which nobody sees yet: another process may be playing."""

@@ -64,6 +64,8 @@ class RunOptions:
         Begin with what stood in the show last.
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
+    remembered : bool
+        The calibration is what the show's last run has learnt: if it does not fit, it is left out.
     """
 
     preset: str
@@ -85,6 +87,7 @@ class RunOptions:
     restore: bool = True
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
+    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ class Request:
     map_file : str
         Where the map was read, for messages.
     calibration : str or None
+    remembered : bool
+        If it does not fit, it is left out.
     keep : str or None
         File for what is learnt, every 5 s.
     save : str or None
@@ -128,6 +133,7 @@ class Request:
     map: tuple[devices.Mic, ...] | None
     map_file: str
     calibration: str | None
+    remembered: bool
     keep: str | None
     save: str | None
     record: str | None
@@ -170,6 +176,7 @@ def check(options: RunOptions) -> Request:
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,
+        remembered=options.remembered,
         keep=None,
         save=options.save,
         record=options.record,

@@ -275,9 +275,9 @@ class Supervisor:
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:
-            known = facts(self._request, rate, names)
-            board = self._front.playing.board
-            self._recording = Recording(self._request.record, rate, names, known, f"{self._folder.name}-t", board)
+            known, memory = facts(self._request, rate, names), f"{self._folder.name}-t"
+            board, marks = self._front.playing.board, self._front.marks
+            self._recording = Recording(self._request.record, rate, names, known, memory, board, marks)
         self._process.enter(LOADING)   # what the preset needs may have to be compiled
         self._process.send("go", self._stand())
 

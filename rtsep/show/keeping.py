@@ -110,14 +110,16 @@ class Keeper:
         folder = self._folder / HISTORY
         folder.mkdir(exist_ok=True)
         moment = time.time()
-        while (place := folder / f"{_stamp(moment)}-{name}").exists():
+        while (place := folder / f"{stamp(moment)}-{name}").exists():
             moment += 0.001
         write(place, text)
         for old in pruned(os.listdir(folder), moment):
             (folder / old).unlink(missing_ok=True)
 
 
-def pruned(names: Iterable[str], now: float) -> set[str]:
+def pruned(
+    names: Iterable[str], now: float, newest: int = NEWEST, whole: float = _HOUR, slot: float = _TEN_MINUTES
+) -> set[str]:
     """Return which files of a history may go.
 
     Parameters
@@ -126,6 +128,12 @@ def pruned(names: Iterable[str], now: float) -> set[str]:
         `20261128T201503.250Z-state.toml`; others stay.
     now : float
         Seconds since 1970.
+    newest : int
+        So many stay of each name.
+    whole : float
+        Seconds of which all stay.
+    slot : float
+        Seconds, of which one stays of the day before that.
     """
     series: dict[str, list[tuple[float, str]]] = {}
     for name in names:
@@ -136,18 +144,19 @@ def pruned(names: Iterable[str], now: float) -> set[str]:
     for entries in series.values():
         entries.sort(reverse=True)
         slots: set[tuple[float, int]] = set()
-        for moment, name in reversed(entries[NEWEST:]):   # the oldest of each slot stays: it is there already
+        for moment, name in reversed(entries[newest:]):   # the oldest of each slot stays: it is there already
             age = now - moment
-            if age > _HOUR:
-                width = _TEN_MINUTES if age <= _DAY else _DAY
-                slot = (width, int(moment // width))
-                if slot in slots:
+            if age > whole:
+                width = slot if age <= _DAY else _DAY
+                place = (width, int(moment // width))
+                if place in slots:
                     gone.add(name)
-                slots.add(slot)
+                slots.add(place)
     return gone
 
 
-def _stamp(moment: float) -> str:
+def stamp(moment: float) -> str:
+    """Return what the name of a file in a history begins with; `moment` in seconds since 1970."""
     return f"{datetime.fromtimestamp(moment, UTC).strftime(_STAMP)}.{int(moment * 1000) % 1000:03d}Z"
 
 

@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from rtsep.show.fades import Fades
 from rtsep.show.folder import Show, load
 from rtsep.show.keeping import Keeper, State
 from rtsep.show.placing import place
+from rtsep.show.remembering import Copies
 from rtsep.show.scope import any_matches, apart
 from rtsep.show.watching import FolderWatch
 
@@ -42,6 +43,8 @@ _PATIENCE = 15.0       # seconds that another preset may take to come; then valu
 _DISK_PATIENCE = 2.0   # seconds that a disk may take at the end
 _LOUDEST_START = 0.0   # dB: nobody wants to be surprised at the start by what was turned up for a soft song
 _LEVEL = "output.gain_db"
+_LONGEST_PATTERN, _MOST_SAFE = 256, 256   # signs of one, and how many: each recall holds every path against all
+_MOST_MARKS = 1000     # that nobody has taken: there is no recording
 _NOT_RESTORED = ("play",)   # of a recording that was played in place of the inputs
 
 _Mark = tuple[bytes, int | None, tuple[str, ...], str]
@@ -58,15 +61,22 @@ class OpenShow:
         What sounds first: name, or file.
     clock : callable
         Seconds that pass.
+    copies : Copies, optional
+        Of what is learnt.
 
     Attributes
     ----------
     said : deque of str
         What the user should know; whoever shows it takes it out.
+    marks : deque of (str, float, dict)
+        For a recording: what has happened, when (`time.monotonic`), and its details; whoever records takes it out.
     """
 
-    def __init__(self, show: Show, desk: Desk, preset: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._show, self._desk, self._clock = show, desk, clock
+    def __init__(
+        self, show: Show, desk: Desk, preset: str, clock: Callable[[], float] = time.monotonic,
+        copies: Copies | None = None,
+    ) -> None:
+        self._show, self._desk, self._clock, self._copies = show, desk, clock, copies
         self._preset = preset if preset in presets.names() else os.path.relpath(preset, show.folder)
         self._lock = threading.RLock()
         self._fades = Fades(desk)
@@ -81,9 +91,12 @@ class OpenShow:
         self._moving, self._writing = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self.said: deque[str] = deque()
+        self.marks: deque[tuple[str, float, dict[str, Any]]] = deque(maxlen=_MOST_MARKS)
 
     def begin(self) -> None:
-        """Start the threads."""
+        """Start the threads; from here on what is turned can be taken back."""
+        self._desk.history.forget()
+        self._desk.history.halts.append(self._halt)
         self._kept = self._mark()
         self._held = hold(self._show.folder)
         if self._held < 0 and sys.platform != "win32":   # which has no such locks
@@ -145,9 +158,23 @@ class OpenShow:
 
     def keep_safe(self, pattern: str, on: bool) -> None:
         """See `Snapshots.keep_safe`; it holds from the next recall on, for fades on their way as well."""
+        if not pattern.strip() or not pattern.isprintable() or len(pattern) > _LONGEST_PATTERN:
+            raise InputError("what is safe", repr(pattern[:40]), "a path, or a pattern of paths, in one line")
         with self._lock:
             others = tuple(one for one in self._safe if one != pattern)
+            if on and len(others) >= _MOST_SAFE:
+                raise InputError("what is safe", f"there are {len(others)} patterns already", "use a * in one of them")
             self._safe = (*others, pattern) if on else others
+
+    def save(self) -> None:
+        """Keep what was learnt in the show's folder, soon."""
+        self._jobs.append(self._copy)
+        self._writing.set()
+
+    def _halt(self, paths: Collection[str]) -> dict[str, float]:
+        """Stop the fades of some paths; see `rtsep.control.history.Halt`."""
+        with self._lock:
+            return self._fades.halt(paths)
 
     # The start
 
@@ -215,9 +242,11 @@ class OpenShow:
 
     def _apply(self, cue: Cue, now: float) -> None:
         placed, held = place(cue.values, self._desk), apart(self._desk.preset)
-        for path, value in placed.values.items():
-            if cue.has(path, held) and not any_matches(self._safe, path):
-                self._fades.start(path, value, cue.fade(path), now)
+        with self._desk.together(f"snapshot {cue.number} {cue.name}"):
+            for path, value in placed.values.items():
+                if cue.has(path, held) and not any_matches(self._safe, path):
+                    self._fades.start(path, value, cue.fade(path), now)
+        self.marks.append(("snapshot", time.monotonic(), {"number": cue.number, "name": cue.name}))
         self.said.append(f"snapshot {cue.number} {cue.name}")
         self.said.extend(placed.lines(f"snapshot {cue.number} {cue.name}"))
         if cue.states:
@@ -271,11 +300,17 @@ class OpenShow:
                     state = State(self._current, self._preset, self._safe, self._values())
                 self._keeper.keep(state, last)
                 self._kept = mark
+            if self._copies is not None and (last or self._copies.due):
+                self._copies.make()
             self._trouble = ""
         except (InputError, OSError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 self.said.append(f"the show is not kept: {error}")
+
+    def _copy(self) -> None:
+        made = None if self._copies is None else self._copies.make()
+        self.said.append("nothing has been learnt that could be saved" if made is None else f"saved {made}")
 
     def _mark(self) -> _Mark:
         """Return what tells one state from another; taken before the state is, so that nothing is missed."""

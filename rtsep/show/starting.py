@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from rtsep.errors import InputError
 from rtsep.hosts.hostapis import PORTAUDIO
-from rtsep.show import folder, keeping
+from rtsep.show import folder, keeping, remembering
 from rtsep.show.folder import PATCH
 from rtsep.show.keeping import State
 from rtsep.show.opened import OpenShow
+from rtsep.show.remembering import Copies
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
@@ -39,7 +40,8 @@ def options(said: RunOptions, preset: str | None) -> RunOptions:
     # A recording that is played names its own microphones, and a JACK server its period.
     patch = str(show.folder / PATCH) if show.mics and said.play is None else None
     block = show.block if said.host_api == PORTAUDIO else None
-    calibration = str(show.folder / show.calibration) if show.calibration else None
+    calibration = said.calibration or (str(show.folder / show.calibration) if show.calibration else None)
+    learnt = remembering.newest(show.folder) if said.restore and calibration is None else None
     return dataclasses.replace(
         said,
         preset=preset or show.source((state and state.preset) or show.preset),
@@ -47,7 +49,8 @@ def options(said: RunOptions, preset: str | None) -> RunOptions:
         input_device=said.input_device or show.input_device or None,
         output_device=said.output_device or show.output_device or None,
         map_csv=said.map_csv or patch,
-        calibration=said.calibration or calibration,
+        calibration=calibration if learnt is None else str(learnt),
+        remembered=learnt is not None,
     )
 
 
@@ -65,8 +68,15 @@ def last(place: str) -> State | None:
         return None
 
 
-def open_show(options: RunOptions, desk: Desk) -> OpenShow:
+def open_show(options: RunOptions, desk: Desk, learnt: Path) -> OpenShow:
     """Open the show of a run, and set what stood there last; nothing sounds yet.
+
+    Parameters
+    ----------
+    options : RunOptions
+    desk : Desk
+    learnt : Path
+        Where the run keeps what it learns.
 
     Raises
     ------
@@ -74,7 +84,13 @@ def open_show(options: RunOptions, desk: Desk) -> OpenShow:
         If anything in the show is wrong.
     """
     assert options.show is not None
-    opened = OpenShow(folder.load(options.show), desk, options.preset)
+    show = folder.load(options.show)
+    opened = OpenShow(show, desk, options.preset, copies=Copies(show.folder, learnt))
+    last_learnt = remembering.newest(show.folder)
+    if options.remembered:
+        opened.said.append(f"the show begins, if it fits, with what was learnt last: {options.calibration}")
+    elif last_learnt is not None:
+        opened.said.append(f"what was learnt last is not used: {last_learnt}")
     if options.restore:
         try:
             state = keeping.load(Path(options.show))
