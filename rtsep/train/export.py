@@ -30,7 +30,8 @@ _OPSET = 18
 _DRAWS = 4                 # of noise: what a maximum does not choose does not tell
 _LOUDER = 8.0              # is the changed future, so that the larger of two is one of it
 _BLOCKS = 6                # of a stream that is compared with the whole
-_LEAST = 64                # samples or frames in a block where one alone would be too few to compare
+# Frames or samples in a block, where a network's own step would be too few to compare.
+_LEAST = {MAGNITUDE: 16, WAVE: 64, MATRIX: 1}
 _PASSAGE_S = 5.0           # at least, that come out of a network without padding: it works on what is around, too
 
 
@@ -157,7 +158,7 @@ def check_causal(model: Deployed, place: str) -> None:
         if ahead >= card.frames:
             raise InputError(place, f"declares to look {ahead} frames ahead", f"a call has {card.frames}")
         return
-    frames = card.frames or card.multiple * -(-(2 * ahead + 2 * _LEAST) // card.multiple)
+    frames = card.frames or card.multiple * -(-(2 * ahead + 2 * _LEAST[card.kind]) // card.multiple)
     block = card.multiple * (frames // 2 // card.multiple)
     # From a block's first sample on, its last alone, and as many as may not change the block's first.
     for turn in sorted({block, block + card.multiple - 1, block + (ahead + 1) % card.multiple}):
@@ -256,7 +257,7 @@ def _call(session: Any, card: Card, x: Any, states: list[Any]) -> list[Any]:
 
 def _block(card: Card) -> int:
     """Return the frames of a call, or of a block of a stream: no block is the same as another network's step."""
-    return card.frames or card.multiple * max(1, _LEAST // card.multiple)
+    return card.frames or card.multiple * max(1, _LEAST[card.kind] // card.multiple)
 
 
 def _shape(card: Card, batch: int, channels: int, frames: int) -> tuple[int, ...]:
