@@ -73,12 +73,12 @@ def test_sizes_of_the_sources() -> None:
 
 
 SMALL = {
-    "cae": {"bins": 33, "width": 40, "filters": (8, 16)},
+    "cae": {"bins": 33, "width": 40, "filters": (4, 8)},
     "t-unet": {"frames": 12000, "filters": (4, 8, 8, 16), "dense": (32,)},
     "f-unet": {"width": 6, "dilations": (1, 1)}, "df-unet": {"width": 6, "dilations": (1, 2)},
     "df-unet-gat": {"width": 6, "dilations": (1, 2)},
     "mdensenet": {"blocks": ((4, 2),) * 7, "first": 8},
-    "mmdensenet": {"low": ((4, 2),) * 7, "high": ((3, 2),) * 7, "full": ((2, 2),) * 7, "first": 8},
+    "mmdensenet": {"low": ((4, 1),) * 7, "high": ((3, 1),) * 7, "full": ((2, 1),) * 7, "first": 8},
     "wavenet": {"stacks": 1, "layers": 4, "width": 16, "last": (32, 16)}, "deepconvsep": {"bins": 33},
     "wave-u-net": {"levels": 3, "width": 8}, "mask-inference": {"bins": 33}, "open-unmix": {"bins": 33, "kept": 25,
                                                                                           "width": 64},

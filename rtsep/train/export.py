@@ -32,7 +32,7 @@ _LOUDER = 8.0              # is the changed future, so that the larger of two is
 _BLOCKS = 6                # of a stream that is compared with the whole
 # Frames or samples in a block, where a network's own step would be too few to compare.
 _LEAST = {MAGNITUDE: 16, WAVE: 64, MATRIX: 1}
-_PASSAGE_S = 5.0           # at least, that come out of a network without padding: it works on what is around, too
+_PASSAGE_S = 1.0           # at least, that comes out of a network without padding
 
 
 class Deployed(nn.Module):
@@ -114,7 +114,8 @@ def card_of(recipe: Recipe, network: Network, run: Mapping[str, Any], licence: s
     """Return what a network's file says of itself."""
     frames = (int(run["frames"]) or recipe.call) if recipe.call else 0
     if any(network.context):
-        frames = network.fit(sum(network.context) + round(_PASSAGE_S * recipe.rate))
+        around = sum(network.context)   # what a passage costs beyond itself: at most twice as much
+        frames = network.fit(around + max(round(_PASSAGE_S * recipe.rate), around // 2))
     each = recipe.task in ("mics", "gains")
     channels = int(run["mics"]) if each else 0 if network.any_channels else 1
     ahead = None if network.look_ahead is None else network.look_ahead * (recipe.hop or 1)
