@@ -155,7 +155,7 @@ SHORT = ("nan", "3e38", "dc", "silent", "inverted", "1 samples", "3 samples", "6
 FRAMES = 12000   # of long sounds: the whole matrix is `bench/fuzz.py`'s
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in fuzz.TWINS])
 def test_a_system_survives_hostile_sound(name: str, tmp_path: pathlib.Path) -> None:
     case = fuzz.cases()[name]
     made = fuzz.sounds(case)

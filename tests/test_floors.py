@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rtsep.params", "rtsep.figures", "rtsep.meters", "rtsep.catalogue", "rtsep.runner", "rtsep.stage", "rtsep.chain",
      "rtsep.audiofile", "rtsep.finite", "rtsep.assurance", "rtsep.npz", "rtsep.calibration", "rtsep.names",
      "rtsep.sound", "rtsep.plugins"),
+    ("rtsep.models",),
     ("rtsep.stages",),
     ("rtsep.systems",),
     ("rtsep.presetfile", "rtsep.tomltext", "rtsep.presets", "rtsep.learnt", "rtsep.shedding", "rtsep.fitting",
@@ -28,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rtsep.metrics", "rtsep.picture", "rtsep.synth", "rtsep.scenes", "rtsep.datasets", "rtsep.separation",
      "rtsep.comparison", "rtsep.evaluation", "rtsep.stream", "rtsep.learning", "rtsep.__init__"),
     ("rtsep.hosts", "rtsep.control", "rtsep.workers", "rtsep.show"),
+    ("rtsep.train",),
     ("rtsep.demo", "rtsep.bench", "rtsep.doctor"),
     ("rtsep.commands", "rtsep.cli", "rtsep.__main__"),
 )

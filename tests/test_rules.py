@@ -61,7 +61,8 @@ def test_kernels_import_only_numba_and_numpy(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_is_compiled_outside_kernels(path: pathlib.Path) -> None:
-    assert not package_offences(path.read_text())
+    allowed = {"torch"} if "train" in path.relative_to(ROOT / "rtsep").parts[:1] else set()
+    assert not package_offences(path.read_text()) - allowed
 
 
 @pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=lambda p: str(p.relative_to(ROOT)))

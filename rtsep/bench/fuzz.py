@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import SYSTEMS
+from rtsep.catalogue.networks import NETWORKS
 from rtsep.finite import LOUDEST
 
 RATE = 16000
@@ -29,6 +30,9 @@ HUGE = np.float32(3e38)
 
 GOOD = ("ok", "said", "refused")
 """Verdicts: done without a word, done with one, refused in one line."""
+
+TWINS = {"df-unet": "f-unet", "df-unet-gat": "f-unet", "mmdensenet": "mdensenet"}
+"""Systems that run the same code with a model of the same shape as another."""
 
 _MUCH_LOUDER = 10.0   # times the loudest sample that went in: the least that nobody could explain
 
@@ -145,7 +149,7 @@ def attempt(main: Callable[[list[str]], int], case: Case, name: str, x: Audio, f
     words = io.StringIO()
     source, out = folder / "in.wav", folder / "out"
     _write(source, x)
-    places = {"IN": str(source), "OUT": str(out), **_material(folder, x)}
+    places = {"IN": str(source), "OUT": str(out), **_material(folder, x), **_models(folder, case)}
     arguments = [_placed(word, places) for word in case.verb]
     try:
         with (
@@ -244,10 +248,23 @@ def _material(folder: Path, x: Audio) -> dict[str, str]:
     }
 
 
-_CHANNELS = {"duet": 2, "adress": 2, "projet": 2, "postfilter": 4, "hpss": 2, "kam": 2, "cascade": 2, "yin": 2}
+def _models(folder: Path, case: Case) -> dict[str, str]:
+    """Write a model for a system that runs one: of its shape, not trained."""
+    if "model=MODEL" not in case.verb:
+        return {}
+    from rtsep.bench import toymodels
+
+    made = toymodels.shaped(case.verb[case.verb.index("--method") + 1])
+    return {"MODEL": toymodels.save(made, folder / "model.onnx")}
+
+
+_FOUR = ("t-unet", "f-unet", "df-unet", "df-unet-gat")   # made for so many mics
+_NETWORKS = tuple(system.name for system in NETWORKS)
+_CHANNELS = {"duet": 2, "adress": 2, "projet": 2, "postfilter": 4, "hpss": 2, "kam": 2, "cascade": 2, "yin": 2,
+             **{name: 4 if name in _FOUR else 2 for name in _NETWORKS}}
 _NEEDED = {
     "demix": ("mixing=1 0.1 0.1; 0.1 1 0.1; 0.1 0.1 1",), "nmf-score": ("score=SCORE",), "hands": ("score=SCORE",),
-    "mosaic": ("material=GOOD",), "drums": ("score=HITS",),
+    "mosaic": ("material=GOOD",), "drums": ("score=HITS",), **dict.fromkeys(_NETWORKS, ("model=MODEL",)),
 }
 _CAUSAL: dict[str, tuple[str, ...]] = {"nmf": ("templates=combs",), "drums": ("score=",)}
 _WAYS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

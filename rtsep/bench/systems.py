@@ -6,26 +6,22 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, spatial, templates
+from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, networks, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.errors import InputError
 
 CHECKS: tuple[Check, ...] = (
     *matrices.CHECKS, *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *templates.CHECKS,
-    *metrics.CHECKS,
+    *networks.CHECKS, *metrics.CHECKS,
 )
 
-NOT_BUILT = {
-    "1.8": "CAE per source", "1.10": "t-UNet", "1.11": "dfUNet / dfUNet-GAT", "1.13": "MSS after cleaning",
-    "5.1": "MDenseNet / MMDenseNet", "5.2": "Wavenet separation", "5.3": "DeepConvSep", "5.4": "Wave-U-Net",
-    "5.5": "Deep mask inference", "5.6": "Open-Unmix",
-}
-"""Rows of SYSTEMS.md's table 0.1 that need networks."""
+NEEDS_MODEL = {"1.13": "MSS after cleaning"}
+"""Rows of SYSTEMS.md's table 0.1 that nothing can be said of without trained models, and which system."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; `measured` is None for what is not built."""
+    """A line of the table; `measured` is None for what needs a trained model."""
 
     section: str
     system: str
@@ -39,7 +35,7 @@ def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = 
     Parameters
     ----------
     only : sequence of str
-        Systems; all, and what is not built, if empty.
+        Systems; all, and what needs a trained model, if empty.
     advance : callable, optional
         Told after each check what share is done.
 
@@ -59,7 +55,7 @@ def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = 
         if advance is not None:
             advance(done / len(chosen))
     if not only:
-        rows += [Row(section, name, None, None) for section, name in NOT_BUILT.items()]
+        rows += [Row(section, name, None, None) for section, name in NEEDS_MODEL.items()]
     return sorted(rows, key=lambda row: _place(row.section))
 
 
@@ -74,7 +70,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     cells = []
     for row in rows:
         if row.check is None or row.measured is None:
-            cells.append([row.section, row.system, "network", "-", "-", "not yet built", "-", "-"])
+            cells.append([row.section, row.system, "trained networks", "-", "-", "needs a model file", "-", "-"])
             continue
         check, found = row.check, row.measured
         cells.append([

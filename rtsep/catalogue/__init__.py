@@ -12,18 +12,24 @@ from rtsep.catalogue.canceller import CANCELLER
 from rtsep.catalogue.factors import FACTORS
 from rtsep.catalogue.kernels import KERNELS
 from rtsep.catalogue.matrices import MATRICES
+from rtsep.catalogue.model import MODEL
+from rtsep.catalogue.networks import NETWORKS
 from rtsep.catalogue.remote import REMOTE
 from rtsep.catalogue.spatial import SPATIAL
 from rtsep.catalogue.spec import CLASS_LIMITS, StageSpec, System
 from rtsep.catalogue.strips import STRIPS
 from rtsep.catalogue.templates import TEMPLATES
 
-SYSTEMS = {system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERNELS, *FACTORS, *TEMPLATES)}
+SYSTEMS = {
+    system.name: system for system in (*MATRICES, *BLEED, *SPATIAL, *KERNELS, *FACTORS, *TEMPLATES, *NETWORKS)
+}
 """What `rtsep separate` offers, by name."""
 
 STAGES = {
     spec.name: spec
-    for spec in (*BASICS, CANCELLER, REMOTE, STRIPS, *(system.stage for system in SYSTEMS.values() if system.stage))
+    for spec in (
+        *BASICS, CANCELLER, REMOTE, STRIPS, MODEL, *(system.stage for system in SYSTEMS.values() if system.stage)
+    )
 }
 """What a preset's chain may have, by name."""
 

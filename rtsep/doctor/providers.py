@@ -9,9 +9,14 @@ from rtsep.doctor.finding import GOOD, Finding
 
 def providers() -> list[Finding]:
     """Say what runs models, if anything does: no preset needs one."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        return [Finding("models", GOOD, "onnxruntime is not installed; presets without models need none")]
+    from rtsep.models.file import INSTALL
+
+    missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        text = f"{' and '.join(missing)} not installed; presets without models need none ({INSTALL})"
+        return [Finding("models", GOOD, text)]
     import onnxruntime
 
-    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    return [Finding("models", GOOD, f"onnxruntime {onnxruntime.__version__}: {', '.join(names)}")]
+    from rtsep.models.session import working
+
+    return [Finding("models", GOOD, f"onnxruntime {onnxruntime.__version__} runs them on {', '.join(working())}")]

@@ -32,13 +32,16 @@ class Spectrum:
         The windows of `rtsep.stages.spectral.Spectral`. False: a Hann window and its dual, as most publications.
     synthesis : int, optional
         With `live`, length of the synthesis window if it is shorter than the analysis window.
+    taper : str
+        Without `live`: `hann`, or `sqrt-hann`.
 
     Attributes
     ----------
     window, hop, bins : int
     """
 
-    def __init__(self, window: int, hop: int, live: bool = False, synthesis: int | None = None) -> None:
+    def __init__(self, window: int, hop: int, live: bool = False, synthesis: int | None = None,
+                 taper: str = "hann") -> None:
         if window % hop or window < 2 * hop:
             raise ValueError(f"a window of {window} is not a number of hops of {hop}")
         self.window, self.hop, self.bins = window, hop, window // 2 + 1
@@ -48,7 +51,7 @@ class Spectrum:
             # The stage's window holds 1 / window for FFTW.
             last: Sound = np.concatenate([np.zeros(window - len(second)), second.astype(np.float64) * window])
         else:
-            first = hann(window, sym=False)
+            first = hann(window, sym=False) ** (0.5 if taper == "sqrt-hann" else 1)
             last = first / np.tile((first.reshape(-1, hop) ** 2).sum(axis=0), window // hop)
         self._windows: dict[np.dtype[Any], tuple[Sound, Sound]] = {
             np.dtype(kind): (first.astype(kind), last.astype(kind)) for kind in (np.float32, np.float64)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import realtime
+from rtsep.errors import InputError
 from rtsep.shared import Shared
 from rtsep.stages.remote.job import (
     ASK,
@@ -55,6 +56,9 @@ def serve(pipe: Pipe) -> None:
         # Whatever is compiled or loaded with the first unit is, now; what stands on the board has not been told yet.
         worker.work(_read_only(np.zeros((job.channels, job.unit), np.float32)))
         _go_on(worker, state)
+    except InputError as error:   # it says what is wrong, and with what
+        pipe.send((FAILED, str(error).encode()))
+        return
     except Exception as error:
         traceback.print_exc()
         pipe.send((FAILED, f"{type(error).__name__}: {error}".encode()))
@@ -79,6 +83,8 @@ class _Host:
         for task in (self._listen, self._send):
             threading.Thread(target=task, daemon=True).start()
         n = max(due.read(exchange, due.DONE), due.read(exchange, due.APPLIED))
+        if n:   # another process was here before
+            self._worker.skipped()
         _get_ready()   # before the owner is told
         realtime.ask(realtime.HELPER)
         self._mail.put((READY, self._worker.report()))
@@ -94,6 +100,7 @@ class _Host:
             first = due.read(exchange, due.APPLIED)
             if n < first:   # too late for this one: the newest has the best prospects
                 n = max(first, due.read(exchange, due.PUBLISHED) - 1)
+                self._worker.skipped()
                 continue
             slot = n % slots
             if self._job.params:

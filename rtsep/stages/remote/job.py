@@ -47,6 +47,9 @@ class Worker(ABC):
     def turn(self, values: Block) -> None:   # noqa: B027  (has nothing to turn)
         """Take what the board says for the unit that comes next, float32[params]; cannot be written to."""
 
+    def skipped(self) -> None:   # noqa: B027  (keeps nothing)
+        """Know that units have been left out before the one that comes next: it was too late, or has been replaced."""
+
     def report(self) -> bytes:
         """Return what the stage should know of it as soon as it can work: how late what it makes is, for example."""
         return b""
