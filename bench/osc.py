@@ -127,10 +127,14 @@ class Run:
                         return said.params[0]
         return None
 
-    def cpu(self) -> float:
-        """Return the seconds that the supervisor has computed, OSC and all."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def cpu(self) -> NDArray[np.float64]:
+        """Return the seconds that the supervisor has computed, and that the process has which reads what comes."""
+        return np.array([_computed(self.process.pid), sum(map(_computed, self._listeners()))])
+
+    def _listeners(self) -> list[int]:
+        children = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        pids = [int(pid) for path in children for pid in path.read_text().split()]
+        return [pid for pid in pids if b"osc.listener" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def wait_for(self, done: Callable[[], bool], otherwise: str) -> None:
         """Wait until something is so."""
@@ -145,6 +149,11 @@ class Run:
         self.process.send_signal(signal.SIGINT)
         found: dict[str, Any] = json.loads(self.process.communicate(timeout=PATIENCE)[0].splitlines()[-1])
         return found
+
+
+def _computed(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return float(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Sound:
@@ -252,6 +261,7 @@ def row(run: Run, count: int = 10_000, rate: float = 1000.0) -> None:
     took = time.monotonic() - began
     came = run.ask("/stat/received") - before[0] - (run.asked - asked) - 1
     dropped = run.ask("/stat/dropped") - before[1]
+    time.sleep(0.1)   # the last words are answered for a moment before the run has them
     exact = all(run.board.get(path) == value for path, value in last.items())
     print(f"{count} messages in {took:.1f} s: {count - came} lost, {dropped} refused; ends exact: {exact}", flush=True)
 
@@ -294,7 +304,8 @@ def floods(run: Run, rate: float, turns: int, seconds: float) -> list[tuple[str,
         computed, ended = run.cpu() - computed, time.monotonic()
         heard = run.ask("/stat/received")
         rows[kind].append((
-            statistics.mean(loads), get("late_blocks") - counts[0], get("xruns") - counts[1], computed / (ended - begun)
+            statistics.mean(loads), get("late_blocks") - counts[0], get("xruns") - counts[1],
+            *(computed / (ended - begun)),
         ))
         spans.append((kind, begun, ended))
         if kind == "flooded":
@@ -302,10 +313,10 @@ def floods(run: Run, rate: float, turns: int, seconds: float) -> list[tuple[str,
         stop.set()
         process.join()
     for kind, found in rows.items():
-        load, late, lost, share = np.array(found).T
+        load, late, lost, share, listener = np.array(found).T
         print(f"{kind}: load {100 * load.mean():.1f} % (turns {100 * load.min():.1f} to {100 * load.max():.1f}), "
               f"late blocks {late.sum():.0f}, lost blocks {lost.sum():.0f}, "
-              f"supervisor {100 * share.mean():.0f} % of a core", flush=True)
+              f"supervisor {100 * share.mean():.0f} %, listener {100 * listener.mean():.0f} % of a core", flush=True)
     return spans
 
 

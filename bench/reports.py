@@ -80,8 +80,8 @@ def steps(_place: pathlib.Path, y: Sound) -> str:
 
 
 def bad(place: pathlib.Path, out: pathlib.Path) -> str:
-    """Separate by every method; say which do not answer with finite sound."""
-    wrong, told = [], set()
+    """Separate by every method; say which refuse in one line, and which do not answer with finite sound."""
+    wrong, refused, told = [], [], set()
     out.mkdir()
     listed = subprocess.run([*_RTSEP, "separate", "--list", "--json"], capture_output=True, text=True, check=True)
     methods = [one["name"] for one in json.loads(listed.stdout)]
@@ -90,9 +90,12 @@ def bad(place: pathlib.Path, out: pathlib.Path) -> str:
         code, said = rtsep("separate", place, "-o", target, "--method", name)
         sounds = [soundfile.read(file)[0] for file in target.glob("*.wav")]
         told |= {"told" if "became 0" in said else "no word"}
-        if code != 0 or not all(np.isfinite(sound).all() for sound in sounds):
+        if code == 2:   # a score, a mixing matrix, more mics: one line says what it wants
+            refused.append(name)
+        elif code != 0 or not all(np.isfinite(sound).all() for sound in sounds):
             wrong.append(f"{name} (exit {code})")
-    return f"{len(methods)} methods, {', '.join(sorted(told))}; not right: {', '.join(wrong) or 'none'}"
+    return (f"{len(methods)} methods, {', '.join(sorted(told))}; want more than mics: {', '.join(refused) or 'none'}; "
+            f"not right: {', '.join(wrong) or 'none'}")
 
 
 KINDS: dict[str, Callable[[pathlib.Path, Sound], str]] = {

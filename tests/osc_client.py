@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import itertools
+import multiprocessing
+import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +18,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from rtsep import presets
 from rtsep.control.desk import Desk
-from rtsep.control.osc.server import Server
+from rtsep.control.osc import listener
+from rtsep.control.osc.server import Child, Server
 from rtsep.control.surface import Running
 from rtsep.meters import Meters
 from rtsep.params import Board
@@ -21,6 +27,7 @@ from rtsep.presets import Preset, make_board
 
 MICS = ("vox", "kick 1", "a.b")
 PATIENCE = 20.0   # seconds; only what hangs takes so long
+_NUMBERS = itertools.count()
 
 
 class Silent:
@@ -39,23 +46,53 @@ class Silent:
 
 
 def running(preset: Preset, mics: Sequence[str] = MICS) -> Running:
-    meters = Meters(len(mics))
+    meters = Meters(len(mics), f"rtsep-{os.getpid()}-{next(_NUMBERS)}-m")
+    atexit.register(meters.close)
     for name, value in (("load", 0.25), ("xruns", 3.0), ("running", 1.0)):
         meters.put(name, value)
     info = {"latency_samples": 480, "sample_rate": 48000, "device_latency_s": 0.005}
     return Running(Desk(Silent(preset, mics)), info, meters)
 
 
+class Here:
+    """A listener in a thread of this process: it begins at once, and what a test has replaced it has, too."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        self._thread = threading.Thread(target=listener.serve, args=(theirs, bound), daemon=True)
+        self._thread.start()
+
+    def end(self) -> str:
+        self.pipe.close()
+        self._thread.join(PATIENCE)
+        return ""
+
+
 @contextlib.contextmanager
-def serving(what: Running) -> Iterator[Server]:
+def serving(what: Running, launch: Callable[[socket.socket], Child] = Here) -> Iterator[Server]:
     """Serve it at a port that is free; nothing unforeseen may have happened at the end."""
-    server = Server("127.0.0.1", 0)
+    server = Server("127.0.0.1", 0, launch=launch)
     server.see(what, False)
     try:
         yield server
     finally:
         server.close()
     assert server.failed == 0
+
+
+def soon(so: Callable[[], bool]) -> bool:
+    """Whether something is so at last: what a listener has taken is a moment later with the run."""
+    until = time.monotonic() + PATIENCE
+    while not so():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def stands(what: Running, path: str, value: float) -> bool:
+    """Whether a target stands somewhere at last."""
+    return soon(lambda: what.desk.get(path) == value)
 
 
 def message(address: str, *values: Any) -> bytes:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from jack_server import jack_server
 
 from rtsep import presets
-from rtsep.doctor import BAD, GOOD, WARN, Finding, devices, machine, room
+from rtsep.doctor import BAD, GOOD, WARN, Finding, devices, machine, room, server
 from rtsep.doctor import disk as disks
 
 PRESET = """
@@ -78,6 +79,43 @@ def test_a_device_and_a_port_that_are_not_there_are_bad() -> None:
     assert only(devices.midi()).verdict == GOOD
 
 
+TABLE = (
+    {"name": "system", "host_api": "JACK", "inputs": 4, "outputs": 2, "default_rate": 48000.0},
+    {"name": "Stage Box", "host_api": "JACK", "inputs": 32, "outputs": 32, "default_rate": 48000.0},
+)
+
+
+@pytest.mark.parametrize(("wanted", "rate", "period", "mics", "expected"), [
+    (None, None, 64, 2, {"JACK server": GOOD, "JACK ports": GOOD}),
+    (None, 44100, 64, 4, {"JACK server": BAD, "JACK ports": WARN}),
+    (None, 48000, 64, 5, {"JACK server": GOOD, "JACK ports": BAD}),
+    ("stage box", None, 1024, 32, {"JACK server": GOOD, "JACK period": BAD, "JACK ports": GOOD}),
+    ("nobody", None, 64, 2, {"JACK server": GOOD, "JACK ports": BAD}),
+])
+def test_a_jack_server_is_looked_at(
+    wanted: str | None, rate: int | None, period: int, mics: int, expected: dict[str, str]
+) -> None:
+    there = server.Server(48000, period, True, TABLE)
+    found = server.jack(there, wanted, wanted, rate, mics, presets.load("live"))
+    assert {one.check: one.verdict for one in found} == expected
+    assert all(bool(one.advice) == (one.verdict != GOOD) for one in found)
+    slow = server.jack(server.Server(48000, period, False, TABLE), wanted, wanted, None, mics, presets.load("live"))
+    assert slow[0].verdict == WARN
+
+
+def test_a_jack_server_that_runs_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "rtsep-test-nobody")
+    none = server.ask()
+    assert isinstance(none, str)
+    assert only(server.jack(none, None, None, None, 2, presets.load("live"))).verdict == BAD
+    with jack_server(128, 44100, 3) as running:
+        monkeypatch.setenv("JACK_DEFAULT_SERVER", running.name)
+        there = server.ask()
+    assert isinstance(there, server.Server)
+    assert (there.rate, there.period) == (44100, 128)
+    assert [(one["name"], one["inputs"], one["outputs"]) for one in there.table] == [("system", 3, 3)]
+
+
 def test_room_says_what_it_takes_and_when_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_SECONDS", 0.3)
     monkeypatch.setattr(room, "_SETTLE", 0.1)
@@ -112,3 +150,6 @@ def test_a_wrong_argument_is_one_line() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+    words = ["doctor", "--host-api", "jack", "-b", "64"]
+    done = subprocess.run([sys.executable, "-m", "rtsep", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,6 +185,17 @@ def test_what_it_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, preset: s
     with pytest.raises(DeviceError, match="no server answers"):
         JackCard(request.check(request.RunOptions(preset, host_api="jack"))).find()
     assert jackclient.devices() == []
+
+
+def test_who_is_gone_and_back_is_said_once(preset: str) -> None:
+    card = JackCard(request.check(request.RunOptions(preset, host_api="jack")))
+    card._record, card._told, chain = {"period": 64}, 64, presets.load(preset)   # type: ignore[assignment]
+    assert card.news(chain) == []
+    card.cables = SimpleNamespace(away=frozenset({"stage", "desk"}))   # type: ignore[assignment]
+    assert card.news(chain) == [f"{name} is gone: its cables wait for it" for name in ("desk", "stage")]
+    assert card.news(chain) == []
+    card.cables = SimpleNamespace(away=frozenset({"desk"}))   # type: ignore[assignment]
+    assert card.news(chain) == ["stage is back"]
 
 
 # With one

@@ -44,10 +44,15 @@ class Playing:
 class Snapshots:
     """A show that notes what is recalled; 3 is empty."""
 
-    current = None
+    current: int | None = None
 
     def __init__(self) -> None:
         self.recalled: list[int | str] = []
+        self.stored: list[str] = []
+
+    def store(self, name: str = "") -> int:
+        self.stored.append(name)
+        return 2
 
     def listing(self) -> list[tuple[int, str]]:
         return [(1, "one"), (2, "two")]
@@ -220,7 +225,9 @@ ONE = "schema = 1\n[[control]]\n"
     (ONE + cc(7, more='coding = "sign"'), r"m:7: .*coding: means nothing here"),
     (ONE + cc(7, more="min = 3\nmax = -3"), r"m:7: .*min: 3 is not below max, -3; .*reverse = true"),
     (ONE + cc(7, "gain"), r"m:6: .*'gain' is not a path"),
-    (ONE + cc(7, more='recall = "next"'), r"m:2: .*to turn or to recall"),
+    (ONE + cc(7, more='recall = "next"'), r"m:2: .*to turn or to do one thing"),
+    (ONE + 'message = "note"\nchannel = 1\nnumber = 1\ndo = "sing"\n', r"m:6: .*'sing' is nothing to do; .*undo, redo"),
+    (ONE + 'message = "note"\nchannel = 1\nnumber = 1\nstore = ""\n', r"m:6: .*'' is no snapshot; .*\"current\""),
     (ONE + cc(7, more='port = "x"'), r"m:7: .*no port 'x'; known: none"),
     ("schema = 1\n[program]\n[[control]]\n" + cc(32), r"m:6: .*32 is the bank of \[program\]"),
     ("schema = 1\n[[port]]\ninput = \"a\"\n[[port]]\ninput = \"a\"\n", r"m:5: .*'a' is there twice"),
@@ -387,6 +394,31 @@ def test_programs_recall_snapshots_where_the_mapping_says_so() -> None:
     silent.desk.snapshots = show = Snapshots()
     silent.send(0xC0, 0)
     assert not show.recalled
+
+
+def test_a_key_stores_snapshots_and_takes_back_what_was_turned() -> None:
+    keys = 'store = "current"', "store = 4", 'store = "new"', 'do = "undo"', 'do = "redo"'
+    pressed = [f'message = "note"\nchannel = 1\nnumber = {number}\n{what}' for number, what in enumerate(keys, 1)]
+    rig = Rig(*pressed, cc(7), cc(8).replace(f'"{VOX}"', f'["{VOX}", "{KICK}"]'))
+    rig.send(0x90, 1, 64)
+    assert rig.said == ["MIDI: snapshot current is to be stored, and no show is open; open one to recall it"]
+    rig.desk.snapshots = show = Snapshots()
+    rig.send(0x90, 1, 64)
+    assert rig.said[-1].startswith("the current snapshot: there is none yet")
+    show.current = 2
+    rig.send(0x90, 1, 64, 1, 0, 2, 64, 3, 64)
+    assert show.stored == ["2", "4", ""]
+    for place in range(1, 128):
+        rig.send(0xB0, 7, place)   # a step
+    for place in range(127, 20, -1):
+        rig.send(0xB0, 8, place)   # another one, of two mics
+    rig.send(0x90, 4, 64)
+    assert (rig.desk.get(VOX), rig.desk.get(KICK)) == (12, 0)
+    rig.send(0x90, 4, 64)
+    assert (rig.desk.get(VOX), rig.desk.get(KICK)) == (0, 0)
+    rig.send(0x90, 5, 64, 5, 0)
+    assert rig.desk.get(VOX) == 12
+    assert rig.said[-2:] == [f"MIDI: undone: {VOX}", f"MIDI: done again: {VOX}"]
 
 
 def test_what_the_preset_has_not_is_said_once_and_the_rest_works() -> None:

@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import json
 import math
+import multiprocessing
 import random
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -18,17 +20,18 @@ from typing import Any
 import numpy as np
 import pytest
 from jack_server import jack_server
-from osc_client import MICS, Client, message, running, serving
+from osc_client import MICS, Client, message, running, serving, soon, stands
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 
 from rtsep import cli, presets
 from rtsep.bench.osc import garbage
-from rtsep.control.osc import addresses, clients, dispatch
+from rtsep.control.osc import addresses, clients, dispatch, listener, lost, mirror
+from rtsep.control.osc import server as server_module
 from rtsep.control.osc.clients import Clients, Gate
 from rtsep.control.osc.packet import LONGEST, Malformed, decode, encode
 from rtsep.control.osc.pattern import is_pattern, matching
-from rtsep.control.osc.server import Server
+from rtsep.control.osc.server import Process, Server
 from rtsep.control.surface import Running
 from rtsep.errors import InputError
 from rtsep.params import Param
@@ -192,7 +195,7 @@ def test_plug_ins_are_inserts(monkeypatch: pytest.MonkeyPatch) -> None:
         for said, state in ((0, 1.0), (1, 2.0)):
             client.say("/ch/03/ins/1/on", said)
             assert client.ask("/ch/03/ins/1/on") == [said]
-            assert what.desk.get("strips.a.b.eq.state") == state
+            assert stands(what, "strips.a.b.eq.state", state)
 
 
 def test_the_verb_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +222,7 @@ def test_values_go_in_and_come_out(served: tuple[Running, Client, Client]) -> No
     assert one.ask("/p/output/gain_db") == [-3, -3, -3]
     one.say("/ch/02/mix/on", 0)
     assert one.ask("/ch/02/mix/on") == [0]
-    assert what.desk.get("output.mute.kick 1") == 1
+    assert soon(lambda: what.desk.get("output.mute.kick 1") == 1)
     one.say("/ch/0[13]/mix/on", 0)
     assert one.ask("/p/output/mute") == [1, 1, 1]
     one.say("/ch/{01,02}/mix/on")
@@ -228,7 +231,7 @@ def test_values_go_in_and_come_out(served: tuple[Running, Client, Client]) -> No
     assert one.ask("/panic/mute") == [1]
     one.say("/bleed/learn", 0)
     assert one.ask("/bleed/learn") == [0]
-    assert what.desk.frozen
+    assert soon(lambda: what.desk.frozen)
     assert one.ask("/ch/02/config/name") == ["kick 1"]
     assert one.ask("/stat/load") == [0.25]
     assert one.ask("/stat/xruns") == [3]
@@ -380,7 +383,7 @@ def test_learning_of_several_stages_is_one_switch() -> None:
         client.lease()
         client.say("/bleed/learn", 0)
         assert client.ask("/bleed/learn") == [0]
-        assert what.desk.frozen
+        assert soon(lambda: what.desk.frozen)
         client.settle()
         what.desk.freeze(False)
         assert client.until(lambda said: said == ("/bleed/learn", [1]))
@@ -529,6 +532,10 @@ class Show:
     """Three snapshots."""
 
     current: int | None = None
+    safe: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.stored: list[str] = []
 
     def listing(self) -> list[tuple[int, str]]:
         return [(1, "opener"), (2, "ballad"), (5, "encore")]
@@ -546,6 +553,14 @@ class Show:
         self.current = numbers[numbers.index(self.current) + by]
 
 
+    def store(self, name: str = "") -> int:
+        self.stored.append(name)
+        return 7
+
+    def keep_safe(self, pattern: str, on: bool) -> None:
+        self.safe = (*self.safe, pattern) if on else ()
+
+
 def test_snapshots_are_scenes(served: tuple[Running, Client, Client]) -> None:
     what, one, other = served
     other.lease()
@@ -557,6 +572,208 @@ def test_snapshots_are_scenes(served: tuple[Running, Client, Client]) -> None:
         one.say(*words)
         assert one.ask("/scene/current")[0] == name
     assert other.until(lambda said: said[0] == "/scene/current" and said[1] == ["encore", 5])
+
+
+def test_snapshots_are_stored_and_paths_are_safe(served: tuple[Running, Client, Client]) -> None:
+    what, one, other = served
+    one.lease()
+    one.say("/scene/store", 1)
+    assert one.until(lambda said: said[0] == "/error")[1] == ["/scene/store", "no show is open"]
+    what.desk.snapshots = show = Show()
+    one.say("/scene/store")
+    assert one.until(lambda said: said[0] == "/error")[1][1].startswith("there is none yet")
+    one.say("/scene/go", 2)
+    for said in ((), (5,), ("new one",), ("",)):
+        one.say("/scene/store", *said)
+    other.lease()
+    one.say("/scene/safe", "*.vox", 1)
+    assert one.ask("/scene/safe") == ["*.vox"]
+    assert other.until(lambda said: said[0] == "/scene/safe" and said[1] == ["*.vox"])
+    one.say("/scene/safe", "*.vox", 0)
+    assert soon(lambda: show.safe == ())
+    assert show.stored == ["2", "5", "new one", ""]
+    one.say("/scene/safe", "*.vox", 2)
+    assert one.until(lambda said: said[0] == "/error")[1][0] == "/scene/safe"
+
+
+def test_what_was_turned_is_taken_back_whoever_turned_it(served: tuple[Running, Client, Client]) -> None:
+    what, one, other = served
+    one.lease()
+    one.say("/undo")
+    other.say("/ch/*/mix/fader", 0.5)          # a step, for all three
+    assert soon(lambda: what.desk.get("output.gain_db.vox") == -10)
+    for value in (-1.0, -2.0, -3.0):           # another one
+        other.say("/p/output/gain_db/vox", value)
+    one.say("/panic/mute", 1)                  # none
+    assert soon(lambda: what.desk.get("output.mute_all") == 1 and what.desk.get("output.gain_db.vox") == -3)
+    for expected in ([-10, -10, -10], [0, 0, 0]):
+        one.say("/undo")
+        assert other.ask("/p/output/gain_db") == expected
+    one.say("/redo")
+    assert other.ask("/p/output/gain_db") == [-10, -10, -10]
+    assert ("/ch/02/mix/fader", [0.5]) in one.settle()
+    assert other.ask("/panic/mute") == [1]
+
+
+# The process
+
+def kept(server: Server, asked: float) -> bool:
+    """Whether the run knows at last of a lease that was asked for then; it is told four times a second."""
+    return soon(lambda: any(lease.until >= asked + clients.LEASE for lease in server._kept.leases))
+
+
+@pytest.mark.parametrize(("how", "deaths"), [
+    (signal.SIGKILL, 1), pytest.param(signal.SIGKILL, 3, marks=pytest.mark.slow),
+    pytest.param(signal.SIGSTOP, 1, marks=pytest.mark.slow),
+])
+def test_the_process_may_be_killed_and_nothing_else_notices(
+    how: int, deaths: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients stay, what comes meanwhile is done when another one is there, counts go on; it is said once."""
+    what, made = running(MONITOR), []
+    monkeypatch.setattr(server_module, "_SILENT", 1.5)
+
+    def launch(bound: socket.socket) -> Process:
+        made.append(Process(bound))
+        return made[-1]
+
+    with serving(what, launch) as server, contextlib.closing(Client(server.port)) as client:
+        client.say("/p/output/gain_db/kick_1", -2.0)
+        assert client.ask("/p/output/gain_db/kick_1") == [-2]
+        for value in range(-3, -3 - deaths, -1):
+            asked = time.monotonic()
+            client.lease()
+            assert kept(server, asked)
+            before = made[-1]._process
+            before.send_signal(how)
+            if how == signal.SIGKILL:
+                before.wait()
+            client.say("/p/output/gain_db/vox", float(value))
+            assert client.ask("/p/output/gain_db/vox") == [value]
+            assert stands(what, "output.gain_db.vox", value)
+            assert before.poll() is not None
+            what.desk.set("output.gain_db.kick 1", value)
+            assert client.until(lambda said: said[0] == "/p/output/gain_db/kick_1")[1] == [value]   # its lease goes on
+        assert client.ask("/stat/received")[0] >= 5
+        assert len(server.said) == 1
+        assert server.said[0].startswith("OSC: its process has ended (")
+        assert len(made) == 1 + deaths
+
+
+def test_what_a_process_has_said_before_it_ended_is_done() -> None:
+    class Dead:
+        """Says two things and is gone."""
+
+        def __init__(self, _: socket.socket) -> None:
+            self.pipe, theirs = multiprocessing.Pipe()
+            theirs.send(listener.Batch(1, {"output.gain_db.vox": mirror.Turn(-7.0, 0)}, None))
+            theirs.send(listener.Kept(received=5))
+            theirs.close()
+
+        def end(self) -> str:
+            self.pipe.close()
+            return "exit code -9"
+
+    what = running(MONITOR)
+    with serving(what, Dead) as server:
+        assert stands(what, "output.gain_db.vox", -7)
+        assert soon(lambda: server._kept.received == 5)
+
+
+def test_a_flood_reaches_the_run_as_few_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes, the desk is turned some times a second; the last words count, and commands keep their place."""
+    what, written = running(MONITOR), []
+    real = what.desk.set
+
+    def turned(path: str, value: float) -> None:
+        written.append((path, value))
+        real(path, value)
+
+    monkeypatch.setattr(what.desk, "set", turned)
+    what.desk.snapshots = show = Show()
+    monkeypatch.setattr(show, "go", lambda which: written.append(("go", which)))
+    with serving(what) as server, contextlib.closing(Client(server.port)) as client:
+        for number in range(3000):
+            client.say("/p/output/gain_db/vox", -float(number % 60))
+            if number % 50 == 49:
+                client.ask("/stat/received")   # what the kernel keeps
+        client.say("/p/output/gain_db/vox", 5.0)
+        client.say("/scene/go", 1)
+        client.say("/p/output/gain_db/vox", 6.0)
+        assert client.ask("/stat/received") == [3000 + 60 + 4]
+        assert soon(lambda: written[-1] == ("output.gain_db.vox", 6))
+    assert written[-3:-1] == [("output.gain_db.vox", 5), ("go", 1)]
+    assert len(written) < 1000
+
+
+def test_what_the_run_has_not_taken_yet_counts_more_than_what_it_says() -> None:
+    asked: list[mirror.Command] = []
+    one = mirror.Mirror(MONITOR, MICS, asked.append, mirror.Facts(False, {}))
+    one.set("output.gain_db", -3.0)
+    one.set("output.gain_db.vox", -5.0)
+    one.set("output.gain_db", -4.0)
+    assert list(one.turns) == ["output.gain_db.vox", "output.gain_db"]
+    number, turns = one.leave()
+    one.set("output.gain_db.vox", -6.0)
+    one.take(number - 1, dict.fromkeys((f"output.gain_db.{mic}" for mic in MICS), 9.0))
+    assert [one.get(f"output.gain_db.{mic}") for mic in MICS] == [-6, -4, -4]
+    one.take(number, dict.fromkeys((f"output.gain_db.{mic}" for mic in MICS), 9.0))   # another surface, later
+    assert [one.get(f"output.gain_db.{mic}") for mic in MICS] == [-6, 9, 9]
+    one.take(number + 1, {"output.gain_db.vox": 8.0, "play.run": 1.0})
+    assert one.get("output.gain_db.vox") == 8
+    assert [turn.value for turn in turns.values()] == [-5, -4]
+
+
+def test_a_batch_leaves_when_the_one_before_is_taken_and_not_too_soon() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    with contextlib.closing(ours), contextlib.closing(theirs):
+        facts = mirror.Facts(False, {})
+        link = listener._Link(ours, listener.Begin(None, "", MONITOR, MICS, {}, "", facts, listener.Kept()))
+        assert link.due(0.5) is None
+        link.mirror.set("output.gain_db.vox", 1.0)
+        assert link.due(0.5) == 0.5   # long ago
+        began = time.monotonic()
+        number = link.flush()
+        link.mirror.set("output.gain_db.vox", 2.0)
+        assert link.due(0.5) is None
+        theirs.send(listener.News(number, {}))
+        link.hear()
+        due = link.due(0.5)
+        assert due is not None
+        assert due >= began + 0.5
+        sent = theirs.recv()
+        assert (sent.number, sent.turns["output.gain_db.vox"].value, sent.command) == (1, 1.0, None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system tells")
+def test_what_the_kernel_had_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.closing(Client(9)) as client:
+        one.bind(("127.0.0.1", 0))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.setblocking(False)
+        client.socket.connect(one.getsockname())
+        for _ in range(200):
+            client.say("/p/output/gain_db/vox", 1.0)
+        there = 0
+        with contextlib.suppress(BlockingIOError):
+            while one.recv(100):
+                there += 1
+        assert 0 < there < 200
+        assert lost.lost(one) == 200 - there
+    monkeypatch.setattr(listener, "lost", lambda _: 7)
+    with serving(running(MONITOR)) as server, contextlib.closing(Client(server.port)) as client:
+        assert soon(lambda: client.ask("/stat/dropped") == [7])
+
+
+def test_who_is_denied_by_the_run_is_told_what_stands_there(
+    served: tuple[Running, Client, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what, one, _ = served
+    real = what.desk.set
+    monkeypatch.setattr(what.desk, "set", lambda path, _: real(path, 0.0))   # a hand holds all faders
+    one.lease()
+    one.say("/p/output/gain_db/vox", 5.0)
+    assert one.until(lambda said: said[0] == "/p/output/gain_db/vox")[1] == [0]
 
 
 # Who may come in

@@ -27,6 +27,7 @@ from rtsep.show import folder, keeping, starting
 from rtsep.show.cue import Cue
 from rtsep.show.folder import Show
 from rtsep.show.opened import FADE_EVERY, KEEP_EVERY, OpenShow
+from rtsep.show.pluginstates import Surroundings
 
 MICS = ("vox", "kick")
 LIVE = """\
@@ -119,6 +120,24 @@ def test_snapshots_are_recalled_by_number_name_and_order(stage: Stage) -> None:
         with pytest.raises(InputError, match="there is none in the show; there are: 1 opening, 2 ballad, 5 last"):
             show.go(which)
     assert show.current == 1
+
+
+def test_a_recall_is_taken_back_whole_and_is_marked_for_the_recording(stage: Stage) -> None:
+    stage.desk.set("output.gain_db.vox", -20)
+    stage.show.begin()   # from here on
+    try:
+        assert stage.desk.undo() == "nothing that could be undone"
+        stage.show.go(1)
+        stage.show.go(2)
+        for name, values in (("2 ballad", [-3, -6]), ("1 opening", [-20, 0])):
+            assert stage.desk.undo() == f"undone: snapshot {name}"
+            assert stage.at(9) == values   # nothing fades on
+        assert stage.desk.get("output.mute.kick") == 0
+    finally:
+        stage.show.close()
+    assert [(kind, details) for kind, _, details in stage.show.marks] == [
+        ("snapshot", {"number": 1, "name": "opening"}), ("snapshot", {"number": 2, "name": "ballad"}),
+    ]
 
 
 def test_a_scope_holds_and_what_stands_apart_has_to_be_named(stage: Stage) -> None:
@@ -270,7 +289,7 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
     got = starting.options(dataclasses.replace(said, block=64, map_csv="m.csv", calibration="c"), "monitor")
     assert (got.preset, got.block, got.map_csv, got.calibration) == ("monitor", 64, "m.csv", "c")
     desk = Desk(Playing(presets.loads(LIVE, "test")))
-    opened = starting.open_show(got, desk)
+    opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), tmp_path / "learnt.npz")
     opened.close()
     assert [desk.get(f"output.gain_db.{mic}") for mic in MICS] == [-1, -1]   # what was said holds
     assert starting.mapping(str(show.folder)) is None
@@ -278,7 +297,7 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
     (show.folder / "show.toml").write_text(text + 'midi = "midi.toml"\n')
     assert starting.mapping(str(show.folder)) == str(show.folder / "midi.toml")
     (show.folder / "state.toml").write_text("schema = 3")
-    opened = starting.open_show(got, desk)
+    opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), tmp_path / "learnt.npz")
     opened.close()
     assert "does not stand as it did last" in opened.said[0]
 
@@ -290,6 +309,7 @@ from rtsep.control.desk import Desk
 from rtsep.params import Board
 from rtsep.show import folder
 from rtsep.show.opened import OpenShow
+from rtsep.show.pluginstates import Surroundings
 class Playing:
     preset = presets.load("live")
     board = Board(("vox", "kick"), presets.layout(preset))
@@ -401,10 +421,10 @@ def test_the_view_tells_which_snapshot_it_is(stage: Stage) -> None:
 def test_keys_recall_and_store_and_an_error_ends_nothing(stage: Stage) -> None:
     stage.desk.snapshots = stage.show
     for key in "nnp":
-        assert not press(key, stage.desk)
+        assert not press(key, stage.desk, lambda _: None)
     assert stage.show.current == 1
-    press("w", stage.desk)
+    press("w", stage.desk, lambda _: None)
     assert stage.show.listing()[-1] == (6, "snapshot 6")
     stage.desk.snapshots = None
-    press("n", stage.desk)
+    press("n", stage.desk, lambda _: None)
     assert stage.show.current == 6

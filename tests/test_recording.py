@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import json
 import os
@@ -192,6 +193,29 @@ def test_all_is_stored_and_marked(running: recording.Recording, folder: pathlib.
     raw = (folder / "in.wav").read_bytes()
     assert b"<NAME>kick &amp; &lt;snare&gt;</NAME>" in raw
     assert int.from_bytes(raw[4:8], "little") == len(raw) - 8
+
+
+def test_what_others_mark_stands_between_the_looks_around_it(folder: pathlib.Path) -> None:
+    """A snapshot of a show, recalled: with its name and number, in recording.jsonl and in the cue lists."""
+    marks: collections.deque[tuple[str, float, dict[str, Any]]] = collections.deque()
+    made = recording.Recording(str(folder), RATE, NAMES, FACTS, _memory(), None, marks)
+    writer = Writer(made.tape)
+    recalled = 0.0
+    for block in range(100):
+        writer.write(steps(80 * block, 80))
+        if block == 50:
+            until(stored(made, 80 * 51), made)
+            recalled = time.monotonic()
+    until(stored(made, 8000), made)
+    marks.append(("snapshot", recalled, {"number": 2, "name": "ballad"}))   # said late
+    until(lambda: not made._marks and not marks, made)
+    assert made.finish() is None
+    _, lines = read(folder)
+    (line,) = (line for line in lines if line["kind"] == "snapshot")
+    assert (line["number"], line["name"]) == (2, "ballad")
+    assert line["first"] <= 80 * 51 + 64 <= 8000 <= line["last"] + 64
+    for name in ("in.wav", "out.wav"):
+        assert (line["first"], "snapshot number=2 name=ballad") in cues(folder / name)
 
 
 def test_what_a_reload_adds_to_the_board_has_its_name_in_time(

@@ -13,12 +13,12 @@ import pytest
 from jack_server import jack_server
 from live_run import PATIENCE, PRESET, Live, Start, runs
 
-from rtsep import presets
+from rtsep import learnt, presets
 from rtsep.bench.jackd import JackServer
 from rtsep.hosts.request import RunOptions
 from rtsep.params import Board
 from rtsep.show import cue as cues
-from rtsep.show import folder, keeping, starting
+from rtsep.show import folder, keeping, remembering, starting
 from rtsep.show.cue import Cue
 
 pytestmark = pytest.mark.slow
@@ -46,10 +46,15 @@ def begin(start: Start, server: JackServer, place: pathlib.Path) -> Live:
 
 def board(run: Live) -> Board:
     """Return the board of a run, as its audio process has it."""
+    return presets.make_board(presets.loads(PRESET, "test"), MICS, board_name(run), create=False)
+
+
+def board_name(run: Live) -> str:
+    """Return the name of its shared memory: that of the run's folder, and `-b`."""
     maps = pathlib.Path(f"/proc/{run.process.pid}/maps").read_text()
     shared = {word.rpartition("/")[2] for word in maps.split() if word.startswith("/dev/shm/rtsep-")}
     [name] = [word for word in shared if word.endswith("-b")]
-    return presets.make_board(presets.loads(PRESET, "test"), MICS, name, create=False)
+    return name
 
 
 def until(good: Callable[[], bool]) -> None:
@@ -91,3 +96,30 @@ def test_it_goes_on_where_it_stood_when_every_process_was_killed(
     code, summary = again.end()
     assert (code, summary["preset"]) == (0, "test")
     assert len([path for path in (show.folder / "history").iterdir() if path.name.endswith("state.toml")]) > 1
+
+
+def test_what_was_learnt_goes_into_the_show_and_comes_back(
+    start: Start, server: JackServer, tmp_path: pathlib.Path
+) -> None:
+    """At the end of a run; the next one begins with it, and without it where it does not fit."""
+    preset = tmp_path / "mine.toml"
+    preset.write_text(PRESET)
+    show = folder.create(tmp_path / "show", "test", str(preset), MICS)
+    run = begin(start, server, show.folder)
+    until(lambda: any(pathlib.Path("/dev/shm").glob(f"{board_name(run)[:-2]}/learnt.npz")))
+    run.interrupt()
+    assert run.end()[0] == 0
+    first = remembering.newest(show.folder)
+    assert first is not None
+    assert learnt.load(first).names == MICS
+    again = begin(start, server, show.folder)
+    again.until(f"the show begins, if it fits, with what was learnt last: {first}")
+    again.interrupt()
+    assert again.end()[0] == 0
+    known = learnt.load(first)
+    assert isinstance(known, learnt.Learnt)
+    learnt.save(dataclasses.replace(known, rate=8000), first.with_name("29991231T000000.000Z-learnt.npz"))
+    last = begin(start, server, show.folder)
+    assert any("it begins without what was learnt last: calibration 2999" in line for line in last.lines)
+    last.interrupt()
+    assert last.end()[0] == 0

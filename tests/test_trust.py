@@ -11,6 +11,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -163,6 +164,22 @@ def test_processes_can_be_started_that_no_terminal_reaches() -> None:
         process.wait()
         process.stdout.close()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_folders_of_others_with_such_names_are_not_swept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = [tmp_path / name for name in ("rtsep-takes", "rtsep-recorded", "rtsep-probe-mine-own")]
+    ours = [pathlib.Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("rtsep-", "rtsep-probe-")]
+    (ours[1] / "answer").touch()
+    for folder in kept:
+        folder.mkdir()
+        (folder / "in.wav").write_bytes(b"a concert")
+    for folder in (*kept, *ours):
+        os.utime(folder, (0, 0))
+    runfolder.sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rtsep-probe-mine-own", "rtsep-recorded", "rtsep-takes"]
 
 
 def test_what_a_killed_run_has_left_is_swept_and_a_living_one_keeps_its_own() -> None:
@@ -344,6 +361,12 @@ def test_cables_are_laid_again_as_the_user_had_them(server: JackServer, monkeypa
     other.inports.register("late")                        # a port that comes back late
     assert machine.until(lambda: there(client) == {("ours:out1", "system:playback_3"), ("ours:out0", "desk:late")}, 20)
     assert again.others() == []
+    assert machine.until(lambda: again.away == frozenset(), 20)
+    other.inports[0].unregister()
+    assert machine.until(lambda: again.away == {"desk"}, 20)
+    other.inports.register("late")
+    assert machine.until(lambda: again.away == frozenset(), 20)
+    assert machine.until(lambda: len(there(client)) == 2, 20)
     player = jack.Client("second", servername=server.name, no_start_server=True)
     player.outports.register("out")
     player.activate()

@@ -24,8 +24,9 @@ from live_run import PATIENCE, PRESET, read_until
 from numpy.typing import NDArray
 
 from rtsep import presets
-from rtsep.control import paint, view
+from rtsep.control import keys, listening, paint, view
 from rtsep.control.desk import Desk
+from rtsep.control.keyboard import Keyboard
 from rtsep.control.layout import NAME, lay_out
 from rtsep.control.removed import Removed
 from rtsep.control.surface import Running
@@ -99,14 +100,14 @@ def test_it_shows_levels_and_what_the_keys_have_done() -> None:
     assert kick.split() == ["kick", "-120.0", "·" * 20, "-120.0", "·" * 20, "-"]
     assert shown[-1] == "a note"
     assert not any(" ON" in line for line in shown)
-    assert not any(terminal.press(key, desk) for key in "dmfx")
-    keys = picture(running)[-1]
-    assert all(word in keys for word in ("dry all ON", "mute all ON", "freeze ON", "s save"))
+    assert not any(terminal.press(key, desk, lambda _: None) for key in "dmfx")
+    shown_keys = picture(running)[-1]
+    assert all(word in shown_keys for word in ("dry all ON", "mute all ON", "freeze ON", "s save"))
     assert desk.get("canceller.adapt") == 0
-    assert not any(terminal.press(key, desk) for key in "dmfs")
+    assert not any(terminal.press(key, desk, lambda _: None) for key in "dmfs")
     assert saved == [1]
     assert not any(" ON" in line for line in picture(running))
-    assert terminal.press("q", desk)
+    assert terminal.press("q", desk, lambda _: None)
 
 
 class Transport:
@@ -122,19 +123,76 @@ class Transport:
 def test_a_recording_that_is_played_has_keys() -> None:
     running = made(("vox", "kick"))
     assert not any("play" in line for line in picture(running))
-    assert not terminal.press(" ", running.desk)
+    assert not terminal.press(" ", running.desk, lambda _: None)
     running.desk._playing.board.extend(LAYOUT)
     running.desk.transport = Transport()
-    assert "space play 2:05 ON   r rewind   l loop" in picture(running)[-1]
+    assert "space play 2:05 ON   r rewind   l loop" in picture(running, 120)[-1]
     for key in " lr":
-        terminal.press(key, running.desk)
-    assert "space play 0:00   r rewind   l loop ON" in picture(running)[-1]
+        terminal.press(key, running.desk, lambda _: None)
+    assert "space play 0:00   r rewind   l loop ON" in picture(running, 120)[-1]
+
+
+def test_arrows_and_other_keys_in_several_signs_are_no_letters() -> None:
+    """Left and right end in D and C, as a terminal sends them: dry all, and clear clips."""
+    assert keys.split("d\x1b[a\x1bob\x1b[d\x1b[c\x1b[1;5c\x1b[3~\x1b[200~q") == (["d", "up", "down", "q"], "")
+    for cut in ("\x1b", "\x1b[", "\x1b[1;5", "\x1bo"):
+        assert keys.split(f"m{cut}") == (["m"], cut)
+    assert keys.split("\x1bd") == (["d"], "")
+
+
+def test_a_keyboard_tells_arrows_from_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with open(theirs, closefd=True) as terminal_file:
+        monkeypatch.setattr(sys, "stdin", terminal_file)
+        keyboard = Keyboard()
+        keyboard.open()
+        arrow = (b"\x1b[D", []), (b"\x1b", []), (b"[A", [keys.UP])
+        for said, expected in (*arrow, (b"\x1b", []), (b"", []), (b"D", ["d"])):   # the last ones: Escape, and a letter
+            os.write(ours, said)
+            assert keyboard.read() == expected
+        keyboard.close()
+    os.close(ours)
+
+
+def test_the_ear_is_turned_by_keys() -> None:
+    running = made(tuple(f"mic {n}" for n in range(1, 13)))
+    desk, now = running.desk, [0.0]
+
+    def pressed(*said: str) -> dict[str, float]:
+        for key in said:
+            assert not terminal.press(key, desk, lambda _: None)
+        names = (f"ear.{name}.{mic}" for name in ("listen", "pfl") for mic in desk.mics)
+        return {name: desk.get(name) for name in names if desk.get(name)}
+
+    assert pressed("i", keys.DOWN, "3", "a") == {}
+    assert not any(" ear " in line for line in picture(running, 140))
+    desk.ear = listening.Listening(desk, lambda: now[0])
+    assert pressed("i") == {"ear.listen.mic 1": 1}
+    assert pressed(keys.DOWN, "a") == {"ear.listen.mic 2": 1, "ear.pfl.mic 2": 1}
+    assert "↑↓ i o x a ear mic 2 in PFL ON" in picture(running, 140)[-1]
+    assert pressed("1", "2", "x") == {"ear.listen.mic 12": 3, "ear.pfl.mic 12": 1}
+    assert pressed("5", "a") == {"ear.listen.mic 5": 3}   # there is no 125
+    now[0] = 2.0
+    assert pressed("9", keys.DOWN, keys.DOWN, keys.DOWN, keys.DOWN, keys.UP, "o") == {"ear.listen.mic 11": 2}
+    assert pressed("o", "0", keys.UP) == {}
+    assert "ear mic 10 off  " in picture(running, 140)[-1]
+    pressed("b")
+    assert "b dim ON" in picture(running, 140)[-1]
+
+
+def test_a_key_takes_back_what_was_turned() -> None:
+    running, said = made(("vox",)), list[str]()
+    running.desk.set("output.gain_db.vox", -5)
+    for key in "uuy":
+        assert not terminal.press(key, running.desk, said.append)
+    assert said == ["undone: output.gain_db.vox", "nothing that could be undone", "done again: output.gain_db.vox"]
+    assert running.desk.get("output.gain_db.vox") == -5
 
 
 def test_what_cannot_be_saved_is_not_offered() -> None:
     running = made(("vox",))
     assert not any("save" in line for line in picture(running))
-    assert not terminal.press("s", running.desk)
+    assert not terminal.press("s", running.desk, lambda _: None)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (40, 12)])

@@ -51,6 +51,10 @@ class Pad:
         """Have it send back whatever it is told, or no more."""
         self._ask(f"echo {int(on)}")
 
+    def there(self) -> bool:
+        """Whether it still is: it ends with its server."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """Unplug it."""
         assert self._process.stdin is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rtsep import presets
+from rtsep.catalogue.strips import states_of, with_states
+from rtsep.control.history import History
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
 from rtsep.presets import Preset
@@ -16,6 +19,8 @@ from rtsep.session import check_block, with_settings
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from rtsep.control.listening import Listening
 
 
 class Playing(Protocol):
@@ -112,6 +117,12 @@ class Desk:
         Of the show that is open; None: there is none.
     transport : Transport or None
         None: the inputs are heard.
+    history : History
+        What has been turned.
+    ear : Listening or None
+        What keys choose for the ear; None: no output is given to that.
+    states : dict of str to str
+        With which plug-ins run or are going to, where these are not the preset's own: base64 by path.
     """
 
     def __init__(
@@ -123,8 +134,17 @@ class Desk:
         self._block = block
         self._save = save
         self._turning = threading.Lock()
+        self.history = History(lambda: self._playing.board, lambda: self._playing.preset)
         self.snapshots: Snapshots | None = None
         self.transport: Transport | None = None
+        self.ear: Listening | None = None
+        self._coming: Preset | None = None
+        self._loads = 0   # of states
+        self.settled()
+
+    def settled(self) -> None:
+        """Take note that nothing is on its way: with what plug-ins run is what the preset that sounds says."""
+        self._coming, self.states = None, states_of(self.preset)
 
     @property
     def preset(self) -> Preset:
@@ -175,7 +195,21 @@ class Desk:
             If there is no such path, or `value` is out of range.
         """
         with self._turning:
+            before = self.history.before(path)
             self._playing.board.set(path, value)
+        self.history.note(path, before)
+
+    def together(self, name: str = "", key: str = "") -> contextlib.AbstractContextManager[None]:
+        """Let all that is set meanwhile by this thread be one step of the history; see `History.together`."""
+        return self.history.together(name, key)
+
+    def undo(self) -> str:
+        """Take back the last step of what was turned, on whatever surface; returns what to say of it."""
+        return self.history.back()
+
+    def redo(self) -> str:
+        """Do again what was taken back last; returns what to say of it."""
+        return self.history.forth()
 
     def move(self, path: str, seen: float, value: float) -> bool:
         """Set a target that still stands where it was last seen; False: somebody else has turned it, and wins.
@@ -244,9 +278,47 @@ class Desk:
             raise InputError(place, f"host.block is {block}, but was {was}", "stop and start again to change it")
         check_block(new, block, place)
         if anew:
-            for path, value in self.preset.params.items():
-                self.set(path, value)
-        return self._playing.reload(new)
+            with self.together(place):
+                for path, value in self.preset.params.items():
+                    self.set(path, value)
+        return self._go_over(with_states(new, {**states_of(new), **self.states}, self._loads))
+
+    def give_states(self, states: dict[str, str]) -> None:
+        """Have plug-ins begin anew with these states, those that are not named with the preset's own.
+
+        Parameters
+        ----------
+        states : dict of str to str
+            Base64 by path, see `rtsep.catalogue.strips.kept`; they have been tried.
+
+        Raises
+        ------
+        InputError
+            As `reload` does.
+        """
+        self.states = states
+        self._loads += 1
+        self._go_over(with_states(self._coming or self.preset, states, self._loads))
+
+    def _go_over(self, preset: Preset) -> str:
+        took = self._playing.reload(preset)
+        self._coming = preset if took == "asked" else None
+        return took
+
+
+def store(snapshots: Snapshots, which: str | None) -> int:
+    """Store what stands on the desk to a snapshot, as `Snapshots.store` has it; None: to the current one.
+
+    Raises
+    ------
+    InputError
+        As that does, or if none was recalled or stored yet.
+    """
+    if which is None:
+        if snapshots.current is None:
+            raise InputError("the current snapshot", "there is none yet", "recall one, or say a name")
+        which = str(snapshots.current)
+    return snapshots.store(which)
 
 
 def fitting(preset: Preset, settings: Sequence[str], block: int | None) -> Preset:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtsep.errors import InputError
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
@@ -24,6 +29,16 @@ class Follower:
     def knows(self, path: str, value: float) -> None:
         """Note what the surface itself has set at a single target's path: should it stand so, that is no news to it."""
         self._known[path] = value
+
+    def knows_all(self, path: str, value: float) -> None:
+        """Note what has been set, or will be, at a path that may mean several targets."""
+        with contextlib.suppress(InputError):   # there is none, so that nothing will be set
+            for single in self._desk.spread(path):
+                self._known[single] = value
+
+    def stood(self) -> dict[str, float]:
+        """Return where every single target stood at the last call of `changed`."""
+        return self._desk.changed(np.full_like(self._seen, np.nan), self._seen)
 
     def changed(self) -> list[tuple[str, float]]:
         """Return path and value of every single target that has changed since the last call."""

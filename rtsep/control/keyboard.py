@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from rtsep.control.keys import split
+
 
 class Keyboard:
     """Standard input, if it is a terminal. Whatever becomes of that, nothing is raised and nobody is stopped."""
@@ -17,6 +19,7 @@ class Keyboard:
     def __init__(self) -> None:
         self._file: int | None = None
         self._before: list[Any] | None = None
+        self._begun = ""   # of a key that is said in several signs
         self._gone = False
         with contextlib.suppress(AttributeError, OSError, ValueError):   # None, closed, or not a file
             if os.isatty(sys.stdin.fileno()):
@@ -34,11 +37,11 @@ class Keyboard:
                 self._before = termios.tcgetattr(self._file)
             tty.setcbreak(self._file, termios.TCSANOW)   # and do not wait for a terminal that has stopped
 
-    def read(self) -> str:
-        """Return what has been pressed."""
-        keys = ""
+    def read(self) -> list[str]:
+        """Return what has been pressed: letters, and the names of `rtsep.control.keys`."""
+        text = ""
         if self._before is None or self._gone or self._file is None:
-            return keys
+            return []
         try:
             with _terminal(raising=True):
                 while select.select([self._file], [], [], 0)[0]:
@@ -46,9 +49,11 @@ class Keyboard:
                     if not pressed:
                         self._gone = True
                         break
-                    keys += pressed
+                    text += pressed
         except (OSError, ValueError):
             self._gone = True
+        # What has begun comes whole at the next look, or was the key Escape.
+        keys, self._begun = split(self._begun + text) if text else ([], "")
         return keys
 
     def close(self) -> None:

@@ -105,7 +105,8 @@ def _mic(running: Running, layout: Layout, c: int, name: str, removed: float) ->
     level = running.meters.level
     limiter = float(level("limiter_gain")[c])
     marks = _marks(running, layout, c)
-    spans: list[Span] = [(fit(name, layout.name), "")]
+    ear = running.desk.ear
+    spans: list[Span] = [(fit(name, layout.name), "reverse" if ear is not None and ear.chosen == c else "")]
     for part in layout.parts:
         columns = layout.width(part)
         spans.append((layout.before(part), ""))
@@ -169,8 +170,12 @@ def _keys(running: Running, columns: int) -> Line:
         ("c", "clear clips", False),
         *([("s", "save", False)] if desk.can_save else []),
         *_transport(desk),
+        ("u", "undo", False),
         ("q", "quit", False),
     ]
+    if desk.ear is not None:
+        dim = desk.get("ear.dim") > 0.5
+        keys[-1:-1] = [("↑↓ i o x a", f"ear {shown(desk.ear.told)}", desk.ear.heard), ("b", "dim", dim)]
     if (snapshots := desk.snapshots) is not None:
         known = dict(snapshots.listing())
         current = f"{snapshots.current} {shown(known.get(snapshots.current, ''))}" if snapshots.current else "none yet"

@@ -11,6 +11,8 @@ from rtsep.doctor.finding import Finding
 from rtsep.doctor.plugins import plugins
 from rtsep.doctor.providers import providers
 from rtsep.doctor.room import room
+from rtsep.doctor.server import Server, jack
+from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.presets import Preset
 
 
@@ -32,6 +34,12 @@ class Question:
         Folder in which a recording would be.
     midi : tuple of str
         Parts of the names of MIDI ports that must be there.
+    host_api : str
+        Of `rtsep.hosts.hostapis.NAMES`.
+    server : Server or str
+        Of `jack`, see `rtsep.doctor.server.ask`.
+    wanted_rate : int or None
+        Hz, that the user has said.
     """
 
     preset: Preset
@@ -42,6 +50,9 @@ class Question:
     output_device: str | None = None
     record: str = "."
     midi: tuple[str, ...] = ()
+    host_api: str = PORTAUDIO
+    server: Server | str = ""
+    wanted_rate: int | None = None
 
 
 def examine(question: Question) -> Iterator[Finding]:
@@ -49,9 +60,15 @@ def examine(question: Question) -> Iterator[Finding]:
     q = question
     checks: Sequence[Callable[[], Sequence[Finding]]] = (
         machine.system, machine.limits, machine.processor, lambda: machine.wake_up(q.block / q.rate),
-        lambda: devices.sound(q.input_device, q.output_device, q.rate, q.mics), lambda: devices.midi(q.midi),
+        lambda: _device(q), lambda: devices.midi(q.midi),
         lambda: plugins(q.preset, q.rate), providers, lambda: disk(q.record, q.rate, q.mics),
         lambda: room(q.preset, q.rate, q.block, q.mics),
     )
     for check in checks:
         yield from check()
+
+
+def _device(q: Question) -> list[Finding]:
+    if q.host_api == JACK:
+        return jack(q.server, q.input_device, q.output_device, q.wanted_rate, q.mics, q.preset)
+    return devices.sound(q.input_device, q.output_device, q.rate, q.mics)

@@ -39,6 +39,8 @@ class Cables:
         Frames in a block of the server, and Hz.
     gone : Event
         Set when the server has ended.
+    away : frozenset of str
+        Clients that are not there, or not whole, and that cables wait for.
     """
 
     def __init__(self, wanted: Collection[Cable] | None) -> None:
@@ -56,6 +58,7 @@ class Cables:
         self._missed: collections.Counter[Cable] = collections.Counter()
         self._looked = False
         self._told: set[Cable] | None = None
+        self.away: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cables", daemon=True)
 
@@ -111,11 +114,12 @@ class Cables:
                 self._jack.disconnect(*cable)
             there &= self._wanted
         ports = {port.name: str(port.uuid) for port in self._jack.get_ports()}
-        wanted = self._wanted | there
+        wanted, away = self._wanted | there, set[str]()
         for cable in wanted - there:
             ends = ports.get(cable[0], ""), ports.get(cable[1], "")
             if not all(ends):
                 self._seen.pop(cable, None)   # one end is away: it is laid again when that is back
+                away |= {name.partition(":")[0] for name, end in zip(cable, ends, strict=True) if not end}
             elif self._seen.get(cable) != ends:
                 self._jack.connect(*cable)
             else:
@@ -127,6 +131,7 @@ class Cables:
             self._missed.pop(cable, None)
         self._looked = True
         self._wanted = wanted
+        self.away = frozenset(away - {self._client})
 
     def _there(self) -> set[Cable]:
         cables = set()

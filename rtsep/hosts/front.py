@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rtsep import presets
 from rtsep.control.clearing import Clearing
 from rtsep.control.desk import Desk
+from rtsep.control.listening import Listening
 from rtsep.control.surface import Running, Surface
 from rtsep.control.watch import Watch
 from rtsep.hosts import words
@@ -21,6 +23,7 @@ from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
+from rtsep.show.pluginstates import Surroundings
 from rtsep.show.starting import open_show
 
 
@@ -45,6 +48,8 @@ class Front:
         Where that keeps what it has learnt.
     place : PlayPlace or None
         What is played in place of the inputs.
+    rate : int
+        Hz.
 
     Attributes
     ----------
@@ -59,20 +64,22 @@ class Front:
 
     def __init__(
         self, preset: Preset, names: tuple[str, ...], memory: str, options: RunOptions, watch: Watch | None,
-        surface: Surface, send: Callable[..., None], kept: pathlib.Path, place: PlayPlace | None,
+        surface: Surface, send: Callable[..., None], kept: pathlib.Path, place: PlayPlace | None, rate: int,
     ) -> None:
         self._surface = surface
         self.playing = Distant(preset, presets.lay_out(preset, names, f"{memory}-b"), send)
         self.meters = Meters(len(names), f"{memory}-m")
         self.saves = Saves(options.save, kept, send, surface.say)
-        self.desk = Desk(
-            self.playing, options.settings, options.block, self.saves.ask if options.save is not None else None
-        )
+        can_save = options.save is not None or options.show is not None
+        self.desk = Desk(self.playing, options.settings, options.block, self._save if can_save else None)
+        self.desk.ear = None if options.ear is None else Listening(self.desk)
         self._clearing = Clearing(self.desk, self.meters)
         self.playback: Playback | None = None
         if place is not None:
             self.playback = self._play(place._replace(memory=f"{memory}-p"), options)
-        self._show = None if options.show is None else open_show(options, self.desk)
+        self._show = None if options.show is None else open_show(
+            options, self.desk, Surroundings(lambda: send("states"), rate), kept
+        )
         self.desk.snapshots = self._show
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
@@ -83,6 +90,17 @@ class Front:
         self.desk.set("play.loop", float(options.loop))
         self.desk.transport = made = Playback(place, self.playing.board, options.begin)
         return made
+
+    @property
+    def marks(self) -> deque[tuple[str, float, dict[str, Any]]]:
+        """What is to be marked in a recording: see `OpenShow.marks`."""
+        return deque() if self._show is None else self._show.marks
+
+    def _save(self) -> None:
+        """Keep what was learnt, in the user's file and in the show."""
+        self.saves.ask()
+        if self._show is not None:
+            self._show.save()
 
     def close(self) -> None:
         """Remove the shared memory, and see that what was learnt is saved if that is wanted.
@@ -118,6 +136,11 @@ class Front:
         if why != self._waits:
             self._waits = why
             self._surface.say(f"waiting for the device: {why}")
+
+    def states_told(self, states: dict[str, str]) -> None:
+        """Hand what the plug-ins keep to the show that has asked for it."""
+        if self._show is not None:
+            self._show.plugins.told(states)
 
     def say_notes(self) -> None:
         """Say what the preset has to say for so many microphones."""

@@ -38,6 +38,7 @@ class JackCard(Card):
         super().__init__(request)
         self._client: JackClient | None = None
         self._latency = self._told = 0
+        self._away: frozenset[str] = frozenset()   # whose absence has been said
 
     def load(self) -> None:
         """See `Card.load`."""
@@ -172,7 +173,17 @@ class JackCard(Card):
             self._opened.tell_anew()
 
     def news(self, preset: Preset) -> list[str]:
-        """See `Card.news`: the server has changed its period."""
+        """See `Card.news`: the server has changed its period; who plays or hears us is gone, or back.
+
+        A server goes on without its devices, and so do we: nobody else would tell.
+        """
+        away = frozenset[str]() if self.cables is None else self.cables.away
+        told = [f"{client} is gone: its cables wait for it" for client in sorted(away - self._away)]
+        told += [f"{client} is back" for client in sorted(self._away - away)]
+        self._away = away
+        return told + self._period_news(preset)
+
+    def _period_news(self, preset: Preset) -> list[str]:
         period, before = self.period(), self._told
         if period == before:
             return []

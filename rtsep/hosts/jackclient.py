@@ -92,6 +92,11 @@ class JackClient:
         """Of the server, frames."""
         return int(self._client.blocksize)
 
+    @property
+    def realtime(self) -> bool:
+        """Whether the server's threads run before all others."""
+        return bool(self._client.realtime)
+
     def devices(self) -> Devices:
         """Return all clients with audio ports but this one."""
         physical = {_owner(port) for port in self._client.get_ports(is_audio=True, is_physical=True)}

@@ -85,6 +85,8 @@ class Recording:
         Name for the tape's shared memory.
     board : Board, optional
         On which targets change.
+    others : deque of (str, float, dict), optional
+        Where others put what is to be marked: kind, since when, details.
 
     Raises
     ------
@@ -99,7 +101,7 @@ class Recording:
 
     def __init__(
         self, folder: str, rate: int, names: Sequence[str], known: dict[str, Any], memory: str,
-        board: Board | None = None,
+        board: Board | None = None, others: collections.deque[tuple[str, float, dict[str, Any]]] | None = None,
     ) -> None:
         self.tape = TapePlace(memory, len(names), rate)
         _check_memory(self.tape)
@@ -113,6 +115,7 @@ class Recording:
         self._job = recorder.Job(self.tape, files, tuple(names), known, () if board is None else tuple(board.labels()))
         self._marks: collections.deque[tuple[int, str, int, dict[str, Any]]] = collections.deque(maxlen=_MOST_MARKS)
         self._numbers = self._sent = 0      # of the newest mark, of the newest that is on its way
+        self._others = collections.deque() if others is None else others
         self._deaths = 0
         self._still = self._ended = self._closed = False
         self._problem: str | None = None
@@ -147,6 +150,9 @@ class Recording:
         if self._ended:
             return []
         lines = self._listen()
+        while self._others:
+            kind, since, details = self._others.popleft()
+            self.mark(kind, since, **details)
         self._tell_paths()
         if not self._ended and not self._process.is_alive():
             lines += self._listen() or self._died()   # what it said at last, or nothing

@@ -6,13 +6,14 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rtsep.errors import InputError
 
 if TYPE_CHECKING:
     from rtsep.engine import Engine
+    from rtsep.hosts.request import Request
 
 _NICE = 10             # of 19: the least urgent work of the process
 _LAST_COPY_PATIENCE = 1.0       # seconds
@@ -71,6 +72,30 @@ class Keeper:
             if known.stages and self._path is not None:
                 with contextlib.suppress(InputError):   # a full disk costs the copy, not the concert
                     save(known, self._path)
+
+
+def make_with(request: Request, make: Callable[[str | None], None], say: Callable[[str], None]) -> None:
+    """Make what sounds, with the calibration that is asked for; one that was only remembered may not fit any more.
+
+    Parameters
+    ----------
+    request : Request
+    make : callable
+        Given the calibration's file, or None.
+    say : callable
+
+    Raises
+    ------
+    InputError
+        As `make` does.
+    """
+    try:
+        make(request.calibration)
+    except InputError as error:
+        if not request.remembered:
+            raise
+        say(f"it begins without what was learnt last: {error}")
+        make(None)
 
 
 def store(engine: Engine, path: str, names: Sequence[str]) -> tuple[str, str]:

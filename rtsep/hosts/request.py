@@ -6,10 +6,11 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtsep.atomic import check_writable
+from rtsep.catalogue.strips import states_of, with_states
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices, ear
@@ -62,8 +63,12 @@ class RunOptions:
         Folder of a show, whose snapshots can be recalled; see `rtsep.show.starting.options`.
     restore : bool
         Begin with what stood in the show last.
+    states : mapping of str to str
+        That plug-ins begin with, base64 by path (`rtsep.catalogue.strips.kept`).
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
+    remembered : bool
+        The calibration is what the show's last run has learnt: if it does not fit, it is left out.
     """
 
     preset: str
@@ -83,8 +88,10 @@ class RunOptions:
     ear: str | None = None
     show: str | None = None
     restore: bool = True
+    states: Mapping[str, str] = field(default_factory=dict)
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
+    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,8 @@ class Request:
     map_file : str
         Where the map was read, for messages.
     calibration : str or None
+    remembered : bool
+        If it does not fit, it is left out.
     keep : str or None
         File for what is learnt, every 5 s.
     save : str or None
@@ -128,6 +137,7 @@ class Request:
     map: tuple[devices.Mic, ...] | None
     map_file: str
     calibration: str | None
+    remembered: bool
     keep: str | None
     save: str | None
     record: str | None
@@ -146,6 +156,7 @@ def check(options: RunOptions) -> Request:
     preset = load(options.preset)
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
+    preset = with_states(preset, {**states_of(preset), **options.states})
     check_block(preset, block, "--blocksize" if options.block else f"preset {preset.name}: host.block")
     if options.host_api == JACK and options.block is not None:
         raise InputError("--blocksize", str(options.block), f"none with --host-api {JACK}: the server's period is it")
@@ -170,6 +181,7 @@ def check(options: RunOptions) -> Request:
         map=None if options.map_csv is None else devices.read_map(options.map_csv),
         map_file=options.map_csv or "",
         calibration=options.calibration,
+        remembered=options.remembered,
         keep=None,
         save=options.save,
         record=options.record,

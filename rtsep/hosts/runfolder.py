@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import time
 from rtsep.atomic import ended
 
 _PREFIX = "rtsep-"
+_PROBE = "rtsep-probe-"   # what `rtsep.plugins.probing` makes
+_OURS = re.compile(rf"(?:{_PROBE}|{_PREFIX})[a-z0-9_]{{8}}")   # as `tempfile` makes names
 _LOCK = "lock"
 _MEMORY = pathlib.Path("/dev/shm")   # where Linux shows shared memory as files
 _YOUNG = 60.0   # seconds; a folder without a lock that is no older is just being made
@@ -49,12 +52,15 @@ class RunFolder:
 
 
 def sweep() -> None:
-    """Remove what runs and audio processes that are no more have left in memory and in the folder for such things."""
+    """Remove what runs and audio processes that are no more have left in memory and in the folder for such things.
+
+    A user's own folder may have such a name: what is not certainly ours stays.
+    """
     for base in {_MEMORY, pathlib.Path(tempfile.gettempdir())}:
         for path in base.glob(f"{_PREFIX}*"):
             with contextlib.suppress(OSError):   # another user's, or just gone
                 if path.is_dir():
-                    if _orphaned(path):
+                    if _OURS.fullmatch(path.name) and _orphaned(path):
                         _remove(path)
                 elif _process_gone(path.name):
                     path.unlink()
@@ -70,8 +76,9 @@ def _remove(folder: pathlib.Path) -> None:
 
 def _orphaned(folder: pathlib.Path) -> bool:
     lock = folder / _LOCK
-    if not lock.exists():
-        return folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > _YOUNG
+    if not lock.exists():   # a run's folder has nothing in it before that
+        bare = folder.name.startswith(_PROBE) or not any(folder.iterdir())
+        return bare and folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > _YOUNG
     with open(lock, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

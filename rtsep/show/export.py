@@ -12,12 +12,15 @@ from rtsep import presets
 from rtsep.atomic import check_writable, replacing
 from rtsep.show import cue as cues
 from rtsep.show.folder import FILE, HISTORY, SNAPSHOTS, STATE, Show, dumps
+from rtsep.show.remembering import CALIBRATIONS, is_copy
 
 _PRESETS = "presets"
 
 
 def pack(show: Show, path: str | os.PathLike[str]) -> int:
-    """Write a show as a ZIP; presets that it names are in it, the builtin ones too. Its history and last state stay.
+    """Write a show as a ZIP; presets that it names are in it, the builtin ones too.
+
+    Its history, its last state and what runs have learnt by themselves stay.
 
     Returns
     -------
@@ -79,4 +82,5 @@ def _texts(show: Show) -> dict[str, str]:
 def _belongs(path: Path, folder: Path) -> bool:
     inside = path.relative_to(folder).parts
     hidden = any(part.startswith(".") for part in inside)
-    return path.is_file() and not path.is_symlink() and not hidden and inside[0] not in (HISTORY, STATE)
+    kept = inside[0] in (HISTORY, STATE) or (inside[0] == CALIBRATIONS and is_copy(path.name))
+    return path.is_file() and not path.is_symlink() and not hidden and not kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,12 @@ class Fades:
         if seconds <= 0 or here == target or self._desk.param(path).unit == "on":
             self._desk.set(path, target)
         else:
+            self._desk.history.note(path, {path: here}, moves=True)
             self._going[path] = _Fade(here, target, now, seconds, here)
+
+    def halt(self, paths: Collection[str]) -> dict[str, float]:
+        """Leave some targets where they are; returns where those that were on their way were going."""
+        return {path: self._going.pop(path).target for path in tuple(self._going) if path in paths}
 
     def advance(self, now: float) -> None:
         """Put all that is on its way where it belongs now; what somebody else has turned stays there."""

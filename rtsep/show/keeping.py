@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtsep.params import Option
 from rtsep.presetfile import toml
-from rtsep.show.cue import LAST_NUMBER
+from rtsep.show.cue import LAST_NUMBER, states
 from rtsep.show.folder import HISTORY, STATE, write
 from rtsep.show.reading import SCHEMA, Reader
 
@@ -40,12 +40,15 @@ class State:
         Patterns of paths that no recall turns.
     values : mapping of str to float
         Of every single target, by path.
+    states : mapping of str to str
+        Of plug-ins, where these are not the preset's, as `Cue` has them.
     """
 
     current: int | None = None
     preset: str = ""
     safe: tuple[str, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(folder: Path) -> State | None:
@@ -58,15 +61,19 @@ def load(folder: Path) -> State | None:
     """
     if not (folder / STATE).exists():
         return None
-    reader = Reader(folder / STATE, "state", ("current", "preset", "safe", "values"), ())
-    return State(reader.take(_CURRENT) or None, reader.take(_PRESET), reader.strings("safe"), reader.numbers("values"))
+    reader = Reader(folder / STATE, "state", ("current", "preset", "safe", "values", "states"), ())
+    return State(reader.take(_CURRENT) or None, reader.take(_PRESET), reader.strings("safe"), reader.numbers("values"),
+                 states(reader))
 
 
 def dumps(state: State) -> str:
     """Return a state as TOML."""
-    values = "".join(f"{toml(path)} = {toml(value)}\n" for path, value in state.values.items())
+    values, states = (
+        "".join(f"{toml(path)} = {toml(value)}\n" for path, value in table.items())
+        for table in (state.values, state.states)
+    )
     return (f"schema = {SCHEMA}\ncurrent = {state.current or 0}\npreset = {toml(state.preset)}\n"
-            f"safe = {toml(state.safe)}\n\n[values]\n{values}")
+            f"safe = {toml(state.safe)}\n\n[values]\n{values}" + (f"\n[states]\n{states}" if states else ""))
 
 
 class Keeper:
@@ -110,14 +117,16 @@ class Keeper:
         folder = self._folder / HISTORY
         folder.mkdir(exist_ok=True)
         moment = time.time()
-        while (place := folder / f"{_stamp(moment)}-{name}").exists():
+        while (place := folder / f"{stamp(moment)}-{name}").exists():
             moment += 0.001
         write(place, text)
         for old in pruned(os.listdir(folder), moment):
             (folder / old).unlink(missing_ok=True)
 
 
-def pruned(names: Iterable[str], now: float) -> set[str]:
+def pruned(
+    names: Iterable[str], now: float, newest: int = NEWEST, whole: float = _HOUR, slot: float = _TEN_MINUTES
+) -> set[str]:
     """Return which files of a history may go.
 
     Parameters
@@ -126,6 +135,12 @@ def pruned(names: Iterable[str], now: float) -> set[str]:
         `20261128T201503.250Z-state.toml`; others stay.
     now : float
         Seconds since 1970.
+    newest : int
+        So many stay of each name.
+    whole : float
+        Seconds of which all stay.
+    slot : float
+        Seconds, of which one stays of the day before that.
     """
     series: dict[str, list[tuple[float, str]]] = {}
     for name in names:
@@ -136,18 +151,19 @@ def pruned(names: Iterable[str], now: float) -> set[str]:
     for entries in series.values():
         entries.sort(reverse=True)
         slots: set[tuple[float, int]] = set()
-        for moment, name in reversed(entries[NEWEST:]):   # the oldest of each slot stays: it is there already
+        for moment, name in reversed(entries[newest:]):   # the oldest of each slot stays: it is there already
             age = now - moment
-            if age > _HOUR:
-                width = _TEN_MINUTES if age <= _DAY else _DAY
-                slot = (width, int(moment // width))
-                if slot in slots:
+            if age > whole:
+                width = slot if age <= _DAY else _DAY
+                place = (width, int(moment // width))
+                if place in slots:
                     gone.add(name)
-                slots.add(slot)
+                slots.add(place)
     return gone
 
 
-def _stamp(moment: float) -> str:
+def stamp(moment: float) -> str:
+    """Return what the name of a file in a history begins with; `moment` in seconds since 1970."""
     return f"{datetime.fromtimestamp(moment, UTC).strftime(_STAMP)}.{int(moment * 1000) % 1000:03d}Z"
 
 

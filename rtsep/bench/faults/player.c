@@ -2,7 +2,7 @@
 
    player SERVER NAME CHANNELS MILLISECONDS IN OUT: IN and OUT are open files that are mapped. IN is
    float32[CHANNELS][loop]; OUT is `struct tape`, int64[stamps] (ns of CLOCK_MONOTONIC at which each period came), and
-   float32[CHANNELS][capacity]. MILLISECONDS lie between one port and the next, as a card's driver that takes its time.
+   float32[CHANNELS][capacity], whose memory is had a little ahead of what is heard. MILLISECONDS lie between one port and the next, as a card's driver that takes its time.
    JACK's headers are often not installed: its few prototypes stand here. */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -27,6 +27,7 @@ extern jack_port_t *jack_port_register(jack_client_t *, const char *, const char
 extern void *jack_port_get_buffer(jack_port_t *, uint32_t);
 extern uint32_t jack_get_sample_rate(jack_client_t *);
 extern uint32_t jack_get_buffer_size(jack_client_t *);
+enum { AHEAD_SECONDS = 2, PAGE = 1024 };   /* samples: of 4096 bytes */
 enum { NO_START = 1, EXACT_NAME = 2, SERVER_NAME = 4, IS_INPUT = 1, IS_OUTPUT = 2, MOST = 64 };
 
 struct tape {
@@ -87,6 +88,17 @@ static void stop(int unused) {
     stopped = 1;
 }
 
+/* Touch what will be written soon: the callback itself should not have to wait for memory. */
+static void get_memory(int all) {
+    static int64_t had;
+    int64_t until = tape->heard + AHEAD_SECONDS * tape->rate;
+    if (until > tape->capacity)
+        until = tape->capacity;
+    for (; had < until; had += PAGE)
+        for (int c = 0; c < all; c++)
+            (void)*(volatile float *)(sound + c * tape->capacity + had);
+}
+
 int main(int count, char **given) {
     if (count != 7)
         return 2;
@@ -97,7 +109,7 @@ int main(int count, char **given) {
     loop = mmap(NULL, size.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, in_fd, 0);
     if (fstat(out_fd, &size))
         return 2;
-    tape = mmap(NULL, size.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, out_fd, 0);
+    tape = mmap(NULL, size.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, out_fd, 0);
     if (loop == MAP_FAILED || tape == MAP_FAILED)
         return 2;
     stamp = (int64_t *)(tape + 1);
@@ -109,6 +121,7 @@ int main(int count, char **given) {
         return 3;
     tape->rate = jack_get_sample_rate(client);
     tape->period = jack_get_buffer_size(client);
+    get_memory(all);
     jack_set_process_callback(client, process, NULL);
     jack_set_xrun_callback(client, xrun, NULL);
     jack_on_shutdown(client, shutdown_, NULL);
@@ -128,8 +141,10 @@ int main(int count, char **given) {
     tape->active_ns = now_ns();
     if (tape->state == STARTING)
         tape->state = PLAYING;
-    while (!stopped && getppid() == parent)
+    while (!stopped && getppid() == parent) {
+        get_memory(all);
         usleep(5000);
+    }
     if (tape->state != DEAD)
         jack_client_close(client);
     return 0;

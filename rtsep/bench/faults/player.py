@@ -86,7 +86,7 @@ class Player:
     mics : float32[mics, frames]
         What it plays, over and over.
     seconds : float
-        How much it can keep.
+        How much it can keep; memory is only taken for what it has heard, and given back by `forget`.
     pause_ms : int
         Between one port and the next.
     name : str
@@ -101,6 +101,7 @@ class Player:
         self._channels, self._pause = channels, pause_ms / 1000
         capacity = round(seconds * server.rate)
         stamps = capacity // _SHORTEST_PERIOD
+        self._first = _HEADER * 8 + stamps * 8   # byte of the sound
         self.mics = _Memory((channels, loop), np.float32)
         self.mics.array[:] = mics
         self._tape = _Memory((_HEADER * 8 + stamps * 8 + channels * capacity * 4,), np.uint8)
@@ -142,6 +143,13 @@ class Player:
             self._sound[:, :frames], self._stamps[:calls] / 1e9, max(1, self.get("period")), max(1, self.get("rate"))
         )
 
+    def forget(self, frame: int) -> None:
+        """Give back the memory of what it has heard before a frame; that reads as silence from now on."""
+        capacity = self.get("capacity")
+        for channel in range(self._channels):
+            first = self._first + 4 * channel * capacity
+            self._tape.give_back(first, first + 4 * min(frame, capacity))
+
     def close(self) -> None:
         """Unplug it."""
         if self.process.poll() is None:
@@ -162,6 +170,12 @@ class _Memory:
         os.ftruncate(self.fd, size)
         self._map = mmap.mmap(self.fd, size)
         self.array: NDArray[np.generic] = np.frombuffer(self._map, dtype).reshape(shape)
+
+    def give_back(self, first: int, last: int) -> None:
+        """Forget the whole pages between two bytes."""
+        first, last = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE, last // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first:
+            self._map.madvise(mmap.MADV_REMOVE, first, last - first)
 
     def __del__(self) -> None:
         os.close(self.fd)

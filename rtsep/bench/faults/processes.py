@@ -10,6 +10,7 @@ import time
 
 from rtsep.bench.faults import machine
 from rtsep.bench.faults.trial import Fault, Limits, Trial
+from rtsep.errors import DeviceError
 
 _LOAD = 8                # endless loops beside
 _STOPPED_SECONDS = 2.0   # between SIGSTOP and SIGCONT
@@ -22,9 +23,16 @@ _SAID = re.compile(r"already|another|second|other run")
 _END_SECONDS = 2.0       # until whoever lost its supervisor has noticed
 
 
+def _audio(trial: Trial) -> int:
+    """Return the audio process; a signal to 0 would reach this program."""
+    if not (audio := trial.program.audio()):
+        raise DeviceError("there is no audio process")
+    return audio
+
+
 def kill_audio(trial: Trial) -> None:
     """Kill the audio process."""
-    audio = trial.program.audio()
+    audio = _audio(trial)
     trial.struck = time.monotonic()
     os.kill(audio, signal.SIGKILL)
 
@@ -39,12 +47,12 @@ def kill_under_load(trial: Trial) -> None:
 
 def stop_audio(trial: Trial) -> None:
     """Stop the audio process for good."""
-    os.kill(trial.program.audio(), signal.SIGSTOP)
+    os.kill(_audio(trial), signal.SIGSTOP)
 
 
 def stop_and_go(trial: Trial) -> None:
     """Stop it, and let it go on."""
-    audio = trial.program.audio()
+    audio = _audio(trial)
     os.kill(audio, signal.SIGSTOP)
     time.sleep(_STOPPED_SECONDS)
     if machine.state(audio) == "T":

@@ -22,7 +22,7 @@ from rtsep.errors import DeviceError
 
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>()][0-9A-B]?)")
 _BOXES = re.compile(r"[\u00b7\u2500-\u259f\u2801-\u28ff]")   # frames and bars of the view: no message
-_MOST_SAID = 40           # lines that are kept
+_MOST_SAID = 10_000       # lines that are kept: of an hour, with one about the load every five seconds
 _END_SECONDS = 1.0        # that the helpers of an ended run may take to end
 _POLL = 0.1               # seconds between two looks of a reader at whether it is still wanted
 _LOOK = 1.0               # seconds in which the audio process that plays must be told from a spare one
@@ -124,11 +124,11 @@ class Program:
         self._readers[kind].join()
 
     def _note(self, kind: str, part: bytes) -> None:
-        known = {line for _, line in self._said}
         for line in re.split(r"[\r\n]+", _ESCAPES.sub("", part.decode(errors="replace"))):
             text = line.strip()
-            if kind == "err" and len(text.split()) > 2 and not _BOXES.search(text) and text not in known:
-                self._said = [*self._said[-_MOST_SAID:], (time.monotonic(), text)]
+            if kind == "err" and len(text.split()) > 2 and not _BOXES.search(text):
+                self._said.append((time.monotonic(), text))
+        del self._said[:-_MOST_SAID]
 
     @property
     def pid(self) -> int:
@@ -173,11 +173,11 @@ class Program:
 
     def said(self, since: float = 0.0) -> list[str]:
         """Return the lines it has written to stderr after a time of `time.monotonic`, each once."""
-        return [text for at, text in self._said if at >= since]
+        return list(dict.fromkeys(text for at, text in tuple(self._said) if at >= since))
 
     def said_at(self, word: str, since: float) -> float | None:
         """Return when a line with a word came after a time; None if none did."""
-        return next((at for at, text in self._said if at >= since and word in text), None)
+        return next((at for at, text in tuple(self._said) if at >= since and word in text), None)
 
     def out(self) -> str:
         """Return what it has written to stdout."""
@@ -220,6 +220,11 @@ class Program:
         else:
             os.close(self.reader)
             self.reader = -1
+
+    def read_again(self) -> None:
+        """Read its stderr again, after `fill`."""
+        self._deaf.discard("err")
+        self._read(self.reader, "err")
 
     def fill(self) -> None:
         """Write into its stderr until nothing more goes in; nobody reads it from now on."""

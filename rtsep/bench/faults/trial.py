@@ -21,7 +21,6 @@ from rtsep.errors import DeviceError
 from rtsep.hosts.hostapis import PORTAUDIO
 
 DEVICE = "player"
-_TAPE_SECONDS = 75.0       # of each life of the device: the longest trial, with patience
 _START_PATIENCE = 60.0     # seconds until the first sound; a first run compiles before it is measured
 _STATUS = re.compile(r"\bp99 \d|^\[1\]|-m rtsep run")   # the load, again and again; a shell's words
 _NOTICED = 0.02            # seconds: what is shorter is heard as a click, and does not put off when sound is back
@@ -166,6 +165,8 @@ class Trial:
         Its own.
     """
 
+    tape_seconds = 75.0   # of each life of the device: the longest trial, with patience
+
     def __init__(self, setting: Setting, fault: Fault, folder: pathlib.Path) -> None:
         self.setting, self.fault, self.folder = setting, fault, folder
         self.mics = fault.mics or setting.mics
@@ -200,7 +201,7 @@ class Trial:
 
     def plug(self, mics: int | None = None, pause_ms: int = 0) -> float:
         """Plug the device in, with all or fewer mics; returns when its ports were there."""
-        player = Player(self.setting.player, self.server, self.sound[:mics], _TAPE_SECONDS, pause_ms, DEVICE)
+        player = Player(self.setting.player, self.server, self.sound[:mics], self.tape_seconds, pause_ms, DEVICE)
         self._tapes.append(player)
         return player.wait()
 
@@ -213,14 +214,19 @@ class Trial:
 
     def start(self, name: str = "temp") -> Program:
         """Start a run on the device."""
-        fault, setting = self.fault, self.setting
+        return Program(
+            self.server, self.folder, self.arguments(), self.setting.checkout, self.fault.terminal, name
+        )
+
+    def arguments(self) -> list[str]:
+        """Return what `rtsep run` is told."""
+        setting = self.setting
         arguments = ["-i", DEVICE, "-o", DEVICE, "--preset", setting.preset]
         if setting.host_api == PORTAUDIO:
             arguments += ["-b", str(min(512, self.period))]
         else:   # not said by default: another checkout may not know it
             arguments += ["--host-api", setting.host_api]
-        arguments += fault.arguments(self.folder, setting)
-        return Program(self.server, self.folder, arguments, setting.checkout, fault.terminal, name)
+        return arguments + self.fault.arguments(self.folder, setting)
 
     def sounds(self, seconds: float = _RECENT) -> bool:
         """Whether all ears that should have heard something all the time lately, and nothing twice."""

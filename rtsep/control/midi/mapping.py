@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.control.midi import actions
 from rtsep.control.midi.curves import CURVES
 from rtsep.control.midi.parse import (
     BANK,
@@ -77,9 +78,13 @@ class Control:
     number : int
         Of the controller, the parameter or the key; 0 for `pitch`.
     to : tuple of str
-        Paths; empty where `recall` is said.
+        Paths; empty where one of the next three is said.
     recall : str or int
-        A snapshot's name or number, `next` or `previous`; empty where `to` is said.
+        A snapshot's name or number, `next` or `previous`.
+    store : str or int
+        A snapshot's name or number, `current` or `new`.
+    do : str
+        Of `rtsep.control.midi.actions.DOES`.
     port : str
         The `input` of the only port that counts; empty: all do.
     mode : str
@@ -106,6 +111,8 @@ class Control:
     number: int = 0
     to: tuple[str, ...] = ()
     recall: str | int = ""
+    store: str | int = ""
+    do: str = ""
     port: str = ""
     mode: str = "absolute"
     low: float | None = None
@@ -267,7 +274,7 @@ class _Reader:
         return Programs(channel, offset, self._port_of(where, table))
 
     def _control(self, where: Key, table: dict[str, Any]) -> Control:
-        self._known(where, table, (*_OPTIONS, "to", "recall"))
+        self._known(where, table, (*_OPTIONS, *actions.KEYS))
         for key in ("message", "channel"):
             if key not in table:
                 raise self._error(where, f"the key {key!r} is missing", self._allowed(key))
@@ -278,7 +285,9 @@ class _Reader:
         kind = values["kind"]
         values["number"] = self._number(where, table, kind)
         values["port"] = self._port_of(where, table)
-        values |= self._target(where, table)
+        values |= actions.read(
+            table, lambda key, problem, allowed: self._error((*where, key) if key else where, problem, allowed)
+        )
         allowed = _MODES_OF.get(kind, _PLAIN)
         mode = values.setdefault("mode", allowed[0])
         if mode not in allowed:
@@ -311,25 +320,6 @@ class _Reader:
         if number > most:
             raise self._error((*where, "number"), f"{number} is no number of {kind}", f"allowed is 0 to {most}")
         return number
-
-    def _target(self, where: Key, table: dict[str, Any]) -> dict[str, Any]:
-        if ("to" in table) == ("recall" in table):
-            raise self._error(where, "is to turn or to recall something",
-                              'say to = "output.gain_db.vox", or recall = "next", "previous" or a snapshot')
-        if "recall" in table:
-            recall = table["recall"]
-            if type(recall) is not int and not (isinstance(recall, str) and recall.strip()):
-                raise self._error((*where, "recall"), f"{recall!r} is no snapshot",
-                                  'allowed is a number, a name, "next" or "previous"')
-            mode = table.get("mode", "momentary")
-            if mode != "momentary":
-                raise self._error((*where, "mode"), f"{mode!r} is nothing for recall", "leave it out")
-            return {"recall": recall, "mode": "momentary", "feedback": False}
-        to = table["to"] if isinstance(table["to"], list) else [table["to"]]
-        if not to or not all(isinstance(path, str) and path.count(".") for path in to):
-            allowed = "allowed is stage.parameter, or stage.parameter.mic"
-            raise self._error((*where, "to"), f"{table['to']!r} is not a path", allowed)
-        return {"to": tuple(to)}
 
     def _port_of(self, where: Key, table: dict[str, Any]) -> str:
         port = table.get("port", "")

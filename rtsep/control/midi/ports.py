@@ -30,7 +30,13 @@ BEAT, PROBLEM, NAMES, OPENED, CLOSED, MESSAGE = b"B", b"P", b"N", b"O", b"C", b"
 OURS = "rtsep-midi"
 """What the names of our own ports begin with; they are never opened."""
 
+_OWN = f"{OURS}-{os.getpid()}"   # and those of this process; JACK adds a number to each client but the first
+
 BEAT_EVERY = 0.25     # seconds
+# Seconds between two empty sysex that our JACK ports are sent by ourselves: rtmidi hears nothing of a port after the
+# beginning of a sysex, whatever comes, until one ends; a device that is switched off in the middle would stay unheard.
+_RING_EVERY = 0.05
+_EMPTY_SYSEX = [0xF0, 0xF7]
 _LOOK_EVERY = 1.0     # seconds between two looks at the ports there are
 _FETCH_EVERY = 0.001  # seconds; a DIN cable needs as long for one message
 # Messages that may wait. rtmidi's 1024 are gone in a burst of one JACK period; 16384 take 16 seconds at 1000 a second.
@@ -60,7 +66,7 @@ class Ports:
 
     def run(self) -> NoReturn:
         """Go on for ever, or until the sound server is gone."""
-        beat = look = 0.0
+        beat = look = ring = 0.0
         while True:
             now = time.monotonic()
             if self._server is not None and self._server.gone:
@@ -70,6 +76,9 @@ class Ports:
                     look = now + _LOOK_EVERY
                     self._look()
                 frames = [_frame(MESSAGE, n, data) for n, port in self._open.items() for data in port.fetch()]
+            if now >= ring and self._server is not None:
+                ring = now + _RING_EVERY
+                self._server.ring()
             if now >= beat:
                 beat = now + BEAT_EVERY
                 frames.append(_frame(BEAT, 0))
@@ -111,6 +120,8 @@ class Ports:
             elif self._open[number].output_name == output:
                 continue
             self._open[number].answer_at(output, self._output)
+            if self._server is not None:
+                self._server.hang_bell()
             self._tell(OPENED, number, {"key": key, "name": name, "output": output})
 
     def _matches(self, inputs: list[str], outputs: list[str]) -> list[tuple[str, str, str]]:
@@ -130,14 +141,14 @@ class Ports:
     def _input(self) -> Any:
         import rtmidi
 
-        made = rtmidi.MidiIn(self._api, name=OURS, queue_size_limit=_QUEUE)
+        made = rtmidi.MidiIn(self._api, name=_OWN, queue_size_limit=_QUEUE)
         made.ignore_types(sysex=True, timing=True, active_sense=True)
         return made
 
     def _output(self) -> Any:
         import rtmidi
 
-        return rtmidi.MidiOut(self._api, name=OURS)
+        return rtmidi.MidiOut(self._api, name=_OWN)
 
 
 class _Open:
@@ -173,15 +184,30 @@ class _Open:
 
 
 class _Server:
-    """Hears when the JACK server ends: rtmidi does not, and lists its ports for ever."""
+    """Hears when the JACK server ends: rtmidi does not, and lists its ports for ever. It has the bell, too."""
 
     def __init__(self) -> None:
         import jack
+        import rtmidi
 
         self.gone = False
-        self._client = jack.Client(OURS, no_start_server=True)
+        self._client = jack.Client(_OWN, no_start_server=True)
         self._client.set_shutdown_callback(self._ended)
         self._client.activate()
+        self._bell = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name=_OWN)
+        self._bell.open_virtual_port("bell")
+
+    def hang_bell(self) -> None:
+        """Lead the bell to all ports at which this process hears something."""
+        [bell] = self._client.get_ports(f"^{_OWN}(-[0-9]+)?:bell$", is_midi=True, is_output=True)
+        rung = {port.name for port in self._client.get_all_connections(bell)}
+        for port in self._client.get_ports(f"^{_OWN}(-[0-9]+)?:in$", is_midi=True, is_input=True):
+            if port.name not in rung:
+                self._client.connect(bell, port)
+
+    def ring(self) -> None:
+        """End whatever sysex has begun at one of them."""
+        self._bell.send_message(_EMPTY_SYSEX)
 
     def _ended(self, _status: Any, _reason: str) -> None:
         self.gone = True

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rtsep import presets
 from rtsep.control.desk import Desk
 from rtsep.control.follow import Follower
+from rtsep.control.midi.actions import act, recall
 from rtsep.control.midi.curves import Curve, usual
 from rtsep.control.midi.mapping import PANICS, Control, Mapping, Programs
 from rtsep.control.midi.parse import TOP14, Event, message_of
@@ -84,7 +85,7 @@ class Turning:
         try:
             if event.kind == "program":
                 if programs is not None and _counts(programs, port, event.channel):
-                    self._recall(event.value + programs.offset)
+                    recall(self._desk, event.value + programs.offset)
                 return
             for bound in self._bound.get((event.kind, event.channel, event.number), ()):
                 if bound.control.port in ("", port):
@@ -155,9 +156,9 @@ class Turning:
         if stand.echoes(raw, now, 7 if event.coarse and control.top == TOP14 else 0):
             return
         self._moved[control.address] = now
-        if control.recall:
-            if _pressed(event, raw, control.top):
-                self._recall(control.recall)
+        if not control.to:
+            if _pressed(event, raw, control.top) and (said := act(self._desk, control)):
+                self._say(f"MIDI: {said}")
         elif control.mode == "absolute":
             known, stand.raw = stand.raw, raw
             if raw != known or bound.raw(self._first(bound)) != raw:   # else it stands there already
@@ -186,20 +187,12 @@ class Turning:
             self._set(bound, bound.ends[raw >= 64])
 
     def _set(self, bound: _Bound, value: float) -> None:
-        for path in bound.control.to:
-            self._desk.set(path, value)
+        with self._desk.together(key=" ".join(bound.control.to)):
+            for path in bound.control.to:
+                self._desk.set(path, value)
 
     def _first(self, bound: _Bound) -> float:
         return self._desk.get(bound.control.to[0])
-
-    def _recall(self, which: int | str) -> None:
-        snapshots = self._desk.snapshots
-        if snapshots is None:
-            raise InputError("MIDI", f"snapshot {which} is asked for, and no show is open", "open one to recall it")
-        if which in ("next", "previous"):
-            snapshots.step(1 if which == "next" else -1)
-        else:
-            snapshots.go(which)
 
     def _panic(self, port: str) -> None:
         """Make all dry; never back: a device sends it on all its channels, one after the other."""

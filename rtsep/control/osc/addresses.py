@@ -31,13 +31,20 @@ FIXED = (
     Address("/scene/go", "i|s", "w", "Recall a snapshot of the show by its number or name."),
     Address("/scene/next", "", "w", "Recall the next snapshot of the show."),
     Address("/scene/prev", "", "w", "Recall the snapshot before."),
+    Address("/scene/store", "i|s", "w", "Store what stands there: to the current snapshot; or to one by its number or "
+            "name, which is made if no other has it; an empty name: to a new one."),
+    Address("/scene/safe", "si", "rw", "Let no recall turn a path, or what a pattern means: that, and 1; or 0 to let "
+            "it again. Read: all of them."),
     Address("/scene/current", "si", "r", "Name and number of the snapshot recalled last; an empty name and -1: none."),
+    Address("/undo", "", "w", "Take back the last step of what was turned, on whatever surface, or recalled."),
+    Address("/redo", "", "w", "Do again what was taken back last."),
     Address("/stat/load", "f", "r", "Share of its time that the sound takes.", 0, 1),
     Address("/stat/xruns", "i", "r", "Blocks that the sound card has lost."),
     Address("/stat/latency_ms", "f", "r", "Latency of the chain and of the device, where that is known.", unit="ms"),
     Address("/stat/state", "s", "r", "`running`, or `waiting` for a device."),
     Address("/stat/received", "i", "r", "Messages that have come."),
-    Address("/stat/dropped", "i", "r", "Those that were passed over: malformed, refused, or too many."),
+    Address("/stat/dropped", "i", "r", "Those that were passed over: malformed, refused, or too many for us or the "
+            "kernel."),
 )
 
 

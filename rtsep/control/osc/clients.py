@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hmac
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtsep.control.follow import Follower
 from rtsep.errors import InputError
@@ -23,6 +24,23 @@ _MOST_KNOWN = 64       # senders that have said it: tablets change their port wi
 
 Sender = tuple[Any, ...]
 """Host, port, and what IPv6 has beside them."""
+
+
+class Lease(NamedTuple):
+    """What another process needs to go on with a client.
+
+    Parameters
+    ----------
+    sender : Sender
+    until : float
+        Seconds, `time.monotonic`.
+    meters : dict of str to (int, float)
+        As `Client` has it.
+    """
+
+    sender: Sender
+    until: float
+    meters: dict[str, tuple[int, float]]
 
 
 class Client:
@@ -70,6 +88,16 @@ class Clients:
         """Return each with where it is."""
         return list(self._by_sender.items())
 
+    def leases(self) -> tuple[Lease, ...]:
+        """Return what another process goes on with."""
+        return tuple(Lease(sender, client.until, dict(client.meters)) for sender, client in self.items())
+
+    def keep(self, leases: Iterable[Lease], desk: Desk) -> None:
+        """Go on with what another process has had."""
+        for lease in leases:
+            client = self._by_sender[lease.sender] = Client(desk)
+            client.until, client.meters = lease.until, dict(lease.meters)
+
     def get(self, sender: Sender) -> Client | None:
         """Return one if it has a lease."""
         return self._by_sender.get(sender)
@@ -106,12 +134,19 @@ class Gate:
     ----------
     pin : str or None
         None: nobody else is let in.
+    known : mapping of Sender to float
+        Who has said it already, and was heard of last at which second.
     """
 
-    def __init__(self, pin: str | None) -> None:
+    def __init__(self, pin: str | None, known: Mapping[Sender, float] | None = None) -> None:
         self._pin = pin
-        self._known: dict[Sender, float] = {}
+        self._known = dict(known or {})
         self._next_guess = 0.0
+
+    @property
+    def known(self) -> dict[Sender, float]:
+        """Who has said the PIN, and was heard of last when."""
+        return dict(self._known)
 
     def open(self, sender: Sender, now: float) -> bool:
         """Whether a sender may say anything."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from rtsep.control.desk import store
 from rtsep.control.osc import addresses
 from rtsep.control.osc.clients import LEASE, Clients, Gate, Sender
 from rtsep.control.osc.meters import FASTEST
@@ -28,7 +30,7 @@ Send = Callable[[bytes, Sender], None]
 _SEE = "see the list of addresses"
 
 
-class _TooMany(InputError):
+class TooMany(InputError):
     """More than is done in a second; it is counted, but not answered, which would be more still."""
 
 
@@ -62,10 +64,12 @@ class Dispatch:
         self._spread: dict[str, list[str]] = {}
         self._plain: dict[bytes, Address] = {}   # what can be turned, by its address
         self._left, self._refilled = _BURST, time.monotonic()
-        self._commands: dict[str, Callable[[tuple[Value, ...], Sender], None]] = {
+        self._commands: dict[str, Callable[[tuple[Value, ...], Sender], object]] = {
             "/xremote": self._lease, "/unsubscribe": lambda _, sender: self.clients.end(sender),
             "/bleed/learn": lambda values, _: self._desk.freeze(not self._table["/bleed/learn"].take(values)),
             "/scene/go": self._go, "/meters": self._watch,
+            "/scene/store": self._store, "/scene/safe": self._keep_safe,
+            "/undo": lambda *_: self._desk.undo(), "/redo": lambda *_: self._desk.redo(),
             "/scene/next": lambda *_: self._snapshots().step(1), "/scene/prev": lambda *_: self._snapshots().step(-1),
         }
 
@@ -158,6 +162,10 @@ class Dispatch:
             self.dropped += 1
             return
         self.received += len(messages)
+        with self._desk.together() if len(messages) > 1 else contextlib.nullcontext():   # a page of a fader bank
+            self._do(messages, sender)
+
+    def _do(self, messages: Sequence[Message], sender: Sender) -> None:
         now = time.monotonic()
         for message in messages:
             if message.address == "/pin" or not self._gate.open(sender, now):
@@ -199,11 +207,12 @@ class Dispatch:
         found = matching(message.address, [a for a, entry in self._table.items() if entry.path or entry.types])
         if not found:
             raise InputError(message.address, "no address is like this", _SEE)
-        for entry in (self._table[address] for address in found):
-            if entry.path and message.values:
-                self._turn(entry, entry.take(message.values), sender)
-            elif entry.access != "w" and entry.address != "/error" and not message.values:
-                self._answer(entry.address, sender)
+        with self._desk.together():
+            for entry in (self._table[address] for address in found):
+                if entry.path and message.values:
+                    self._turn(entry, entry.take(message.values), sender)
+                elif entry.access != "w" and entry.address != "/error" and not message.values:
+                    self._answer(entry.address, sender)
 
     def _answer(self, address: str, sender: Sender) -> None:
         self._afford(1)
@@ -215,7 +224,7 @@ class Dispatch:
         self._left = min(_BURST, self._left + _RATE * (now - self._refilled))
         self._refilled = now
         if self._left < cost:
-            raise _TooMany("", "too many messages")
+            raise TooMany("", "too many messages")
         self._left -= cost
 
     def _refuse(self, address: str, error: InputError, sender: Sender) -> None:
@@ -223,7 +232,7 @@ class Dispatch:
         self.dropped += 1
         client = self.clients.get(sender)
         wanted = address == "/xremote" if client is None else client.may_err(time.monotonic())
-        if wanted and not isinstance(error, _TooMany):
+        if wanted and not isinstance(error, TooMany):
             reason = error.problem + (f"; {error.allowed}" if error.allowed else "")
             self._send(encode("/error", address, reason), sender)
 
@@ -251,14 +260,27 @@ class Dispatch:
         client.meters[address] = (round(FASTEST / fast), now + LEASE)
 
     def _go(self, values: tuple[Value, ...], _: Sender) -> None:
-        which = values[0] if len(values) == 1 else None
-        if isinstance(which, float) and which.is_integer():   # many remotes have no other numbers
-            which = int(which)
-        if not isinstance(which, int | str) or isinstance(which, bool):
-            raise InputError("/scene/go", "which snapshot?", "allowed is its number or its name")
-        self._snapshots().go(which)
+        self._snapshots().go(_which("/scene/go", values))
+
+    def _store(self, values: tuple[Value, ...], _: Sender) -> None:
+        store(self._snapshots(), str(_which("/scene/store", values)) if values else None)
+
+    def _keep_safe(self, values: tuple[Value, ...], _: Sender) -> None:
+        if len(values) != 2 or not isinstance(values[0], str) or values[1] not in (0, 1):
+            raise InputError("/scene/safe", "what shall be safe, or not?", "allowed is a path or a pattern, and 1 or 0")
+        self._snapshots().keep_safe(values[0], bool(values[1]))
 
     def _snapshots(self) -> Snapshots:
         if self._desk.snapshots is None:
             raise InputError("/scene", "no show is open")
         return self._desk.snapshots
+
+
+def _which(address: str, values: tuple[Value, ...]) -> int | str:
+    """Return the snapshot that is meant."""
+    which = values[0] if len(values) == 1 else None
+    if isinstance(which, float) and which.is_integer():   # many remotes have no other numbers
+        which = int(which)
+    if not isinstance(which, int | str) or isinstance(which, bool):
+        raise InputError(address, "which snapshot?", "allowed is its number or its name")
+    return which

@@ -57,6 +57,7 @@ class Reader:
             "/status": lambda: (self._state(), self._host, socket.gethostname()),
             "/bleed/learn": lambda: (int(not desk.frozen),),
             "/scene/current": self._scene,
+            "/scene/safe": lambda: () if desk.snapshots is None else desk.snapshots.safe,
             "/stat/load": lambda: (self._running.meters.get("load"),),
             "/stat/xruns": lambda: (int(self._running.meters.get("xruns")),),
             "/stat/latency_ms": lambda: (self._latency(),),

@@ -40,6 +40,8 @@ class Osc:
         if not self._told:
             self._told = True
             running.say(f"OSC: UDP port {self._server.port} of {self._server.host}")
+        while self._server.said:
+            running.say(self._server.said.popleft())
         self._server.see(running, self._waits)
         self._waits = False
         return False

@@ -13,10 +13,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rtsep.control.clearing import BUTTON
 from rtsep.control.keyboard import Keyboard, foreground
+from rtsep.control.keys import DOWN, UP
+from rtsep.control.listening import IN, OUT, REMOVED, Listening
 from rtsep.control.paint import fit, shown
 from rtsep.control.writer import Writer
 from rtsep.errors import InputError
@@ -121,7 +124,7 @@ class View:
         if ours:
             for key in self._keyboard.read():
                 try:
-                    quit_ |= press(key, running.desk)
+                    quit_ |= press(key, running.desk, self.say)
                 except InputError as error:   # of a snapshot
                     self.say(str(error))
             if now - self._drawn >= _DRAW_EVERY and not self._writer.gone:
@@ -173,8 +176,8 @@ def _size(said: int, variable: str, usual: int) -> int:
     return int(text) if text.isdecimal() and int(text) > 0 else usual
 
 
-def press(key: str, desk: Desk) -> bool:
-    """Do what a key means; True for quit."""
+def press(key: str, desk: Desk, say: Callable[[str], None]) -> bool:
+    """Do what a key means, and say what came of it where that is not seen; True for quit."""
     if key == "d":
         desk.toggle("output.dry_all")
     elif key == "m":
@@ -185,6 +188,8 @@ def press(key: str, desk: Desk) -> bool:
         desk.set(BUTTON, 1.0)
     elif key == "s":
         desk.save()
+    elif key in ("u", "y"):
+        say(desk.undo() if key == "u" else desk.redo())
     elif key == " " and desk.transport is not None:
         desk.toggle("play.run")
     elif key == "r" and desk.transport is not None:
@@ -193,9 +198,18 @@ def press(key: str, desk: Desk) -> bool:
         desk.toggle("play.loop")
     elif desk.snapshots is not None and key in _SNAPSHOTS:
         _SNAPSHOTS[key](desk.snapshots)
+    elif desk.ear is not None and key in _EAR:
+        _EAR[key](desk.ear)
+    elif desk.ear is not None and key == "b":
+        desk.toggle("ear.dim")
     return key == "q"
 
 
+_EAR: dict[str, Callable[[Listening], object]] = {
+    UP: lambda ear: ear.step(-1), DOWN: lambda ear: ear.step(1),
+    "i": lambda ear: ear.way(IN), "o": lambda ear: ear.way(OUT), "x": lambda ear: ear.way(REMOVED),
+    "a": lambda ear: ear.pfl(), **{figure: partial(Listening.type, figure=figure) for figure in "0123456789"},
+}
 _SNAPSHOTS: dict[str, Callable[[Snapshots], object]] = {
     "n": lambda snapshots: snapshots.step(1), "p": lambda snapshots: snapshots.step(-1),
     "w": lambda snapshots: snapshots.store(),
