@@ -114,7 +114,7 @@ def test_every_option_is_in_range_and_explained(spec: object, option: Option) ->
     if option.kind in (int, float):
         assert -math.inf < option.low <= option.default <= option.high < math.inf
     if option.kind is str:
-        told = ("(.npz)", "module:factory")   # a word of a list, a file, or code
+        told = ("(.npz)", "(.onnx)", "module:factory")   # a word of a list, a file, or code
         assert option.choices or any(text in option.help for text in told)
 
 

@@ -25,6 +25,7 @@ from rtsep.runner import process
 from rtsep.stage import Block, Format, Stage
 from rtsep.stages.canceller import Canceller
 from rtsep.stages.mix import Input
+from rtsep.stages.model import Model
 from rtsep.stages.remote.stage import Remote
 from rtsep.stages.spectral import Spectral
 from rtsep.stages.unmix import Matrix
@@ -56,6 +57,7 @@ STAGES = {
     "spectral short": lambda: Spectral(analysis=512, synthesis=128, hop=64),
     "spectral long": lambda: Spectral(analysis=1024, synthesis=1024, hop=256, estimator="unity"),
     "remote": lambda: Remote(unit=128, delay=512),
+    "model": lambda: Model(),
     "chain": lambda: Chain([Input("input"), Canceller("canceller", 1024), Spectral("spectral", 512, 256, 128)]),
     "engine": lambda: Engine(loads(FULL_PRESET, "test")),
     **{name: case.stage for name, case in LIVE.items()},

@@ -7,7 +7,7 @@ import importlib.util
 from typing import Any
 
 from rtsep.models.card import MAGNITUDE, MATRIX, STEP, WAVE, Card
-from rtsep.models.file import INSTALL, ModelFile, shown
+from rtsep.models.file import INSTALL, ModelFile, listed, shown
 from rtsep.models.session import CPU, Session
 
 _WHAT = {
@@ -32,15 +32,17 @@ def lines(model: ModelFile) -> list[str]:
     """Return the same as lines."""
     card = model.card
     spectrum = f", window {card.window}, hop {card.hop} ({card.taper})" if card.window else ""
+    own = {name for pair in card.states for name in pair}
     ends = "; ".join(
-        f"{side} " + ", ".join(f"{name}{shown(shape)}" for name, shape in found.items())
+        f"{side} " + ", ".join(f"{name}{shown(shape)}" for name, shape in found.items() if name not in own)
         for side, found in (("in", model.inputs), ("out", model.outputs))
     )
+    sources = f"{len(card.sources)} source{'s' * (len(card.sources) != 1)}: {', '.join(card.sources)}"
     told = [
         f"{model.path}: model {card.system} is good: {card.kind}, {card.rate} Hz{spectrum}",
         f"  it is: {_WHAT[card.kind]}; "
-        + (f"{len(card.sources)} sources: {', '.join(card.sources)}" if card.sources else "one output for each mic"),
-        f"  {ends}", f"  {late(card)}; states: {', '.join(name for name, _ in card.states) or 'none'}",
+        + (sources if card.sources else "one output for each mic"),
+        f"  {ends}", f"  {late(card)}; states: {listed(name for name, _ in card.states)}",
         f"  {model.parameters} weights, {model.size / 1e6:.2f} MB; licence {card.licence or 'not said'}; "
         f"source {card.source or 'not said'}",
     ]

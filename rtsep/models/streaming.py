@@ -158,18 +158,22 @@ class Magnitudes(Streamed):
         self._part = part
         hop, window = card.hop, card.window
         ahead = 0 if card.states else -(-(card.look_ahead or 0) // hop)
-        # Of a patch of fixed length the newest frame is taken, live.
-        fixed = bool(card.frames) and not card.states
-        new, frames = _sizes(card, 1 if fixed else -(-unit // hop), context // hop, ahead)
+        # Of a patch of fixed length the newest frame is taken, live; several patches at once, if it takes them.
+        self._patches = bool(card.frames) and not card.states
+        new, frames = _sizes(card, 1 if self._patches else unit // hop, context // hop, ahead)
+        if self._patches and mics.most_at_once:
+            new = max(1, unit // hop)
+            frames += new - 1
         if ahead + new > frames:
             raise InputError(mics.path, f"looks {ahead} of {frames} frames ahead", "allowed is a model for less")
         self._new, self._frames, self._ahead = new, frames, ahead
         shape = np.hanning(window + 1)[:-1] ** (0.5 if card.taper == "sqrt-hann" else 1)
         self._first = shape.astype(np.float32)
         self._last = (shape / np.tile((shape.reshape(-1, hop) ** 2).sum(axis=0), window // hop)).astype(np.float32)
-        mics.call(np.zeros((1, mics.mics, frames, card.bins), np.float32))
         self._late = ahead + -(-card.latency // hop)   # frames that wait for their result
         super().__init__(mics, new * hop, window - hop, window - hop + self._late * hop, whole)
+        self._ask(np.zeros((mics.mics, frames, card.bins), np.float32))   # what takes long the first time
+        mics.reset()
 
     def reset(self) -> None:
         """See `Streamed.reset`."""
@@ -197,8 +201,8 @@ class Magnitudes(Streamed):
         self._spectra = np.concatenate([self._spectra, spectra], axis=1)
         own, self._spectra = self._spectra[:, : self._new], self._spectra[:, self._new :]
         self._sizes = np.concatenate([self._sizes, np.abs(spectra)], axis=1)
-        gain, end = self._gain, self._frames - self._ahead
-        y = self._mics.call((self._sizes * gain)[None])[0, :, self._part, end - self._new : end] / gain
+        gain = self._gain
+        y = self._ask(self._sizes * gain) / gain
         heard = np.minimum(y / np.maximum(np.abs(own), _TINY), np.float32(1))
         self._sizes = self._sizes[:, self._new :]
         pieces = np.fft.irfft(own * heard, card.window, axis=2).astype(np.float32) * self._last
@@ -207,6 +211,17 @@ class Magnitudes(Streamed):
             total[:, n * card.hop : n * card.hop + card.window] += pieces[:, n]
         self._sum = total[:, self.step :]
         return total[:, : self.step]
+
+
+    def _ask(self, sizes: Block) -> Block:
+        """Return what the model makes of the next frames, float32[mics, new, bins], from all that it is shown."""
+        if not self._patches:
+            end = self._frames - self._ahead
+            return self._mics.call(sizes[None])[0, :, self._part, end - self._new : end]
+        length = self._mics.card.frames
+        shown = np.stack([sizes[:, n : n + length] for n in range(self._new)])
+        y = self._mics.call(shown)[:, :, self._part, length - self._ahead - 1]
+        return np.ascontiguousarray(y.swapaxes(0, 1))
 
 
 def streamed(session: Session, count: int, part: int, unit: int, whole: int, context: int) -> Streamed:

@@ -46,6 +46,7 @@ class Model(Stage):
             raise InputError(f"{name}.{error.place}", error.problem, error.allowed) from None
         self._link: Link | None = None
         self._lost = False
+        self._said: set[str] = set()
         self._provider = ""
 
     @property
@@ -131,7 +132,10 @@ class Model(Stage):
             return []
         told = []
         while self._link.supervisor.said:
-            told.append(f"{self.name}: {self._link.supervisor.said.popleft()}")
+            line = f"{self.name}: {self._link.supervisor.said.popleft()}"
+            if line not in self._said:   # a worker that was started again says it again
+                self._said.add(line)
+                told.append(line)
         lost = self._link.supervisor.pid == 0
         if lost != self._lost:
             self._lost = lost

@@ -15,6 +15,7 @@ import numpy as np
 from rtsep.catalogue import SYSTEMS
 from rtsep.errors import InputError
 from rtsep.models.card import MATRIX
+from rtsep.models.mics import Mics
 from rtsep.systems import modelhosts
 from rtsep.systems.demix import apply
 from rtsep.systems.separator import Audio, Passage, by_name
@@ -50,7 +51,7 @@ class Network:
             self._unmixing = modelhosts.gains(first, excerpt.sound, excerpt.rate, self._gain)
         for loaded in self._loaded:
             if loaded.card.kind != MATRIX:
-                modelhosts.Mics(loaded.session, len(loaded.rows))   # refuses what it cannot take
+                Mics(loaded.session, len(loaded.rows))   # refuses what it cannot take
 
     def separate(self, passage: Passage) -> dict[str, Audio]:
         """See `Separator.separate`; a part for each mic, or for each source, in all channels."""

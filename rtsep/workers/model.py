@@ -105,15 +105,14 @@ class Model(Worker):
     def snapshot(self) -> bytes:
         """See `Worker.snapshot`."""
         file = io.BytesIO()
-        np.savez(file, void=np.array([float(self._void)]),
-                 **{f"a{n}": values for n, values in enumerate(self._work.state())})
+        np.savez(file, np.array([float(self._void)]), *self._work.state())
         return file.getvalue()
 
     def restore(self, state: bytes) -> None:
         """See `Worker.restore`."""
         with np.load(io.BytesIO(state), allow_pickle=False) as found:
-            self._void = int(found["void"][0])
-            self._work.restore([found[f"a{n}"] for n in range(len(found.files) - 1)])
+            self._void = int(found["arr_0"][0])
+            self._work.restore([found[f"arr_{n}"] for n in range(1, len(found.files))])
 
 
 class Sounding:
