@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import signal
@@ -15,7 +16,10 @@ pytest.importorskip("onnx")
 
 from made_models import constant
 
+from rtsep import presets
+from rtsep.catalogue import STAGES
 from rtsep.chain import Chain
+from rtsep.errors import InputError
 from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages import learned
@@ -26,6 +30,14 @@ from rtsep_kernels.learned import EVIDENCES, VALUES, WEIGHTS
 RATE, MICS = 48000, 3
 ANALYSIS, SYNTHESIS, HOP = 1024, 512, 128
 STEP = learned.step_of(HOP)
+PRESET = """
+schema = 1
+name = "test"
+latency_class = "foh"
+[[chain]]
+stage = "spectral"
+hop = 128
+"""
 ZEROS = np.zeros((WEIGHTS, learned.BANDS), np.float32)
 
 
@@ -218,3 +230,29 @@ def test_a_canceller_that_is_passed_over_leaves_nothing_gone(tmp_path: pathlib.P
     process(made, x, 64)
     assert network.record["fresh"] == 0
     made.close()
+
+
+def test_what_cannot_be_run_is_said_and_leaves_the_rule(tmp_path: pathlib.Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    x = concert(0.3)
+    made, stage = chain(str(broken))
+    np.testing.assert_array_equal(process(made, x, 256), rendered(None, x))
+    said = stage.news()
+    assert len(said) == 1
+    assert "broken.onnx" in said[0]
+    assert "gains without a network" in said[0]
+    assert not stage.news()
+
+
+def test_a_preset_names_a_model_that_is_there_and_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PRESET.replace("hop = 128", 'hop = 128\nestimator = "learned"\nmodel = "/nowhere/x.onnx"')
+    with pytest.raises(InputError, match=r"there is no file /nowhere/x\.onnx"):
+        presets.loads(text, "test")
+    with pytest.raises(InputError, match="nobody asks"):
+        presets.loads(text.replace('estimator = "learned"\n', ""), "test")
+    options = {**STAGES["spectral"].defaults, "estimator": "learned"}
+    assert STAGES["spectral"].notes(options, 4) == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert "pip install 'rtsep[cpu]'" in STAGES["spectral"].notes(options, 4)[0]
+    assert learned.find("", Format(RATE, 4), 1024, 512, 128) is None

@@ -11,13 +11,16 @@ pytest.importorskip("torch")
 
 import torch
 
+from rtsep.models.file import open_model
 from rtsep.stages.learned import BANDS
 from rtsep.train.postfilter import fitting
 from rtsep.train.postfilter.concerts import Concert
 from rtsep.train.postfilter.evidence import Evidence, evidence, setting_of
+from rtsep.train.postfilter.exporting import Told, export
 from rtsep.train.postfilter.fitting import Fitting, Material
 from rtsep.train.postfilter.network import OneStep, PostFilter
 from rtsep.train.postfilter.sums import Rule, left
+from rtsep.workers.gains import Gains
 from rtsep_kernels.learned import EVIDENCES, VALUES, WEIGHTS
 
 SETTING = setting_of("foh")
@@ -94,9 +97,9 @@ def test_it_is_causal_and_one_step_is_the_same(seen: Evidence) -> None:
     changed[:, :, 30:] += 5
     after, _, _ = network(changed, torch.ones(1, 3))
     np.testing.assert_array_equal(after[:, :, :30].detach(), whole[:, :, :30].detach())
-    step, own, every = OneStep(network), torch.zeros(3, 16), torch.zeros(3, 16)
+    step, own, every = OneStep(network), torch.zeros(1, 3, 16), torch.zeros(1, 3, 16)
     for t in range(40):
-        answer, own, every = step(given[0, :, t].reshape(3, VALUES * BANDS), own, every)
+        answer, own, every = step(given[:, :, t].reshape(1, 3, VALUES * BANDS), own, every)
         np.testing.assert_allclose(answer.reshape(3, WEIGHTS, BANDS).detach(), whole[0, :, t].detach(), atol=1e-5)
 
 
@@ -110,6 +113,27 @@ def test_evidence_does_not_look_ahead_and_weights_what_it_says() -> None:
     assert one.weighed.shape[1] == EVIDENCES
     # Bleed of half the amplitude is gone in the mics' cleaned spectra: what was taken is known.
     assert one.weighed[:, 4].max() > -1
+
+
+def test_the_file_says_what_the_network_says(tmp_path: pathlib.Path, seen: Evidence) -> None:
+    pytest.importorskip("onnxruntime")
+    network = PostFilter(16)
+    torch.nn.init.normal_(network.weights.weight)
+    told = Told("foh", "made up", 3, 4, "abc", {"mean_db": 0.5})
+    path = tmp_path / "foh.onnx"
+    export(network, SETTING, told, path)
+    model = open_model(path)
+    assert (model.card.kind, model.card.window, model.card.hop, model.card.steps) == ("step", 1024, 128, 3)
+    worker = Gains(48000, 3, VALUES * BANDS, str(path))
+    given = torch.from_numpy(seen.seen)[None]
+    whole, _, _ = network(given, torch.ones(1, 3))
+    for t in range(30):
+        answer = worker.work(np.ascontiguousarray(seen.seen[:, t].reshape(3, -1)))[:, : WEIGHTS * BANDS]
+        np.testing.assert_allclose(answer.reshape(3, WEIGHTS, BANDS), whole[0, :, t].detach(), atol=1e-4)
+    kept = worker.snapshot()
+    one = worker.work(np.ascontiguousarray(seen.seen[:, 30].reshape(3, -1))).copy()
+    worker.restore(kept)
+    np.testing.assert_array_equal(worker.work(np.ascontiguousarray(seen.seen[:, 30].reshape(3, -1))), one)
 
 
 def test_a_fit_learns_and_goes_on_bit_for_bit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from rtsep.catalogue.spec import PASSED_OVER, FrameSpec, Saving, StageSpec
+from rtsep.errors import InputError
 from rtsep.params import Option, Param
 
 INPUT = StageSpec(
@@ -18,7 +25,29 @@ INPUT = StageSpec(
     "input", "rtsep.stages.mix",
 )
 
-SPECTRAL = FrameSpec(
+
+@dataclass(frozen=True)
+class SpectralSpec(FrameSpec):
+    """Windows, and who decides the gains."""
+
+    def check(self, options: Mapping[str, Any], written: Collection[str] = ()) -> dict[str, Any]:
+        """See `StageSpec.check`: a model is a file that is there, and somebody must ask it."""
+        model = options["model"]
+        if model and options["estimator"] != "learned":
+            raise InputError("model", f"nobody asks {model}", 'write estimator = "learned"')
+        if model and not os.path.isfile(model):
+            raise InputError("model", f"there is no file {model}", "leave it out for the one that comes with rtsep")
+        return super().check(options, written)
+
+    def notes(self, options: Mapping[str, Any], mics: int) -> list[str]:
+        """See `StageSpec.notes`: whether a network can be asked."""
+        missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
+        if options["estimator"] != "learned" or not missing or mics < 2:
+            return []
+        return [f"{missing[0]} is not installed: gains without a network (pip install 'rtsep[cpu]')"]
+
+
+SPECTRAL = SpectralSpec(
     "Spectral", "short-time spectrum, a gain in every bin, overlap-add",
     (
         Param("range_db", "dB", -60.0, 0.0, -18.0, True, "The most that is ever taken away."),

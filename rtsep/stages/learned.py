@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import InputError
 from rtsep.stage import Format, Heard
 from rtsep.stages.remote.link import Link
 from rtsep_kernels import learned as kernels
@@ -57,11 +55,9 @@ def find(model: str, fmt: Format, analysis: int, synthesis: int, hop: int) -> st
 
     None: there is none for it, nothing to run it with, or one mic alone.
     """
-    if importlib.util.find_spec("onnxruntime") is None or fmt.channels < 2:
+    if not all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx")) or fmt.channels < 2:
         return None
     if model:
-        if not os.path.isfile(model):
-            raise InputError("model", f"there is no file {model}")
         return model
     name = _SHIPPED.get((analysis, synthesis, hop))
     path = pathlib.Path(__file__).parent.parent / "weights" / f"{name}.onnx"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtsep import fftw
 from rtsep.catalogue import STAGES
-from rtsep.errors import InputError
+from rtsep.errors import InputError, RtsepError
 from rtsep.stage import Block, Format, Heard, Stage
 from rtsep.stages.learned import Network, find
 from rtsep_kernels import learned, residual, stft
@@ -94,6 +94,7 @@ class Spectral(Stage):
         self._analysis, self._synthesis, self._hop = analysis, synthesis, hop
         self._estimator, self._model = estimator, model
         self._network: Network | None = None
+        self._said: list[str] = []
         self._master: Spectral | None = None   # whose gains it applies; without one, its own decider's
         self._decider: State
 
@@ -166,7 +167,11 @@ class Spectral(Stage):
             model = find(self._model, fmt, self._analysis, self._synthesis, self._hop)
         if model is None:
             return residual.residual_gains, rule
-        self._network = Network(self.name, self.record, rule, fmt.rate, model)
+        try:
+            self._network = Network(self.name, self.record, rule, fmt.rate, model)
+        except RtsepError as error:   # what is heard goes on without it
+            self._said.append(f"{error}; gains without a network")
+            return residual.residual_gains, rule
         return learned.learned_gains, rule
 
     def overhear(self, heard: Heard | None) -> None:
@@ -207,7 +212,8 @@ class Spectral(Stage):
 
     def news(self) -> list[str]:
         """See `Stage.news`."""
-        return self._network.news() if self._network is not None else []
+        told, self._said = self._said, []
+        return told + (self._network.news() if self._network is not None else [])
 
     def shadow(self) -> Spectral:
         """Return a stage that applies this one's gains, frame by frame, to another signal."""

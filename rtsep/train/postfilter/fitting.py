@@ -210,7 +210,7 @@ class Fitting:
         gains, harm, weights = gain_db(self.network, self.material.draw(rng), self.material.setting, self.material.rule)
         made = loss(gains, harm, weights)
         self._adam.zero_grad()
-        made.backward()  # type: ignore[no-untyped-call]
+        made.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self._adam.step()
         self.done += 1

@@ -87,8 +87,8 @@ class OneStep(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, own: Tensor, every: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return weights [mics, WEIGHTS * BANDS] of `x` [mics, VALUES * BANDS], and states [mics, width]."""
-        mics = x.shape[0]
+        """Return weights [1, mics, WEIGHTS * BANDS] of `x` [1, mics, VALUES * BANDS], and states [1, mics, width]."""
+        mics = x.shape[1]
         seen = x.reshape(1, mics, 1, VALUES, BANDS)
-        weights, own, every = self.network(seen, torch.ones(1, mics), own[None], every[None])
-        return weights.reshape(mics, WEIGHTS * BANDS), own[0], every[0]
+        weights, own, every = self.network(seen, torch.ones_like(x[:, :, 0]), own, every)
+        return weights.reshape(1, mics, WEIGHTS * BANDS), own, every

@@ -72,7 +72,7 @@ def left(weights: Tensor, evidence: Evidence, rule: Rule) -> tuple[Tensor, Tenso
     three float32[mics]
         Differentiable with respect to the weights.
     """
-    found: tuple[Tensor, Tensor, Tensor] = _Sums.apply(weights, evidence, rule)  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, Tensor, Tensor] = _Sums.apply(weights, evidence, rule)
     return found
 
 
