@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from rtsep.cli import main
 from rtsep.models.file import open_model
 from rtsep.stages.learned import BANDS
 from rtsep.train.postfilter import fitting
@@ -156,3 +157,17 @@ def test_a_fit_learns_and_goes_on_bit_for_bit(tmp_path: pathlib.Path, monkeypatc
         again.step()
     for one, other in zip(whole.network.state_dict().values(), again.network.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_file_that_runs(tmp_path: pathlib.Path) -> None:
+    folder, model = tmp_path / "run", tmp_path / "m.onnx"
+    command = ["train", "--system", "postfilter-foh", "--data", "synth", "--scenes", "7", "--steps", "2", "-o",
+               str(folder), "--cache", str(tmp_path / "cache")]
+    assert main(command) == 0
+    assert main([*command[:8], "3", *command[9:]]) == 0, "more batches: it goes on"
+    assert main(["export", str(folder), "-o", str(model)]) == 0
+    assert open_model(model).card.system == "postfilter-foh"
+    assert main(["train", "--system", "postfilter-foh", "--data", "musdb:x", "-o", str(tmp_path / "y")]) == 2
+    assert main(["train", "--system", "postfilter-foh", "--data", "synth", "--seed", "2", "--scenes", "7", "-o",
+                 str(folder)]) == 2

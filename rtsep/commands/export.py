@@ -27,9 +27,16 @@ def run(args: argparse.Namespace) -> int:
     need_torch("export")
     import dataclasses
 
+    from rtsep.train.checkpoint import read_run
     from rtsep.train.export import export
+    from rtsep.train.postfilter import running
+    from rtsep.train.postfilter.running import SYSTEMS
 
-    card = export(Path(args.input), Path(args.output), args.licence, args.look_ahead)
+    folder = Path(args.input)
+    if read_run(folder).get("system") in SYSTEMS:
+        card = running.export(folder, Path(args.output))
+    else:
+        card = export(folder, Path(args.output), args.licence, args.look_ahead)
     if args.json:
         return print_json(dataclasses.asdict(card))
     ahead = "offline only" if card.look_ahead is None else f"looks {card.look_ahead} samples ahead"

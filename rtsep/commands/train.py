@@ -61,20 +61,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make what is missing of the concerts, and train."""
     need_torch("train")
+    from rtsep.train.postfilter.running import SYSTEMS as OWN
     from rtsep.train.recipe import RECIPES
 
     if args.list:
         return _list()
     if not (args.system and args.data and args.output):
         raise InputError("train", "it needs --system, --data and -o", "or --list to see all systems")
-    if args.system not in RECIPES:
-        raise InputError("--system", f"there is no {args.system}", "known: " + ", ".join(RECIPES))
+    if args.system not in (*RECIPES, *OWN):
+        raise InputError("--system", f"there is no {args.system}", "known: " + ", ".join((*RECIPES, *OWN)))
     if Path(args.output).is_file():
         raise InputError(args.output, "is a file", "allowed is a folder")
     for name, least in (("threads", 1), ("workers", 0), ("steps", 0), ("epochs", 0), ("batch", 0), ("frames", 0),
                         ("every", 0), ("patience", 0), ("seed", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name}", f"{getattr(args, name)} is too small", f"allowed is {least} or more")
+    if args.system in OWN:
+        return _train_own(args)
     recipe = RECIPES[args.system]
     options = _options(args.set)
     recipe.build(args.causal, **options)   # what is wrong with it is said before an hour of making concerts
@@ -133,6 +136,28 @@ def _train(
     reached = ", ".join(f"{name} {value:.4g}" for name, value in told["figures"].items())
     stopped = ", no better for long" if told["stopped_early"] else ""
     print(f"{args.output}: {told['done']} steps{stopped}; {reached}")
+    return 0
+
+
+def _train_own(args: argparse.Namespace) -> int:
+    """Train the network that corrects a preset's gains."""
+    from rtsep.control.surfaces.terminal import progress
+    from rtsep.train.postfilter.fitting import Figures
+    from rtsep.train.postfilter.running import Wanted, train
+    from rtsep.train.store import default_cache
+
+    def tell(done: int, steps: int, gain: float, figures: Figures) -> None:
+        line = f"batch {done} of {steps}, gains {gain:+.2f} dB; on concerts not learnt from {figures.mean:+.2f} " \
+               f"({figures.mics} mics, worst {figures.worst:+.2f}), harm {figures.harm:+.2f}"
+        print(f"rtsep: {args.system}: {line}", file=sys.stderr, flush=True)
+
+    cache = Path(args.cache) if args.cache else default_cache().parent / "postfilter"
+    wanted = Wanted(args.system, args.data, args.scenes, args.steps, args.seed, args.workers)
+    with progress("concerts") as advance:
+        told = train(wanted, Path(args.output), cache, advance, tell)
+    if args.json:
+        return print_json(told)
+    print(f"{args.output}: {told['done']} batches; {told['figures']['mean']:+.2f} dB over the rule without it")
     return 0
 
 
