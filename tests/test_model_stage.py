@@ -253,6 +253,7 @@ def test_what_cannot_run_is_refused_before_anything_sounds_in_one_line(tmp_path:
     words = r"m\.onnx: from x \[1, 3, \d+\] comes y \[1, 6, \d+\]; its card allows \[1, 3, \?\]"
     with pytest.raises(InputError, match=words) as caught:
         make(path)
+    assert str(caught.value).startswith(f"far.model: {path}: from x")
     assert "\n" not in str(caught.value)
     for made, options, words in (
         (shaped("df-unet"), {}, "is not causal; it runs offline alone: rtsep separate --method df-unet"),
