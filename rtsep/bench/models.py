@@ -201,6 +201,7 @@ def markdown(cells: Sequence[Cell]) -> str:
     heads, rows = table(cells)
     lines = [
         "# Models: time per call", "", "Made by `rtsep bench models FILE… -o FILE.md`; do not edit. share: p99 of the",
-        "time between two calls. One CPU thread.", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+        "time between two calls; above 100 % it does not run live. One CPU thread, on a shared machine.", "",
+        "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
     ]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
