@@ -53,7 +53,7 @@ def test_a_model_that_cannot_be_recorded_runs_on_the_gpu_without(
     broken = ["1"]
 
     class Stand:
-        def __init__(self, _content: bytes, _options: Any, providers: list[Any]) -> None:
+        def __init__(self, _content: bytes, _options: Any, providers: list[Any], **_more: Any) -> None:
             self.providers = [name if isinstance(name, str) else name[0] for name in providers]
             graphs = dict(entry for entry in providers if isinstance(entry, tuple)).get("CUDAExecutionProvider")
             if graphs is not None and graphs["enable_cuda_graph"] in broken:
@@ -135,7 +135,7 @@ def test_shapes_that_are_not_what_the_card_says_are_refused(tmp_path: Path) -> N
         Session(fixed).bind(2, 64)
 
 
-def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path) -> None:
+def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = f"m ({FREE} x) => ({FREE} y) {{ y = Nonsense(x) }}"
     with pytest.raises(InputError, match="onnxruntime refuses it") as caught:
         Session(opened(model(text), tmp_path))
@@ -147,6 +147,7 @@ def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="onnxruntime cannot run it") as caught:
         Session(opened(model(text), tmp_path)).bind(2, 64)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", ""), "it has been said, once"
 
 
 def test_the_doctor_says_what_really_runs_models(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,10 @@ def _load(model: ModelFile, options: Any, chosen: str, graphs: bool) -> tuple[An
     """Return onnxruntime's session, whether it records CUDA graphs, and why it is not on the chosen provider."""
     import onnxruntime
 
+    def made(providers: list[Any]) -> Any:
+        # Its fallback prints, and takes another provider without a word to us, even in the midst of calls.
+        return onnxruntime.InferenceSession(model.content, options, providers, enable_fallback=0)
+
     failed = ""
     if chosen != CPU:
         onnxruntime.preload_dlls()   # CUDA's libraries, where they came with pip
@@ -255,11 +259,11 @@ def _load(model: ModelFile, options: Any, chosen: str, graphs: bool) -> tuple[An
             cuda = (_NAMES[CUDA], {"enable_cuda_graph": str(int(recorded)), "use_tf32": "0"})   # TF32: not the CPU's
             wanted = [cuda] if chosen == CUDA else [(_NAMES[TENSORRT], {}), cuda]
             try:
-                return onnxruntime.InferenceSession(model.content, options, [*wanted, _NAMES[CPU]]), recorded, ""
+                return made([*wanted, _NAMES[CPU]]), recorded, ""
             except Exception as error:   # of whatever kind: then the CPU has to do
                 failed = f"it fails ({_line(error)})"
     try:
-        return onnxruntime.InferenceSession(model.content, options, [_NAMES[CPU]]), False, failed
+        return made([_NAMES[CPU]]), False, failed
     except Exception as error:
         raise InputError(model.path, f"onnxruntime refuses it ({_line(error)})") from None
 
