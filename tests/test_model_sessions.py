@@ -44,6 +44,39 @@ def test_a_provider_that_is_not_there_is_said_and_the_cpu_runs_it(
         Session(found, "gpu")
 
 
+def test_a_model_that_cannot_be_recorded_runs_on_the_gpu_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no GPU here: a stand-in for onnxruntime's session that takes no CUDA graphs, or nothing at all."""
+    import onnxruntime
+
+    broken = ["1"]
+
+    class Stand:
+        def __init__(self, _content: bytes, _options: Any, providers: list[Any], **_more: Any) -> None:
+            self.providers = [name if isinstance(name, str) else name[0] for name in providers]
+            graphs = dict(entry for entry in providers if isinstance(entry, tuple)).get("CUDAExecutionProvider")
+            if graphs is not None and graphs["enable_cuda_graph"] in broken:
+                raise RuntimeError("not all nodes\nare partitioned")
+
+        def get_providers(self) -> list[str]:
+            return self.providers
+
+    found = opened(gain(0.5), tmp_path)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [
+        "CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Stand)
+    asked = Session(found, "cuda", graphs=True)
+    assert (asked.provider, asked.graphs, asked.said) == ("cuda", False, ())
+    broken.append("0")
+    asked = Session(found, "cuda", graphs=True)
+    assert asked.provider == "cpu"
+    assert "but it fails (not all nodes are partitioned); it runs on cpu" in asked.said[0]
+    assert Session(found).said == (), "nobody asked for one"
+    broken.clear()
+    assert Session(found, graphs=True).graphs
+
+
 def test_without_onnxruntime_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = opened(gain(0.5), tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -102,7 +135,7 @@ def test_shapes_that_are_not_what_the_card_says_are_refused(tmp_path: Path) -> N
         Session(fixed).bind(2, 64)
 
 
-def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path) -> None:
+def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = f"m ({FREE} x) => ({FREE} y) {{ y = Nonsense(x) }}"
     with pytest.raises(InputError, match="onnxruntime refuses it") as caught:
         Session(opened(model(text), tmp_path))
@@ -114,6 +147,7 @@ def test_what_onnxruntime_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="onnxruntime cannot run it") as caught:
         Session(opened(model(text), tmp_path)).bind(2, 64)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", ""), "it has been said, once"
 
 
 def test_the_doctor_says_what_really_runs_models(monkeypatch: pytest.MonkeyPatch) -> None:

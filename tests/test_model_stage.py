@@ -15,7 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.bench.toymodels import FREE, GAINS, WAVES, constant, delayed, gain, model, save, shaped
+from rtsep.bench.toymodels import (
+    FREE,
+    GAINS,
+    SHAPES,
+    WAVES,
+    constant,
+    delayed,
+    gain,
+    model,
+    save,
+    shaped,
+    shared,
+)
 from rtsep.errors import InputError
 from rtsep.runner import process
 from rtsep.stage import Block, Format
@@ -215,6 +227,33 @@ def test_a_model_that_returns_nan_is_dry_said_once_and_comes_back(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["cae", "deepconvsep"])
+def test_after_a_gap_nothing_of_another_time_is_heard(name: str, tmp_path: Path) -> None:
+    """What passes on through spectra and changes of rate is the dry sound: so it must stay, whatever is lost."""
+    made = shaped("cae") if name == "cae" else shared({**SHAPES["deepconvsep"], "sources": ()})
+    stage = make(save(made, tmp_path / "m.onnx"), unit=2048, delay=8192)
+    pids: list[int] = []
+
+    def stop() -> None:
+        pids.append(stage.pid)
+        os.kill(pids[-1], signal.SIGSTOP)
+
+    time_s = np.arange(RATE * 12) / RATE   # slow waves: the step between wet and dry, which fades, is small
+    x = np.array([0.1 * np.sin(2 * np.pi * pitch * time_s) for pitch in (61.0, 83.0, 107.0)], np.float32)
+    events = {100: stop, 147: lambda: os.kill(pids[-1], signal.SIGCONT), 200: stop,
+              240: lambda: os.kill(pids[-1], signal.SIGCONT), 400: lambda: os.kill(stage.pid, signal.SIGKILL)}
+    try:
+        stage.go_live()
+        y = stream(stage, x, events)
+        assert np.abs(y - late(x, stage.latency)[:, : y.shape[1]]).max() < 0.005
+        counts = stage.status()
+        assert counts["worker_restarts"] == 1
+        assert counts["late_updates"] > 10
+    finally:
+        stage.close()
+
+
+@pytest.mark.slow
 def test_all_faults_in_a_minute_of_sound(tmp_path: Path) -> None:
     stage = make(save(model(NOT_FINITE, WAVES), tmp_path / "m.onnx"), delay=2048, context_ms=10.0, provider="cuda")
     x = noise(RATE * 60)
@@ -253,6 +292,7 @@ def test_what_cannot_run_is_refused_before_anything_sounds_in_one_line(tmp_path:
     words = r"m\.onnx: from x \[1, 3, \d+\] comes y \[1, 6, \d+\]; its card allows \[1, 3, \?\]"
     with pytest.raises(InputError, match=words) as caught:
         make(path)
+    assert str(caught.value).startswith(f"far.model: {path}: from x")
     assert "\n" not in str(caught.value)
     for made, options, words in (
         (shaped("df-unet"), {}, "is not causal; it runs offline alone: rtsep separate --method df-unet"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -91,15 +91,21 @@ def measure(
         for provider in providers:
             if provider not in PROVIDERS:
                 raise InputError("--providers", f"there is no {provider}", "known: " + ", ".join(PROVIDERS))
-            for graphs in (False, True) if provider == CUDA else (False,):
+            for graphs in ways(provider):
                 for count in mics:
                     yield _apart(path, provider, graphs, count, seconds, paced)
+
+
+def ways(provider: str) -> tuple[bool, ...]:
+    """Return with and without CUDA graphs, where there are any."""
+    return (False, True) if provider == CUDA else (False,)
 
 
 def _apart(path: str, provider: str, graphs: bool, mics: int, seconds: float, paced: bool) -> Cell:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_measured, args=(theirs, path, provider, graphs, mics, seconds, paced))
+    given = theirs, path, provider, graphs, mics, seconds, paced
+    process = context.Process(target=_measured, args=given, daemon=True)
     process.start()
     theirs.close()
     name = f"{provider} graph" if graphs else provider
@@ -107,7 +113,9 @@ def _apart(path: str, provider: str, graphs: bool, mics: int, seconds: float, pa
         found = ours.recv()
     except EOFError:
         found = "it died"
-    process.join()
+    finally:
+        process.kill()   # what is left of it: it has nothing more to say
+        process.join()
     return found if isinstance(found, Cell) else Cell(path, name, mics, found)
 
 
@@ -142,7 +150,7 @@ def _cell(path: str, provider: str, graphs: bool, mics: int, seconds: float, pac
     return Cell(path, name, mics, "", len(times), percentiles(times), 1e6 * deadline, memory / 1e6, warm)
 
 
-def _call(session: Session, mics: int):  # type: ignore[no-untyped-def]
+def _call(session: Session, mics: int) -> tuple[Callable[[], object], float]:
     """Return what is called once in each period, and the period in seconds."""
     card = session.model.card
     rng = np.random.default_rng(0)
@@ -193,6 +201,7 @@ def markdown(cells: Sequence[Cell]) -> str:
     heads, rows = table(cells)
     lines = [
         "# Models: time per call", "", "Made by `rtsep bench models FILE… -o FILE.md`; do not edit. share: p99 of the",
-        "time between two calls. One CPU thread.", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+        "time between two calls; above 100 % it does not run live. One CPU thread, on a shared machine.", "",
+        "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
     ]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ Block = NDArray[np.float32]
 AUTO, CPU, CUDA, TENSORRT = "auto", "cpu", "cuda", "tensorrt"
 PROVIDERS = (AUTO, CPU, CUDA, TENSORRT)
 _NAMES = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider", TENSORRT: "TensorrtExecutionProvider"}
+_NOT_RECORDED = "-1"   # onnxruntime's id of calls without a CUDA graph
 _FATAL_ONLY = 4   # of onnxruntime's log: what matters comes as an exception, and is said in one line
 _MOST_SHOWN = 160   # characters of somebody else's message
 
@@ -69,12 +71,13 @@ class Session:
         if flush:
             options.add_session_config_entry("session.set_denormal_as_zero", "1")
         chosen, why = _choose(provider, onnxruntime.get_available_providers())
-        self._session, failed = _load(model, options, chosen, graphs)
+        self._session, recorded, failed = _load(model, options, chosen, graphs)
         first = self._session.get_providers()[0]
         self.provider = next((name for name, full in _NAMES.items() if full == first), first)
         if failed or (not why and self.provider != chosen):
             why = failed or "onnxruntime cannot load it here"
-        self.graphs = graphs and self.provider == CUDA
+        self.graphs = recorded and self.provider == CUDA
+        self._graph_ids = itertools.count(1)   # a recorded call has fixed addresses, so each way of binding has its own
         self.said: tuple[str, ...] = ()
         if why and provider != AUTO:
             self.said = (f"{model.path}: {provider} was asked for, but {why}; it runs on {self.provider}",)
@@ -144,9 +147,9 @@ class Bound:
         self._kept = [(value(a), value(b)) for a, b in ((state, np.zeros_like(state)) for state in self._states)]
         self._bindings = [self._binding(turn) for turn in range(2 if self._kept else 1)]
         self._options = [onnxruntime.RunOptions() for _ in self._bindings]
-        if session.graphs:   # a recorded call has fixed addresses: one for each direction of the states
-            for turn, options in enumerate(self._options):
-                options.add_run_config_entry("gpu_graph_id", str(turn + 1))
+        if session.graphs:
+            for options in self._options:
+                options.add_run_config_entry("gpu_graph_id", str(next(session._graph_ids)))
         self._turn = 0
 
     def run(self) -> Block:
@@ -185,13 +188,16 @@ class Bound:
 
     def _try(self) -> list[Block]:
         """Call it once with zeros, and see whether what comes out is what its card promises."""
+        import onnxruntime
+
         model = self._session.model
         card, (batch, channels, frames) = model.card, self.x.shape[:3]
-        names = [name for name, _ in card.states]
+        given = {"x": self.x, **dict(zip((name for name, _ in card.states), self._states, strict=True))}
+        options = onnxruntime.RunOptions()
+        if self._session.graphs:
+            options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
         with self._session.refusing():
-            results = self._ort.run(
-                ["y", *(name for _, name in card.states)], {"x": self.x, **dict(zip(names, self._states, strict=True))}
-            )
+            results = self._ort.run(["y", *(name for _, name in card.states)], given, options)
         wanted = _promised(card, batch, channels, frames)
         found = results[0].shape
         if len(found) != len(wanted) or any(b not in (None, a) for a, b in zip(found, wanted, strict=True)):
@@ -237,24 +243,27 @@ def _choose(provider: str, available: list[str]) -> tuple[str, str]:
     return CPU, "this onnxruntime has none (pip install 'rtsep[gpu]' in place of rtsep[cpu])"
 
 
-def _load(model: ModelFile, options: Any, chosen: str, graphs: bool) -> tuple[Any, str]:
-    """Return onnxruntime's session, and why it is not on the chosen provider."""
+def _load(model: ModelFile, options: Any, chosen: str, graphs: bool) -> tuple[Any, bool, str]:
+    """Return onnxruntime's session, whether it records CUDA graphs, and why it is not on the chosen provider."""
     import onnxruntime
 
-    own: dict[str, dict[str, str]] = {
-        CUDA: {"enable_cuda_graph": str(int(graphs)), "use_tf32": "0"},   # TF32 is not the CPU's result
-        TENSORRT: {}, CPU: {},
-    }
+    def made(providers: list[Any]) -> Any:
+        # Its fallback prints, and takes another provider without a word to us, even in the midst of calls.
+        return onnxruntime.InferenceSession(model.content, options, providers, enable_fallback=0)
+
     failed = ""
     if chosen != CPU:
-        try:
-            onnxruntime.preload_dlls()   # CUDA's libraries, where they came with pip
-            wanted = [(_NAMES[chosen], own[chosen]), *([(_NAMES[CUDA], own[CUDA])] if chosen == TENSORRT else [])]
-            return onnxruntime.InferenceSession(model.content, options, [*wanted, _NAMES[CPU]]), ""
-        except Exception as error:   # of whatever kind: then the CPU has to do
-            failed = f"it fails ({_line(error)})"
+        onnxruntime.preload_dlls()   # CUDA's libraries, where they came with pip
+        # Not every model can be recorded: each of its operators has to run on the GPU.
+        for recorded in (True, False) if graphs and chosen == CUDA else (False,):
+            cuda = (_NAMES[CUDA], {"enable_cuda_graph": str(int(recorded)), "use_tf32": "0"})   # TF32: not the CPU's
+            wanted = [cuda] if chosen == CUDA else [(_NAMES[TENSORRT], {}), cuda]
+            try:
+                return made([*wanted, _NAMES[CPU]]), recorded, ""
+            except Exception as error:   # of whatever kind: then the CPU has to do
+                failed = f"it fails ({_line(error)})"
     try:
-        return onnxruntime.InferenceSession(model.content, options, [_NAMES[CPU]]), failed
+        return made([_NAMES[CPU]]), False, failed
     except Exception as error:
         raise InputError(model.path, f"onnxruntime refuses it ({_line(error)})") from None
 

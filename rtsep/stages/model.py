@@ -90,7 +90,11 @@ class Model(Stage):
         settings = {key: options[key] for key in _OF_THE_WORKER}
         link = Link(f"{self.name}.model", _WORKER, fmt, options["unit"], options["delay"], settings,
                     most_extra=_MOST_LATENCY)
-        report: dict[str, Any] = json.loads(link.wait())
+        try:
+            report: dict[str, Any] = json.loads(link.wait())
+        except InputError as error:   # what the worker says is enough
+            told = error.problem.removeprefix(f"{_WORKER} cannot be started (").removesuffix(")")
+            raise InputError(error.place, told) from None
         self._link = link
         return report
 

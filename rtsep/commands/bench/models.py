@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rtsep.atomic import replacing
     from rtsep.bench import models
+    from rtsep.control.surfaces.terminal import progress
     from rtsep.models.session import demand_runtime
 
     demand_runtime("bench models")
@@ -33,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--mics", ",".join(args.mics), f"allowed are numbers from 1 to {models.MICS[-1]}")
     mics = tuple(map(int, args.mics)) or models.MICS
     providers = args.providers or models.PROVIDERS
-    cells = list(models.measure(args.models, providers, mics, args.seconds, args.paced))
+    whole = len(args.models) * len(mics) * sum(len(models.ways(provider)) for provider in providers)
+    cells = []
+    with progress("measuring") as advance:
+        for cell in models.measure(args.models, providers, mics, args.seconds, args.paced):
+            cells.append(cell)
+            advance(len(cells) / whole)
     if args.output:
         with replacing(args.output) as file:
             file.write(models.markdown(cells).encode())
