@@ -21,7 +21,7 @@ from torch.nn import functional
 from rtsep.train.networks.network import Network, Past
 
 _SCALE = 0.3
-_NOTHING = 1e-8   # keeps the shares of silence finite
+_NOTHING = 3e-3   # keeps the shares of silence finite, and rounding, 1e-7 of the loudest, out of them
 
 
 class DeepConvSep(Network):
