@@ -272,6 +272,13 @@ class Stage:
         """Return what a user should be told, a line each, once; asked for several times a second by one thread."""
         return []
 
+    def ask_states(self) -> None:
+        """Have the plug-ins of others tell what they keep beside their parameters; `states` has it soon."""
+
+    def states(self) -> dict[str, str] | None:
+        """Return that, base64 by path, once `ask_states` has been called; None: not all of it is there yet."""
+        return {}
+
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         raise NotImplementedError
 

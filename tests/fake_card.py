@@ -80,8 +80,9 @@ class FakeCard:
     def _wait_for_helpers(self) -> None:
         for chain in (self.engine.chain, *self.engine._old):
             for stage in chain.stages:
-                counts = stage.record["exchange"] if "exchange" in stage.record.table.fields else None
-                for _ in range(_WAITS):
-                    if counts is None or counts[due.DONE] >= counts[due.PUBLISHED]:
-                        break
-                    threading.Event().wait(0.0005)
+                for record in (stage.record, *(link.record for link in getattr(stage, "_links", ()))):
+                    counts = record["exchange"] if "exchange" in record.table.fields else None
+                    for _ in range(_WAITS):
+                        if counts is None or counts[due.DONE] >= counts[due.PUBLISHED]:
+                            break
+                        threading.Event().wait(0.0005)

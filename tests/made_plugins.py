@@ -17,11 +17,11 @@ DPF = Path("/usr/share/dpf/distrho")
 HERE = Path(__file__).parent / "vst3"
 
 KINDS = ("good", "liar", "crash", "hang", "nonumber", "slow", "unloadable", "late", "forgetful",
-         "stereo", "instrument")
+         "learner", "stereo", "instrument")
 """Bundles that can be made. `liar` has 32 samples of latency and says 0. `crash` (on its 100th block), `hang`,
 `nonumber` and `slow` (5 ms every 20th block) do it when their parameter `armed` is 1, so they pass the probe; with
 " armed" behind the name it is 1 from the first block on. `late` takes its gain over a block late, `forgetful` half of
-it."""
+it; `learner` is a quarter as loud and 16 samples later once it was armed, which is in its state alone."""
 
 _SHAPES = {"stereo": ["-DCHANNELS=2"], "instrument": ["-DINPUTS=0"]}
 
@@ -66,6 +66,6 @@ def _compiled(shape: str) -> Path:
 @functools.cache
 def _folder() -> Path:
     """Return a folder that is removed when the tests end."""
-    folder = tempfile.mkdtemp(prefix="tested-vst3-")
+    folder = tempfile.mkdtemp(prefix="tested-vst3-")   # what begins with rtsep- a run sweeps when it is a minute old
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

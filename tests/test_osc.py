@@ -617,6 +617,11 @@ def test_what_was_turned_is_taken_back_whoever_turned_it(served: tuple[Running, 
 
 # The process
 
+def kept(server: Server, asked: float) -> bool:
+    """Whether the run knows at last of a lease that was asked for then; it is told four times a second."""
+    return soon(lambda: any(lease.until >= asked + clients.LEASE for lease in server._kept.leases))
+
+
 @pytest.mark.parametrize(("how", "deaths"), [
     (signal.SIGKILL, 1), pytest.param(signal.SIGKILL, 3, marks=pytest.mark.slow),
     pytest.param(signal.SIGSTOP, 1, marks=pytest.mark.slow),
@@ -636,8 +641,9 @@ def test_the_process_may_be_killed_and_nothing_else_notices(
         client.say("/p/output/gain_db/kick_1", -2.0)
         assert client.ask("/p/output/gain_db/kick_1") == [-2]
         for value in range(-3, -3 - deaths, -1):
+            asked = time.monotonic()
             client.lease()
-            time.sleep(0.4)   # what outlives it is told four times a second
+            assert kept(server, asked)
             before = made[-1]._process
             before.send_signal(how)
             if how == signal.SIGKILL:
@@ -652,6 +658,26 @@ def test_the_process_may_be_killed_and_nothing_else_notices(
         assert len(server.said) == 1
         assert server.said[0].startswith("OSC: its process has ended (")
         assert len(made) == 1 + deaths
+
+
+def test_what_a_process_has_said_before_it_ended_is_done() -> None:
+    class Dead:
+        """Says two things and is gone."""
+
+        def __init__(self, _: socket.socket) -> None:
+            self.pipe, theirs = multiprocessing.Pipe()
+            theirs.send(listener.Batch(1, {"output.gain_db.vox": mirror.Turn(-7.0, 0)}, None))
+            theirs.send(listener.Kept(received=5))
+            theirs.close()
+
+        def end(self) -> str:
+            self.pipe.close()
+            return "exit code -9"
+
+    what = running(MONITOR)
+    with serving(what, Dead) as server:
+        assert stands(what, "output.gain_db.vox", -7)
+        assert soon(lambda: server._kept.received == 5)
 
 
 def test_a_flood_reaches_the_run_as_few_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from made_plugins import made
 from test_plugins import RATE, UNIT, high, later, no_click, noise, play, sine, values
 
+from rtsep.catalogue import STAGES
 from rtsep.errors import InputError
 from rtsep.plugins import measuring, probing
 from rtsep.plugins.chain import PluginChain
@@ -126,6 +127,18 @@ def test_stereo_and_instruments() -> None:
         probe("Tested", str(made("instrument")))
 
 
+def test_a_linked_strip_takes_what_takes_two_channels_and_nothing_else() -> None:
+    with pytest.raises(InputError, match="does not take two channels; it can be in a strip of one mic"):
+        PluginChain(RATE, UNIT, [SlotConfig("one", "Tested", str(made("good")), width=2)])
+    slots = [SlotConfig("one", "Tested", str(made("stereo")), width=2), SlotConfig("vol", "Gain", width=2)]
+    chain = PluginChain(RATE, UNIT, slots, align=100)
+    x = (0.1 * np.random.default_rng(0).standard_normal((2, 100 * UNIT))).astype(np.float32)
+    values = np.array([param.default for param in chain.params], np.float32)
+    out = np.concatenate([chain.work(x[:, n : n + UNIT], values) for n in range(0, x.shape[1], UNIT)], axis=1)
+    want = np.pad(x, ((0, 0), (100, 0)))[:, : x.shape[1]] * np.float32(10 ** (1 / 20))
+    np.testing.assert_allclose(out, want, atol=1e-6)
+
+
 def test_a_chain_is_aligned_to_the_sample() -> None:
     for kind in ("good", "liar"):
         slots = [SlotConfig("vol", "Gain"), slot(kind)]
@@ -195,13 +208,19 @@ def test_late_parameters_and_states_that_do_not_read_back_are_told() -> None:
     found = probe("Tested", str(made("forgetful")), state=state)
     assert not found.state_kept
     assert any("read back" in note for note in found.notes)
+    plugins = [{"name": kind, "plugin": "x", "path": str(made(kind))} for kind in ("late", "liar", "good")]
+    options = STAGES["strips"].check({**STAGES["strips"].defaults, "strips": [{"mic": "vox", "plugins": plugins}]})
+    assert STAGES["strips"].notes(options, 1) == [
+        "vox: late takes its parameters over a block late",
+        "vox: liar says 0 samples of latency, but an impulse takes 32",
+    ]
 
 
 def test_of_several_in_a_file_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "_names", lambda _file: ["Left", "Right"])
+    monkeypatch.setattr(measuring, "names_in", lambda _file: ["Left", "Right"])
     said: list[dict[str, object]] = []
-    told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": ""}
-    measuring._look(told, lambda **words: said.append(words))
+    told = {"file": "x.vst3", "plugin": "Centre", "rate": RATE, "unit": UNIT, "state": "", "width": 1}
+    measuring.look(told, lambda **words: said.append(words))
     assert said[-1] == {"problem": "has several plug-ins, and none is 'Centre'", "allowed": "allowed are Left, Right"}
 
 

@@ -27,6 +27,7 @@ from rtsep.show import folder, keeping, starting
 from rtsep.show.cue import Cue
 from rtsep.show.folder import Show
 from rtsep.show.opened import FADE_EVERY, KEEP_EVERY, OpenShow
+from rtsep.show.pluginstates import Surroundings
 
 MICS = ("vox", "kick")
 LIVE = """\
@@ -288,7 +289,7 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
     got = starting.options(dataclasses.replace(said, block=64, map_csv="m.csv", calibration="c"), "monitor")
     assert (got.preset, got.block, got.map_csv, got.calibration) == ("monitor", 64, "m.csv", "c")
     desk = Desk(Playing(presets.loads(LIVE, "test")))
-    opened = starting.open_show(got, desk, tmp_path / "learnt.npz")
+    opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), tmp_path / "learnt.npz")
     opened.close()
     assert [desk.get(f"output.gain_db.{mic}") for mic in MICS] == [-1, -1]   # what was said holds
     assert starting.mapping(str(show.folder)) is None
@@ -296,7 +297,7 @@ def test_a_run_takes_from_the_show_what_the_user_does_not_say(tmp_path: pathlib.
     (show.folder / "show.toml").write_text(text + 'midi = "midi.toml"\n')
     assert starting.mapping(str(show.folder)) == str(show.folder / "midi.toml")
     (show.folder / "state.toml").write_text("schema = 3")
-    opened = starting.open_show(got, desk, tmp_path / "learnt.npz")
+    opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), tmp_path / "learnt.npz")
     opened.close()
     assert "does not stand as it did last" in opened.said[0]
 
@@ -308,6 +309,7 @@ from rtsep.control.desk import Desk
 from rtsep.params import Board
 from rtsep.show import folder
 from rtsep.show.opened import OpenShow
+from rtsep.show.pluginstates import Surroundings
 class Playing:
     preset = presets.load("live")
     board = Board(("vox", "kick"), presets.layout(preset))

@@ -132,6 +132,31 @@ def test_a_mic_without_plug_ins_is_as_late_as_the_others_or_not_late_at_all(make
         np.testing.assert_allclose(out[1], oracle(x, 256)[1], atol=1e-7)
 
 
+LINKED = {"name": "oh", "mics": ["kick", "vox"], "plugins": [{"plugin": "Reverb"}]}
+
+
+@pytest.mark.parametrize("isolation", ["chain", "one"])
+def test_two_mics_that_are_linked_are_the_channels_of_one_plug_in(make: Callable[..., Strips], isolation: str) -> None:
+    stage, x = make(strips=[LINKED], isolation=isolation), noise()
+    assert stage.board.param("strips.oh.reverb.room_size").default == 0.5
+    with pytest.raises(InputError):
+        stage.board.param("strips.kick.gain.gain_db")
+    delay = stage.latency
+    wet = oracle(x, delay)
+    both = pedalboard.Reverb()(np.ascontiguousarray(x[[1, 0]]), RATE)   # in the order of the strip, not of the mics
+    alone = pedalboard.Reverb()(x[1:2], RATE)
+    wet[[1, 0]] = late(both, delay)
+    assert not np.allclose(wet[1], late(alone, delay)[0], atol=1e-3)
+    np.testing.assert_allclose(process(stage, x), wet, atol=1e-5)
+    stage.reset()
+    stage.board.set("strips.oh.state", 1)   # bypassed: both, as late
+    np.testing.assert_array_equal(process(stage, x)[:2], late(x, delay)[:2])
+    stage.reset()
+    stage.board.set("strips.oh.state", 2)
+    stage.close()   # as when the process is lost for good: both are dry, as late, after a fade of 64 samples
+    np.testing.assert_array_equal(process(stage, x)[:2, delay + 64 :], late(x, delay)[:2, delay + 64 :])
+
+
 def test_without_any_plug_in_there_is_no_process_and_no_latency(make: Callable[..., Strips]) -> None:
     stage, x = make(each=[], strips=[]), noise(640)
     assert stage.pids == []
@@ -177,7 +202,13 @@ def test_a_preset_is_read_and_written() -> None:
     ('each = [{plugin = "Gain", name = "A b"}]', "'A b' is not a plug-in's name"),
     ('each = [{plugin = "Gain", state = "%%"}]', "no base64"),
     ('strips = [{mic = "vox", plugin = "Gain"}]', "unknown key 'plugin'"),
-    ('strips = [{plugins = []}]', "mic is None"),
+    ('strips = [{plugins = []}]', "strip 1 has no mic"),
+    ('strips = [{mic = 3}]', "mic is 3"),
+    ('strips = [{mics = ["vox", "kick"]}]', "strip 1 has no mic; allowed are mic, or mics and name"),
+    ('strips = [{mics = ["vox"], name = "oh"}]', "allowed are the names of 2"),
+    ('strips = [{mics = ["vox", "kick"], name = "O h"}]', "name is 'O h'"),
+    ('strips = [{mics = ["vox", "kick"], name = "bass"}, {mic = "bass"}]', "two things are called 'bass'"),
+    ('strips = [{mics = ["vox", "kick"], name = "oh"}, {mic = "kick"}]', "two strips for 'kick'"),
     ('strips = [{mic = "vox"}, {mic = "vox"}]', "two strips for 'vox'"),
     ("unit = 128\ndelay = 128", "delay"),
     ('isolation = "none"', "isolation"),

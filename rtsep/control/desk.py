@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rtsep import presets
+from rtsep.catalogue.strips import states_of, with_states
 from rtsep.control.history import History
 from rtsep.errors import InputError
 from rtsep.params import Board, Param
@@ -120,6 +121,8 @@ class Desk:
         What has been turned.
     ear : Listening or None
         What keys choose for the ear; None: no output is given to that.
+    states : dict of str to str
+        With which plug-ins run or are going to, where these are not the preset's own: base64 by path.
     """
 
     def __init__(
@@ -135,6 +138,13 @@ class Desk:
         self.snapshots: Snapshots | None = None
         self.transport: Transport | None = None
         self.ear: Listening | None = None
+        self._coming: Preset | None = None
+        self._loads = 0   # of states
+        self.settled()
+
+    def settled(self) -> None:
+        """Take note that nothing is on its way: with what plug-ins run is what the preset that sounds says."""
+        self._coming, self.states = None, states_of(self.preset)
 
     @property
     def preset(self) -> Preset:
@@ -271,7 +281,29 @@ class Desk:
             with self.together(place):
                 for path, value in self.preset.params.items():
                     self.set(path, value)
-        return self._playing.reload(new)
+        return self._go_over(with_states(new, {**states_of(new), **self.states}, self._loads))
+
+    def give_states(self, states: dict[str, str]) -> None:
+        """Have plug-ins begin anew with these states, those that are not named with the preset's own.
+
+        Parameters
+        ----------
+        states : dict of str to str
+            Base64 by path, see `rtsep.catalogue.strips.kept`; they have been tried.
+
+        Raises
+        ------
+        InputError
+            As `reload` does.
+        """
+        self.states = states
+        self._loads += 1
+        self._go_over(with_states(self._coming or self.preset, states, self._loads))
+
+    def _go_over(self, preset: Preset) -> str:
+        took = self._playing.reload(preset)
+        self._coming = preset if took == "asked" else None
+        return took
 
 
 def store(snapshots: Snapshots, which: str | None) -> int:

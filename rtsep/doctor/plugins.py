@@ -26,7 +26,8 @@ def plugins(preset: Preset, rate: int) -> list[Finding]:
 
 def _one(slot: SlotConfig, rate: int, unit: int) -> Finding:
     try:
-        seen = probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.plugin or slot.path, fresh=True)
+        seen = probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.plugin or slot.path, fresh=True,
+                     width=slot.width)
     except InputError as error:
         return Finding("plug-ins", BAD, str(error), "take it out of the preset, or install it again")
     text = f"{seen.name} {seen.version}: latency {seen.latency} samples, p50 {seen.p50_ms:.2f} ms a unit"
@@ -37,16 +38,16 @@ def _one(slot: SlotConfig, rate: int, unit: int) -> Finding:
 
 def _of_files(preset: Preset) -> Iterator[tuple[SlotConfig, int]]:
     """Return every different plug-in of a file, and the unit that it will get."""
-    from rtsep.catalogue.strips import slots
+    from rtsep.catalogue.strips import chain_of, slots
     from rtsep.plugins.builtins import BUILTINS
 
     seen = set()
     for config in preset.chain:
         if config.stage != "strips":
             continue
-        chains = [config.options["each"], *(strip["plugins"] for strip in config.options["strips"])]
-        for slot in (slot for chain in chains for slot in slots(chain)):
-            key = (slot.plugin, slot.path, slot.state)
+        chains = [slots(config.options["each"]), *map(chain_of, config.options["strips"])]
+        for slot in (slot for chain in chains for slot in chain):
+            key = (slot.plugin, slot.path, slot.state, slot.width)
             if key not in seen and (slot.path or slot.plugin not in BUILTINS):
                 seen.add(key)
                 yield slot, config.options["unit"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rtsep.engine import Engine
     from rtsep.presets import Preset
+    from rtsep.stage import Stage
 
 _LAST_PATIENCE = 1.0   # seconds that what is being built may take at the end
 
@@ -89,3 +90,27 @@ class Changes:
         if self._folder is not None:
             known = learnt.Learnt(self._engine.fmt.rate, self._engine.board.mics, self._engine.handed)
             learnt.save(known, os.path.join(self._folder, name))
+
+
+class StatesAsked:
+    """Has the plug-ins of a chain tell what they keep, and waits for nobody."""
+
+    def __init__(self) -> None:
+        self._stages: list[Stage] = []
+
+    def ask(self, engine: Engine) -> None:
+        """Ask those that run now; whoever was asked before is asked again."""
+        self._stages = list(engine.chain.stages)
+        for stage in self._stages:
+            stage.ask_states()
+
+    def answer(self) -> tuple[str, dict[str, str]] | None:
+        """Return `states` and all of them, once; None: there is nothing yet."""
+        told: dict[str, str] = {}
+        for stage in self._stages:
+            states = stage.states()
+            if states is None:
+                return None
+            told |= states
+        asked, self._stages = bool(self._stages), []
+        return ("states", told) if asked else None

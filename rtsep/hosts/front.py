@@ -23,6 +23,7 @@ from rtsep.hosts.request import RunOptions
 from rtsep.hosts.saves import Saves
 from rtsep.meters import Meters
 from rtsep.presets import Preset
+from rtsep.show.pluginstates import Surroundings
 from rtsep.show.starting import open_show
 
 
@@ -47,6 +48,8 @@ class Front:
         Where that keeps what it has learnt.
     place : PlayPlace or None
         What is played in place of the inputs.
+    rate : int
+        Hz.
 
     Attributes
     ----------
@@ -61,7 +64,7 @@ class Front:
 
     def __init__(
         self, preset: Preset, names: tuple[str, ...], memory: str, options: RunOptions, watch: Watch | None,
-        surface: Surface, send: Callable[..., None], kept: pathlib.Path, place: PlayPlace | None,
+        surface: Surface, send: Callable[..., None], kept: pathlib.Path, place: PlayPlace | None, rate: int,
     ) -> None:
         self._surface = surface
         self.playing = Distant(preset, presets.lay_out(preset, names, f"{memory}-b"), send)
@@ -74,7 +77,9 @@ class Front:
         self.playback: Playback | None = None
         if place is not None:
             self.playback = self._play(place._replace(memory=f"{memory}-p"), options)
-        self._show = None if options.show is None else open_show(options, self.desk, kept)
+        self._show = None if options.show is None else open_show(
+            options, self.desk, Surroundings(lambda: send("states"), rate), kept
+        )
         self.desk.snapshots = self._show
         self.reloads = Reloads(self.playing, self.desk, options.preset, watch, surface.say)
         self._quiet = QuietMics(names)
@@ -131,6 +136,11 @@ class Front:
         if why != self._waits:
             self._waits = why
             self._surface.say(f"waiting for the device: {why}")
+
+    def states_told(self, states: dict[str, str]) -> None:
+        """Hand what the plug-ins keep to the show that has asked for it."""
+        if self._show is not None:
+            self._show.plugins.told(states)
 
     def say_notes(self) -> None:
         """Say what the preset has to say for so many microphones."""

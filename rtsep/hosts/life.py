@@ -21,7 +21,7 @@ import numpy as np
 
 from rtsep.errors import DeviceError, InputError, RtsepError
 from rtsep.hosts import ear, playring
-from rtsep.hosts.changes import Changes
+from rtsep.hosts.changes import Changes, StatesAsked
 from rtsep.hosts.gauges import Gauges, RateWatch
 from rtsep.hosts.hostapis import make_card
 from rtsep.hosts.process import print_to
@@ -110,9 +110,10 @@ class Life:
     ----------
     pipe : Connection
         To the supervisor. Sent: `compiling`; `loaded`, then, by the first alone, `channels`; `ready`; by the others
-        `waits`; `started`, `cables`, `say`, `reloaded`, `refused`, `saved`, `unsaved`, `lost`, `done`, `error`.
+        `waits`; `started`, `cables`, `say`, `reloaded`, `refused`, `saved`, `unsaved`, `states`, `lost`, `done`,
+        `error`.
         Received: `go` with a `Stand`; `renew` and `play`, by those that stand by; `reload` with a checked preset,
-        `save`, and `stop`.
+        `save`, `states`, and `stop`.
     request : Request
     """
 
@@ -121,6 +122,7 @@ class Life:
         self.request = request
         self._changes: Changes | None = None
         self._keeper: Keeper | None = None
+        self._states = StatesAsked()
         self._card = make_card(request)
 
     def run(self) -> None:
@@ -291,8 +293,9 @@ class Life:
                 self._meters.put("latency", self._engine.latency)
                 card.tell_latency(self._engine.latency)
                 self.pipe.send((*answer, self._engine.latency))
-            if (saved := keeper.answer()) is not None:
-                self.pipe.send(saved)
+            for told in (keeper.answer(), self._states.answer()):
+                if told is not None:
+                    self.pipe.send(told)
             now = time.monotonic()
             seen = record["calls"]
             self._gauges.update(now)
@@ -366,6 +369,8 @@ class Life:
             self._changes.ask(*content)
         if kind == "save" and self._keeper is not None and self.request.save is not None:
             self._keeper.save(self.request.save)
+        if kind == "states" and self._changes is not None:
+            self._states.ask(self._engine)
         return bool(kind == "stop")
 
 

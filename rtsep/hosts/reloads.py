@@ -75,6 +75,7 @@ class Reloads:
             Of the chain, now and then, samples.
         """
         self._playing.answered(True)
+        self._know_states()
         late = "unchanged" if latency == before else f"now {latency} samples"
         words = {"nothing": "nothing has changed", "params": "values", "chain": f"chain, cross-faded; latency {late}"}
         self._say(f"preset reloaded: {words[change]}")
@@ -82,12 +83,19 @@ class Reloads:
     def refused(self, why: str) -> None:
         """Note and tell that the audio process has not."""
         self._playing.answered(False)
+        self._know_states()
         self._say_not(why)
 
     def give_up(self) -> None:
         """Reload no more what the audio process may have died of."""
         if self._playing.give_up():
+            self._know_states()
             self._say_not("the audio process was lost over it")
+
+    def _know_states(self) -> None:
+        """Have the desk know with which states plug-ins run now; what is on its way says so itself when it comes."""
+        if self._playing.idle:
+            self._desk.settled()
 
     def _say_not(self, why: str) -> None:
         self._say(f"preset not reloaded: {why}")

@@ -6,10 +6,11 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtsep.atomic import check_writable
+from rtsep.catalogue.strips import states_of, with_states
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
 from rtsep.hosts import devices, ear
@@ -62,6 +63,8 @@ class RunOptions:
         Folder of a show, whose snapshots can be recalled; see `rtsep.show.starting.options`.
     restore : bool
         Begin with what stood in the show last.
+    states : mapping of str to str
+        That plug-ins begin with, base64 by path (`rtsep.catalogue.strips.kept`).
     end_on_hangup : bool
         SIGHUP, which comes when a terminal is closed, ends the run.
     remembered : bool
@@ -85,6 +88,7 @@ class RunOptions:
     ear: str | None = None
     show: str | None = None
     restore: bool = True
+    states: Mapping[str, str] = field(default_factory=dict)
     end_on_hangup: bool = False
     host_api: str = PORTAUDIO
     remembered: bool = False
@@ -152,6 +156,7 @@ def check(options: RunOptions) -> Request:
     preset = load(options.preset)
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
+    preset = with_states(preset, {**states_of(preset), **options.states})
     check_block(preset, block, "--blocksize" if options.block else f"preset {preset.name}: host.block")
     if options.host_api == JACK and options.block is not None:
         raise InputError("--blocksize", str(options.block), f"none with --host-api {JACK}: the server's period is it")

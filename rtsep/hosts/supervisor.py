@@ -97,10 +97,9 @@ class Supervisor:
         self._signals = Signals(options.end_on_hangup)
         self._began = time.monotonic()
         self._sound_began: float | None = None
-        self._first_sound = self._silent_since = 0.0
+        self._first_sound = self._silent_since = self._next_start = 0.0
         self._process: AudioProcess | None = None
         self._standby = Standby(self._make_spare, self._keep)
-        self._next_start = 0.0
 
     def run(self, open_surface: Callable[[], Surface]) -> int:
         """See `supervisor.run`."""
@@ -249,6 +248,8 @@ class Supervisor:
             self._there.reloads.refused(content[0])
         elif kind in ("saved", "unsaved"):
             self._there.saves.answered(kind, content[0], self._phase == STOPPING)
+        elif kind == "states":
+            self._there.states_told(content[0])
         elif kind == "lost":
             self._count(content[1])
             self._lost(content[0])
@@ -271,7 +272,7 @@ class Supervisor:
         assert self._process is not None
         self._front = Front(
             self._request.preset, names, self._folder.name, self._options, self._file, self._surface, self._send,
-            self._keep, self._request.play,
+            self._keep, self._request.play, rate,
         )
         self._names, self._rate, self._standstill = names, rate, Standstill(rate)
         if self._request.record is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ class PluginChain:
     """Plug-ins one after the other; made, worked and closed by one thread, the main thread of its process.
 
     A mic is mono. A plug-in that takes nothing but stereo is fed the mic twice, and the mean of its two outputs is
-    what is heard.
+    what is heard. Slots of a larger `width` take as many mics at once, as channels of one plug-in.
 
     The output is exactly `latency` samples late. That changes only when a slot is turned off or on, the chain is
     replaced, or a plug-in changes its own; `news` tells of each, and the change is cross-faded. With `align` it does
@@ -87,13 +87,14 @@ class PluginChain:
     def __init__(self, rate: int, unit: int, slots: Sequence[SlotConfig], align: int = 0) -> None:
         self._rate, self._unit, self._align = rate, unit, align
         self._configs = tuple(slots)
+        self._width = max((slot.width for slot in slots), default=1)
         self.params: tuple[Param, ...] = chain_params(slots, rate, unit)
         self._low, self._high, self._values = _bounds(self.params)
         self._places = _places(self._configs, self.params)
         self._owners = _owners(self._places)
         self._line = Line(rate, unit, self._made(self._configs, self.params, self._values))
-        self._whole = Slot("chain", self._line, rate, unit)
-        self._pad = Late(rate, unit, max(0, align - self._whole.latency))
+        self._whole = Slot("chain", self._line, rate, unit, width=self._width)
+        self._pad = Late(rate, unit, max(0, align - self._whole.latency), self._width)
         self._fresh, self._waiting = True, False   # the first values are taken over at once
         self._given = b""
 
@@ -109,7 +110,7 @@ class PluginChain:
 
         Parameters
         ----------
-        block : float32[1, unit]
+        block : float32[width, unit]
             Finite; not written to.
         values : float32[len(params)]
             Targets from this unit on, in the order of `params`; what is out of range or no number is left as it was.
@@ -117,7 +118,7 @@ class PluginChain:
 
         Returns
         -------
-        float32[1, unit]
+        float32[width, unit]
             Finite, the caller's to keep.
         """
         self._take_over(values)
@@ -172,13 +173,25 @@ class PluginChain:
         self._pad.clear()
         self._fresh = True
 
-    def snapshot(self) -> bytes:
+    def states(self) -> Iterator[tuple[str, bytes]]:
+        """Yield name and `raw_state` of each plug-in of a file; a large one takes many times as long as a unit."""
+        for config, slot, _ in self._slots():
+            if not config.builtin:
+                yield config.name, slot.hosted.state()
+
+    def snapshot(self, states: Mapping[str, bytes] | None = None) -> bytes:
         """Return every plug-in's `raw_state` and its values.
 
         What sounds just now is not in it (pedalboard does not give it out): after `restore` tails begin anew.
+
+        Parameters
+        ----------
+        states : mapping of str to bytes, optional
+            Those that have been asked for already, see `states`.
         """
+        known = dict(self.states()) if states is None else states
         told = [
-            {"same": list(config.same), "state": base64.b64encode(slot.hosted.state()).decode(),
+            {"same": list(config.same), "state": base64.b64encode(known.get(config.name, b"")).decode(),
              "values": dict(zip(self._names(config), map(float, values), strict=True))}
             for config, slot, values in self._slots()
         ]
@@ -220,7 +233,8 @@ class PluginChain:
         made = []
         for config, first, last in _places(slots, params):
             hosted = _hosted(config, self._rate, self._unit, values[first + len(OWN) : last].tolist())
-            made.append(Slot(config.name, hosted, self._rate, self._unit, round(float(values[first])), amid))
+            state = round(float(values[first]))
+            made.append(Slot(config.name, hosted, self._rate, self._unit, state, amid, config.width))
         return made
 
     def _take_over(self, values: NDArray[np.float32]) -> None:
@@ -267,11 +281,11 @@ class PluginChain:
 
 def _hosted(config: SlotConfig, rate: int, unit: int, values: Sequence[float]) -> Hosted:
     if config.builtin:
-        return BuiltinHost(BUILTINS[config.plugin], rate, unit, values)
+        return BuiltinHost(BUILTINS[config.plugin], rate, unit, values, config.width)
     from rtsep.plugins.filed import FileHost
     from rtsep.plugins.probing import probe
 
-    found = probe(config.plugin, config.path, rate, unit, config.state, place=config.name)
+    found = probe(config.plugin, config.path, rate, unit, config.state, place=config.name, width=config.width)
     return FileHost(found, config.state, values)
 
 

@@ -68,13 +68,15 @@ class Late:
     rate, unit : int
     frames : int
         Samples.
+    width : int
+        Channels.
     """
 
-    def __init__(self, rate: int, unit: int, frames: int) -> None:
+    def __init__(self, rate: int, unit: int, frames: int, width: int = 1) -> None:
         self._unit, self._least = unit, round(_HISTORY_SECONDS * rate)
         self._now = self._goal = self._next = frames
         self._fade = Fade(rate, False)
-        self._line = np.zeros((1, 0), np.float32)
+        self._line = np.zeros((width, 0), np.float32)
         self._end = 0
         self._make_room(frames)
 
@@ -122,7 +124,7 @@ class Late:
         """Have room for what is read back, and for some units, so that it is moved but now and then."""
         span = max(frames, self._least) + self._unit
         if self._line.shape[1] < span + _UNITS * self._unit:
-            line = np.zeros((1, span + _UNITS * self._unit), np.float32)
+            line = np.zeros((len(self._line), span + _UNITS * self._unit), np.float32)
             kept = min(self._end, span)
             line[:, span - kept : span] = self._line[:, self._end - kept : self._end]
             self._line, self._end, self._span = line, span, span

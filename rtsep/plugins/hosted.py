@@ -105,10 +105,12 @@ class BuiltinHost(Hosted):
     rate, unit : int
     values : sequence of float
         Of all parameters.
+    width : int
+        Channels; those of dynamics have each a level of their own.
     """
 
-    def __init__(self, builtin: Builtin, rate: int, unit: int, values: Sequence[float]) -> None:
-        self._builtin, self._rate, self._unit = builtin, rate, unit
+    def __init__(self, builtin: Builtin, rate: int, unit: int, values: Sequence[float], width: int = 1) -> None:
+        self._builtin, self._rate, self._unit, self._width = builtin, rate, unit, width
         self._ducked = tuple(n for n, param in enumerate(builtin.params) if param.name in builtin.ducked)
         self._now = [float(value) for value in values]   # what it is set to
         self._goal = list(self._now)
@@ -198,7 +200,7 @@ class BuiltinHost(Hosted):
         """See `Hosted.twin`."""
         if self._builtin.alone:
             return None
-        return BuiltinHost(self._builtin, self._rate, self._unit, self._goal)
+        return BuiltinHost(self._builtin, self._rate, self._unit, self._goal, self._width)
 
     @property
     def _blends(self) -> bool:
@@ -212,7 +214,8 @@ class BuiltinHost(Hosted):
         plugin = getattr(pedalboard, self._builtin.name)()
         for param, value in zip(self._builtin.params, self._now, strict=True):
             setattr(plugin, param.name, self._spoken(param.name, value))
-        self._run(plugin, np.zeros((1, self._unit), np.float32))   # the largest block first: a larger one resets it
+        # The largest block first: a larger one resets it.
+        self._run(plugin, np.zeros((self._width, self._unit), np.float32))
         plugin.reset()
         return plugin
 

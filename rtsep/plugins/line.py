@@ -184,7 +184,7 @@ class _Group:
         self.plugins: list[Any] = []
         self.other = False   # whether it may not stay together
         self._rate = rate
-        self._last: np.float32 | None = None
+        self._last: Block | None = None
 
     def work(self, block: Block) -> Block:
         """Return what becomes of a unit."""
@@ -200,7 +200,7 @@ class _Group:
                 slot.failed()
             self.other = True
             wet = block if self._last is None else glued(block, self._last)
-        self._last = wet[0, -1]
+        self._last = wet[:, -1:].copy()
         return wet
 
     def _advance(self, frames: int) -> None:

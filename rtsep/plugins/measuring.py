@@ -1,9 +1,8 @@
-"""The child that test-loads a plug-in: what it is like, line by line of JSON, so that a crash tells how far it came."""
+"""What a plug-in of a file is like, as a child process finds out step by step: a crash tells how far it came."""
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import threading
@@ -27,19 +26,6 @@ _SETTLE_SECONDS = 0.5
 _TIMED = 400              # units
 _TURN_SECONDS = 5.0       # for all parameters that are turned, and for one that hangs
 _SHORT = 16               # units of silence before an impulse when parameters are turned
-
-
-def main(told: Mapping[str, Any]) -> None:
-    """Load it, look at it, and say so in the file that was named."""
-    with open(told["answer"], "a", encoding="utf-8") as answer:
-        def say(**words: Any) -> None:
-            answer.write(json.dumps(words) + "\n")
-            answer.flush()
-
-        try:
-            _look(told, say)
-        except Exception as error:   # whatever a plug-in may make pedalboard raise
-            say(problem=f"cannot be used: {' '.join(str(error).split())[:200] or type(error).__name__}")
 
 
 def load(file: str, plugin: str) -> Any:
@@ -68,23 +54,25 @@ def give(plugin: Any, state: bytes) -> None:
 
 
 def run(plugin: Any, block: Block, rate: int, channels: int) -> Block:
-    """Return what a plug-in makes of a mono unit, float32[1, unit]: of two channels the mean.
+    """Return what a plug-in makes of float32[channels, unit]; a mono unit goes into both of two, and is their mean.
 
     pedalboard leaves out as many samples at the beginning as the plug-in says it is late; they come as zeros here, so
     that nothing depends on what it says.
     """
-    given = block if channels == 1 else np.repeat(block, 2, axis=0)
+    doubled = channels > len(block)
+    given = np.repeat(block, 2, axis=0) if doubled else block
     out: Block = plugin.process(given, rate, buffer_size=block.shape[1], reset=False)
-    if channels == 2:
+    if doubled:
         out = (0.5 * (out[:1] + out[1:])).astype(np.float32)
     missing = block.shape[1] - out.shape[1]
     return np.pad(out, ((0, 0), (missing, 0))) if missing else out
 
 
-def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
+def look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
+    """Load a plug-in, and say all that `rtsep.plugins.probing.Probe` has."""
     file, name, rate, unit = told["file"], told["plugin"], told["rate"], told["unit"]
     say(doing="being loaded")
-    names = _names(file)
+    names = names_in(file)
     if len(names) > 1 and name not in names:
         say(problem=f"has several plug-ins, and none is {name!r}", allowed=f"allowed are {', '.join(names)}")
         return
@@ -104,9 +92,10 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(doing="telling its parameters")
     knobs = _knobs(plugin)
     say(doing="working")
-    channels = _channels(plugin, rate, unit)
+    channels = channels_of(plugin, rate, unit, told["width"])
     if not channels:
-        say(problem="takes neither one channel nor two")
+        say(problem="takes neither one channel nor two" if told["width"] == 1 else "does not take two channels",
+            allowed="" if told["width"] == 1 else "it can be in a strip of one mic only")
         return
     timed = _timed(plugin, rate, unit, channels)
     measured = None if timed["nan"] else latency(plugin, rate, unit, channels)
@@ -120,7 +109,8 @@ def _look(told: Mapping[str, Any], say: Callable[..., None]) -> None:
     say(main_thread=_needs_main_thread(file, plugin.name))
 
 
-def _names(file: str) -> list[str]:
+def names_in(file: str) -> list[str]:
+    """Return the names of the plug-ins in a file."""
     import pedalboard
 
     kinds = [getattr(pedalboard, kind, None) for kind in ("VST3Plugin", "AudioUnitPlugin")]
@@ -128,9 +118,9 @@ def _names(file: str) -> list[str]:
     return list(kind.get_plugin_names_for_file(file)) if kind else []
 
 
-def _channels(plugin: Any, rate: int, unit: int) -> int:
-    """Return how many channels it takes, as it says itself when it is given a unit of them."""
-    for channels in (1, 2):
+def channels_of(plugin: Any, rate: int, unit: int, width: int) -> int:
+    """Return how many channels it takes of so many mics, as it says itself when it is given a unit of them; 0: none."""
+    for channels in range(width, 3):
         try:
             run(plugin, np.zeros((1, unit), np.float32), rate, channels)
             return channels

@@ -31,7 +31,7 @@ _VERSION = 1     # of what is kept; another one is asked for anew
 # Not a `multiprocessing.Process`: see `rtsep.stages.remote.supervise`.
 _PROGRAM = (
     "import json, sys; told = json.loads(sys.stdin.readline()); sys.path[:] = told['path']; "
-    "from rtsep.plugins.measuring import main; main(told)"
+    "from rtsep.plugins.child import main; main(told)"
 )
 
 
@@ -78,7 +78,7 @@ class Probe:
         Bytes.
     rate, unit : int
     channels : int
-        1: it takes a mono mic as it is; 2: it is fed the mic twice.
+        1: it takes a mono mic as it is; 2: it is fed the mic twice, or two mics.
     knobs : tuple of Knob
     declared : int
         Latency that it says it has, samples.
@@ -140,14 +140,20 @@ class Probe:
         """What should be said of it before a show, a line each: it lies about its latency, is slow, answers NaN."""
         block_ms = 1000 * self.unit / self.rate
         told = []
-        if not self.agrees:
-            told.append(f"says {self.declared} samples of latency, but an impulse takes {self.measured}")
-        if self.measured is None and not self.nan:
-            told.append(f"no impulse comes through, so its latency of {self.declared} samples is what it says")
         if self.slow > _CHANCE:
             told.append(f"{self.slow} units took longer than their {block_ms:.2f} ms, up to {self.max_ms:.1f} ms")
         if self.p50_ms > block_ms / 2:
             told.append(f"takes {self.p50_ms:.2f} ms of the {block_ms:.2f} ms that a unit lasts")
+        return self.habits + told
+
+    @property
+    def habits(self) -> list[str]:
+        """What of that is so whatever the unit and the machine."""
+        told = []
+        if not self.agrees:
+            told.append(f"says {self.declared} samples of latency, but an impulse takes {self.measured}")
+        if self.measured is None and not self.nan:
+            told.append(f"no impulse comes through, so its latency of {self.declared} samples is what it says")
         if self.nan:
             told.append("answers what is no number: its dry input is heard then")
         if self.late_params:
@@ -161,7 +167,7 @@ class Probe:
 
 def probe(
     plugin: str, path: str = "", rate: int = 48000, unit: int = 64, state: bytes = b"", seconds: float = SECONDS,
-    place: str = "plugin", fresh: bool = False,
+    place: str = "plugin", fresh: bool = False, width: int = 1,
 ) -> Probe:
     """Look a plug-in up, or test-load it in a child process.
 
@@ -178,6 +184,8 @@ def probe(
         Of the setting, for errors.
     fresh : bool
         Do not look it up.
+    width : int
+        Mics that it has to take at once, as its channels.
 
     Raises
     ------
@@ -188,13 +196,13 @@ def probe(
     """
     file = locate(plugin, path, place)
     mtime, size = _stamp(file)
-    key = [_VERSION, plugin, str(file), mtime, size, hosted_by(), rate, unit,
+    key = [_VERSION, plugin, str(file), mtime, size, hosted_by(), rate, unit, width,
            hashlib.sha256(state).hexdigest()]
     kept = cache_folder() / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if not fresh:
         with suppress(OSError, ValueError, KeyError, TypeError):   # none there, or one that is not whole
             return _read(json.loads(kept.read_bytes()))
-    told = _ask({"plugin": plugin, "file": str(file), "rate": rate, "unit": unit,
+    told = _ask({"plugin": plugin, "file": str(file), "rate": rate, "unit": unit, "width": width,
                  "state": base64.b64encode(state).decode()}, seconds, place)
     found = _read({**told, "path": str(file), "mtime": mtime, "size": size, "rate": rate, "unit": unit})
     with suppress(OSError, InputError):   # then it is asked again next time
@@ -222,8 +230,8 @@ def _stamp(file: Path) -> tuple[float, int]:
     return max((part.st_mtime for part in parts), default=0.0), sum(part.st_size for part in parts)
 
 
-def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
-    """Have a child load the plug-in; its word is final, its silence too."""
+def answered(told: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], str]:
+    """Have a child look at a plug-in, and end it; returns what it said, and how it ended: `hung`, or its exit code."""
     with tempfile.TemporaryDirectory(prefix="rtsep-probe-") as folder:
         answer = Path(folder) / "answer"
         answer.touch()
@@ -243,6 +251,12 @@ def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for one in lines:
         said |= one
+    return said, "hung" if hung else _how(child.returncode)
+
+
+def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
+    """Have a child load the plug-in; its word is final, its silence too."""
+    said, end = answered(told, seconds)
     name, doing = Path(str(told["file"])).name, said.get("doing", "being loaded")
     if "problem" in said:
         raise PluginProblem(place, f"{name} {said['problem']}", str(said.get("allowed", "")))
@@ -252,9 +266,9 @@ def _ask(told: Mapping[str, Any], seconds: float, place: str) -> dict[str, Any]:
         return {**said, "breaks_at": "", "main_thread": True}
     if "turned" in said:          # of that parameter: the chain is warned, the user may keep away from it
         return {**said, "breaks_at": said["turned"], "latency_knobs": [], "main_thread": True}
-    if hung:
+    if end == "hung":
         raise PluginProblem(place, f"{name} hangs while {doing} ({seconds:g} s)", "take it out of the chain")
-    raise PluginProblem(place, f"{name} crashes while {doing} ({_how(child.returncode)})", "take it out of the chain")
+    raise PluginProblem(place, f"{name} crashes while {doing} ({end})", "take it out of the chain")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

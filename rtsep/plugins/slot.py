@@ -32,6 +32,8 @@ class Slot:
         `ON`, `BYPASS` or `OFF`.
     amid : bool
         It begins while there is sound: that is faded in, as echoes would repeat its first step.
+    width : int
+        Channels.
 
     Attributes
     ----------
@@ -42,19 +44,19 @@ class Slot:
     """
 
     def __init__(self, name: str, hosted: Hosted, rate: int, unit: int, state: int = ON,
-                 amid: bool = False) -> None:
+                 amid: bool = False, width: int = 1) -> None:
         self.name, self.hosted = name, hosted
         self._rate, self._unit = rate, unit
-        self._late = Late(rate, unit, hosted.latency)
+        self._late = Late(rate, unit, hosted.latency, width)
         self._heard = Fade(rate, state == ON)       # against the dry input, as late
         self._there = Fade(rate, state != OFF)      # against the input as it is
         self._fed = Fade(rate, not amid)            # what goes into it, after it was made anew
         self._fed.goal = True
-        self._silence = np.zeros((1, unit), np.float32)
+        self._silence = np.zeros((width, unit), np.float32)
         self.state = state
         self._runs = state != OFF
         self._unheard = 0   # samples that it has to run before it is heard
-        self._last = np.float32(0)
+        self._last: Block = self._silence[:, -1:]
         self.worked = 0
         self._remakes: list[int] = []
         self._given_up = False
@@ -103,7 +105,7 @@ class Slot:
         if self._runs:
             out = self._there.mix(block, dry if self._given_up else self._worked_on(block, dry))
             self._unheard = max(0, self._unheard - self._unit)
-        self._last = out[0, -1]
+        self._last = out[:, -1:].copy()   # the unit is somebody's memory, who goes on with it
         return out
 
     def _worked_on(self, block: Block, dry: Block) -> Block:
@@ -121,7 +123,7 @@ class Slot:
         self._late.clear()
         self.turn(self.state, at_once=True)
         self._fed.jump(True)
-        self._unheard, self._last, self._given_up = 0, np.float32(0), False
+        self._unheard, self._last, self._given_up = 0, self._silence[:, -1:], False
         self._remakes.clear()
 
     def twin(self) -> Slot | None:
@@ -129,7 +131,7 @@ class Slot:
         hosted = self.hosted.twin()
         if hosted is None:
             return None
-        twin = Slot(self.name, hosted, self._rate, self._unit, self.state, True)
+        twin = Slot(self.name, hosted, self._rate, self._unit, self.state, True, len(self._silence))
         twin.take_over(self)
         return twin
 
@@ -194,13 +196,13 @@ class Slot:
 def usable(block: Block) -> Block | None:
     """Return a unit without what is over range; None: it has something that is no number."""
     # One number says of nearly every unit that all is well; no comparison is true of what is none.
-    if np.dot(block[0], block[0]) <= LOUDEST**2:
+    if np.vdot(block, block) <= LOUDEST**2:
         return block
     return np.clip(block, -LOUDEST, LOUDEST) if np.isfinite(block).all() else None
 
 
-def glued(block: Block, last: np.float32) -> Block:
-    """Return a unit without a step from the sample before it."""
+def glued(block: Block, last: Block) -> Block:
+    """Return a unit without a step from the sample before it, float32[channels, 1]."""
     frames = block.shape[1]
     fall = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, frames + 1) / frames)
-    return np.asarray(block + (last - block[0, 0]) * fall, np.float32)
+    return np.asarray(block + (last - block[:, :1]) * fall, np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from rtsep.errors import InputError
 from rtsep.params import Param
@@ -15,6 +16,7 @@ OFF, BYPASS, ON = 0, 1, 2
 as late as its output would be."""
 
 MOST_SLOTS = 32
+RATE, UNIT = 48000, 64   # where it does not matter which: what is asked for first is known then
 OWN = ("state", "place")
 """Parameters that every slot has beside its plug-in's."""
 
@@ -35,12 +37,15 @@ class SlotConfig:
         The plug-in's file. Empty: a built-in effect of that name, else a file of that name in the usual folders.
     state : bytes
         What a plug-in of a file begins with, its `raw_state`; empty: its own default.
+    width : int
+        Mics that it takes at once, as its channels; alike in a whole chain.
     """
 
     name: str
     plugin: str
     path: str = ""
     state: bytes = b""
+    width: int = 1
 
     @property
     def builtin(self) -> bool:
@@ -75,7 +80,7 @@ def check_slots(slots: Sequence[SlotConfig]) -> None:
                              f"built-in effects: {', '.join(BUILTINS)}")
 
 
-def chain_params(slots: Sequence[SlotConfig], rate: int = 48000, unit: int = 64) -> tuple[Param, ...]:
+def chain_params(slots: Sequence[SlotConfig], rate: int = RATE, unit: int = UNIT) -> tuple[Param, ...]:
     """Return what may be turned in a chain, in the order of the vector that `PluginChain.work` takes.
 
     First `state` (of the whole chain); then of each slot in turn `NAME.state`, `NAME.place` (the order in which they
@@ -87,6 +92,18 @@ def chain_params(slots: Sequence[SlotConfig], rate: int = 48000, unit: int = 64)
     InputError
         If a name is taken twice or is none, or a plug-in cannot be had.
     """
+    chain = tuple(slots)
+    if all(slot.builtin for slot in chain):
+        return _builtin_params(chain)   # asked for again and again while a preset is read: never another one
+    return _params(chain, rate, unit)
+
+
+@cache
+def _builtin_params(chain: tuple[SlotConfig, ...]) -> tuple[Param, ...]:
+    return _params(chain, 0, 0)
+
+
+def _params(slots: Sequence[SlotConfig], rate: int, unit: int) -> tuple[Param, ...]:
     check_slots(slots)
     params = [_state("state", "Of the whole chain")]
     for place, slot in enumerate(slots):
@@ -109,7 +126,20 @@ def slot_params(slot: SlotConfig, rate: int, unit: int) -> tuple[Param, ...]:
         return BUILTINS[slot.plugin].params
     from rtsep.plugins.probing import probe
 
-    return tuple(knob.param for knob in probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name).knobs)
+    found = probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name, width=slot.width)
+    return tuple(knob.param for knob in found.knobs)
+
+
+def slot_habits(slot: SlotConfig) -> list[str]:
+    """Return what should be said of a plug-in before a show, whatever the unit and the machine."""
+    if slot.builtin:
+        return []
+    from rtsep.plugins.probing import probe
+
+    try:
+        return probe(slot.plugin, slot.path, RATE, UNIT, slot.state, place=slot.name, width=slot.width).habits
+    except InputError:   # it is gone by now: whoever needs it says so
+        return []
 
 
 def chain_latency(slots: Sequence[SlotConfig], rate: int, unit: int) -> int:
@@ -129,7 +159,7 @@ def _latency(slot: SlotConfig, rate: int, unit: int) -> int:
         return builtin.latency({param.name: param.default for param in builtin.params}, rate)
     from rtsep.plugins.probing import probe
 
-    return probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name).latency
+    return probe(slot.plugin, slot.path, rate, unit, slot.state, place=slot.name, width=slot.width).latency
 
 
 def _state(name: str, of: str) -> Param:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 import unicodedata
@@ -18,6 +16,7 @@ from rtsep.params import Option
 from rtsep.presetfile import toml
 from rtsep.show.reading import SCHEMA, Reader
 from rtsep.show.scope import any_matches, within
+from rtsep.show.statefiles import is_name
 
 LAST_NUMBER = 16384      # what Bank Select and Program Change can count, 128 times 128
 LONGEST_FADE = 3600.0    # seconds
@@ -49,7 +48,8 @@ class Cue:
     values : mapping of str to float
         By path, in the parameters' own units.
     states : mapping of str to str
-        Plug-ins' own states by path, base64; the values beside them are what can be read.
+        Plug-ins' own states by path (`rtsep.catalogue.strips.kept`): names of files, see `rtsep.show.statefiles`; the
+        values beside them are what can be read.
     file : str
         Its name without `.toml`.
     """
@@ -82,16 +82,26 @@ def load(path: Path) -> Cue:
         With file and line.
     """
     reader = Reader(path, "snapshot", _KEYS, ("number", "name"))
-    states = reader.texts("states")
-    for key, state in states.items():
-        try:
-            base64.b64decode(state, validate=True)
-        except (binascii.Error, ValueError):
-            raise reader.error(("states", key), "is no base64", "leave it out, or copy it whole") from None
     return Cue(
         reader.take(_NUMBER), reader.name("name"), reader.take(_FADE), reader.strings("scope", EVERYTHING),
-        reader.take(_PRESET), reader.numbers("fades", 0.0, LONGEST_FADE), reader.numbers("values"), states, path.stem,
+        reader.take(_PRESET), reader.numbers("fades", 0.0, LONGEST_FADE), reader.numbers("values"), states(reader),
+        path.stem,
     )
+
+
+def states(reader: Reader) -> dict[str, str]:
+    """Return the table of states: names of their files, by path.
+
+    Raises
+    ------
+    InputError
+    """
+    found = reader.texts("states")
+    for key, name in found.items():
+        if not is_name(name):
+            allowed = 'allowed is the name of a file in states/, or "" for the preset\'s own'
+            raise reader.error(("states", key), f"{name!r} is no state", allowed)
+    return found
 
 
 def dumps(cue: Cue) -> str:

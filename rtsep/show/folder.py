@@ -11,19 +11,22 @@ from pathlib import Path
 
 from rtsep import presets
 from rtsep.atomic import new_folder, replacing
+from rtsep.catalogue.strips import kept
 from rtsep.errors import InputError
 from rtsep.hosts.devices import Mic, read_map
 from rtsep.names import listed
 from rtsep.params import Option
 from rtsep.presetfile import BLOCK, toml
 from rtsep.show import cue as cues
+from rtsep.show import statefiles
 from rtsep.show.cue import Cue
 from rtsep.show.placing import Placed, place
 from rtsep.show.reading import SCHEMA, Reader
 from rtsep.show.scope import apart
+from rtsep.show.statefiles import OF_PRESET
 
 FILE, PATCH, SNAPSHOTS, HISTORY, STATE = "show.toml", "patch.csv", "snapshots", "history", "state.toml"
-_FOLDERS = (SNAPSHOTS, "calibrations", "states", HISTORY)
+_FOLDERS = (SNAPSHOTS, "calibrations", statefiles.FOLDER, HISTORY)
 MOST_CUES = 1000   # of a show; an evening of theatre has 200, and each is read at the start
 
 _PRESET = Option("preset", str, "live", "Name, or file in the folder.")
@@ -143,7 +146,7 @@ def _check_different(folder: Path, found: Sequence[Cue]) -> None:
 
 
 def _check_files(show: Show, reader: Reader) -> None:
-    """Read the presets and the mapping that are named, and look for the calibration."""
+    """Read the presets, the states and the mapping that are named, and look for the calibration."""
     try:
         presets.load(show.source(show.preset))
     except InputError as error:
@@ -153,6 +156,8 @@ def _check_files(show: Show, reader: Reader) -> None:
     for cue in show.cues:
         if cue.preset:
             presets.load(show.source(cue.preset))
+        for name in set(cue.states.values()) - {OF_PRESET}:
+            statefiles.read(show.folder, name)
     if show.calibration and not (show.folder / show.calibration).is_file():
         raise reader.error(("calibration",), f"there is no file {show.calibration!r}", "a file in the show's folder")
     if show.midi:
@@ -168,8 +173,12 @@ def notes(show: Show) -> list[str]:
     found = []
     for cue in show.cues:
         what = f"snapshot {cue.number} {cue.name}"
-        placed, held = show.place(cue), apart(presets.load(show.source(cue.preset or show.preset)))
+        preset = presets.load(show.source(cue.preset or show.preset))
+        placed, held = show.place(cue), apart(preset)
+        plugins = kept(preset, tuple(mic.name for mic in show.mics))
         found += placed.lines(what)
+        if lost := [path for path in cue.states if path not in plugins]:
+            found.append(f"{what}: no plug-in takes the states of {listed(lost)}")
         outside = [path for path in placed.values if not cue.has(path, held)]
         if outside:
             found.append(f"{what}: outside of its scope: {listed(outside)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtsep.params import Option
 from rtsep.presetfile import toml
-from rtsep.show.cue import LAST_NUMBER
+from rtsep.show.cue import LAST_NUMBER, states
 from rtsep.show.folder import HISTORY, STATE, write
 from rtsep.show.reading import SCHEMA, Reader
 
@@ -40,12 +40,15 @@ class State:
         Patterns of paths that no recall turns.
     values : mapping of str to float
         Of every single target, by path.
+    states : mapping of str to str
+        Of plug-ins, where these are not the preset's, as `Cue` has them.
     """
 
     current: int | None = None
     preset: str = ""
     safe: tuple[str, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(folder: Path) -> State | None:
@@ -58,15 +61,19 @@ def load(folder: Path) -> State | None:
     """
     if not (folder / STATE).exists():
         return None
-    reader = Reader(folder / STATE, "state", ("current", "preset", "safe", "values"), ())
-    return State(reader.take(_CURRENT) or None, reader.take(_PRESET), reader.strings("safe"), reader.numbers("values"))
+    reader = Reader(folder / STATE, "state", ("current", "preset", "safe", "values", "states"), ())
+    return State(reader.take(_CURRENT) or None, reader.take(_PRESET), reader.strings("safe"), reader.numbers("values"),
+                 states(reader))
 
 
 def dumps(state: State) -> str:
     """Return a state as TOML."""
-    values = "".join(f"{toml(path)} = {toml(value)}\n" for path, value in state.values.items())
+    values, states = (
+        "".join(f"{toml(path)} = {toml(value)}\n" for path, value in table.items())
+        for table in (state.values, state.states)
+    )
     return (f"schema = {SCHEMA}\ncurrent = {state.current or 0}\npreset = {toml(state.preset)}\n"
-            f"safe = {toml(state.safe)}\n\n[values]\n{values}")
+            f"safe = {toml(state.safe)}\n\n[values]\n{values}" + (f"\n[states]\n{states}" if states else ""))
 
 
 class Keeper:

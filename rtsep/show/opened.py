@@ -19,6 +19,7 @@ import numpy as np
 
 from rtsep import presets
 from rtsep.atomic import hold, let_go
+from rtsep.catalogue.strips import with_states
 from rtsep.errors import InputError
 from rtsep.show import storing
 from rtsep.show.cue import Cue, rounded
@@ -26,6 +27,7 @@ from rtsep.show.fades import Fades
 from rtsep.show.folder import Show, load
 from rtsep.show.keeping import Keeper, State
 from rtsep.show.placing import place
+from rtsep.show.pluginstates import PluginStates, Surroundings
 from rtsep.show.remembering import Copies
 from rtsep.show.scope import any_matches, apart
 from rtsep.show.watching import FolderWatch
@@ -47,7 +49,7 @@ _LONGEST_PATTERN, _MOST_SAFE = 256, 256   # signs of one, and how many: each rec
 _MOST_MARKS = 1000     # that nobody has taken: there is no recording
 _NOT_RESTORED = ("play",)   # of a recording that was played in place of the inputs
 
-_Mark = tuple[bytes, int | None, tuple[str, ...], str]
+_Mark = tuple[bytes, int | None, tuple[str, ...], str, dict[str, str]]
 
 
 class OpenShow:
@@ -61,11 +63,14 @@ class OpenShow:
         What sounds first: name, or file.
     clock : callable
         Seconds that pass.
+    around : Surroundings, optional
+        Who is asked for what plug-ins keep; default: nobody, and snapshots are without.
     copies : Copies, optional
         Of what is learnt.
 
     Attributes
     ----------
+    plugins : PluginStates
     said : deque of str
         What the user should know; whoever shows it takes it out.
     marks : deque of (str, float, dict)
@@ -74,7 +79,7 @@ class OpenShow:
 
     def __init__(
         self, show: Show, desk: Desk, preset: str, clock: Callable[[], float] = time.monotonic,
-        copies: Copies | None = None,
+        around: Surroundings | None = None, copies: Copies | None = None,
     ) -> None:
         self._show, self._desk, self._clock, self._copies = show, desk, clock, copies
         self._preset = preset if preset in presets.names() else os.path.relpath(preset, show.folder)
@@ -92,6 +97,7 @@ class OpenShow:
         self._threads: list[threading.Thread] = []
         self.said: deque[str] = deque()
         self.marks: deque[tuple[str, float, dict[str, Any]]] = deque(maxlen=_MOST_MARKS)
+        self.plugins = PluginStates(show.folder, desk, around, self.said, self._put_states)
 
     def begin(self) -> None:
         """Start the threads; from here on what is turned can be taken back."""
@@ -101,6 +107,7 @@ class OpenShow:
         self._held = hold(self._show.folder)
         if self._held < 0 and sys.platform != "win32":   # which has no such locks
             self.said.append(f"{self._show.folder}: another run has this show open, and keeps its state there as well")
+        self.plugins.begin()
         for name, work in (("fades", self._move), ("show", self._write)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
@@ -109,6 +116,7 @@ class OpenShow:
     def close(self) -> None:
         """Stop where everything stands, and keep that."""
         self._closing = True
+        self.plugins.close()
         self._moving.set()
         self._writing.set()
         for thread in self._threads:
@@ -149,7 +157,20 @@ class OpenShow:
             self._jobs.append(lambda: self._watch.ours(storing.save(show, cue, self._keeper)))
         self._writing.set()
         self.said.append(f"snapshot {cue.number} {cue.name}: stored")
+        self.plugins.ask(cue.number)
         return cue.number
+
+    def _put_states(self, number: int, names: dict[str, str]) -> None:
+        """Put plug-ins' states, which are in the folder, into a snapshot that has been stored."""
+        with self._lock:
+            cue = next((one for one in self._show.cues if one.number == number), None)
+            if cue is None:
+                return
+            changed = storing.with_states(cue, names, self._desk.preset)
+            self._show = show = storing.with_cue(self._show, changed)
+            self._jobs.append(lambda: self._watch.ours(storing.save(show, changed, self._keeper)))
+        self._writing.set()
+        self.said.append(f"snapshot {number} {changed.name}: the states of {len(changed.states)} plug-ins are in it")
 
     @property
     def safe(self) -> tuple[str, ...]:
@@ -249,8 +270,10 @@ class OpenShow:
         self.marks.append(("snapshot", time.monotonic(), {"number": cue.number, "name": cue.name}))
         self.said.append(f"snapshot {cue.number} {cue.name}")
         self.said.extend(placed.lines(f"snapshot {cue.number} {cue.name}"))
-        if cue.states:
-            self.said.append(f"snapshot {cue.number} {cue.name}: no plug-in takes its {len(cue.states)} states")
+        states = {path: name for path, name in cue.states.items()
+                  if cue.has(path, held) and not any_matches(self._safe, path)}
+        if states:
+            self.plugins.recall(f"snapshot {cue.number} {cue.name}", states)
 
     def _move(self) -> None:
         while not self._closing:
@@ -297,7 +320,7 @@ class OpenShow:
             mark = self._mark()
             if mark != self._kept or last:
                 with self._lock:
-                    state = State(self._current, self._preset, self._safe, self._values())
+                    state = State(self._current, self._preset, self._safe, self._values(), self.plugins.now())
                 self._keeper.keep(state, last)
                 self._kept = mark
             if self._copies is not None and (last or self._copies.due):
@@ -315,15 +338,16 @@ class OpenShow:
     def _mark(self) -> _Mark:
         """Return what tells one state from another; taken before the state is, so that nothing is missed."""
         values: NDArray[np.float32] = self._desk.values
-        return values.tobytes(), self._current, self._safe, self._preset
+        return values.tobytes(), self._current, self._safe, self._preset, self.plugins.now()
 
     def _values(self) -> dict[str, float]:
         return {path: rounded(self._desk.get(path)) for path in self._desk.every()}
 
 
 def _sounds(wanted: Preset, sounding: Preset) -> bool:
-    """Return whether a preset needs no other chain than one that sounds; their values may differ."""
-    return (wanted.chain, wanted.latency_class) == (sounding.chain, sounding.latency_class)
+    """Return whether a preset needs no other chain than one that sounds; values and states may differ."""
+    one, other = (with_states(preset, {}) for preset in (wanted, sounding))
+    return (one.chain, one.latency_class) == (other.chain, other.latency_class)
 
 
 @dataclasses.dataclass

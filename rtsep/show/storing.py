@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtsep import presets
+from rtsep.catalogue.strips import kept
 from rtsep.errors import InputError
 from rtsep.show import cue as cues
 from rtsep.show.cue import LAST_NUMBER, Cue, rounded
 from rtsep.show.folder import MOST_CUES, SNAPSHOTS, Show
 from rtsep.show.keeping import Keeper, load
 from rtsep.show.scope import apart
+from rtsep.show.statefiles import OF_PRESET
 
 if TYPE_CHECKING:
     from rtsep.presets import Preset
@@ -52,11 +54,23 @@ def stored(show: Show, name: str, values: Mapping[str, float], preset: Preset) -
     held = apart(preset)
     mine = {path: rounded(value) for path, value in values.items() if old.has(path, held)}
     # What was said for all microphones at once is now said for each.
-    kept = {path: value for path, value in old.values.items()
+    left = {path: value for path, value in old.values.items()
             if path not in mine and not any(one.startswith(f"{path}.") for one in mine)}
-    cue = dataclasses.replace(old, values={**mine, **kept})
+    cue = dataclasses.replace(old, values={**mine, **left})
+    return with_cue(show, cue), cue
+
+
+def with_cue(show: Show, cue: Cue) -> Show:
+    """Return a show with a snapshot in the place of the one of its number, or behind all others."""
     others = tuple(cue if one.number == cue.number else one for one in show.cues)
-    return dataclasses.replace(show, cues=others if cue in others else (*others, cue)), cue
+    return dataclasses.replace(show, cues=others if cue in others else (*others, cue))
+
+
+def with_states(cue: Cue, names: Mapping[str, str], preset: Preset) -> Cue:
+    """Return a snapshot with plug-ins' states, names of files by path, as far as they are in its scope."""
+    held = apart(preset)
+    mine = {path: name for path, name in names.items() if cue.has(path, held)}
+    return dataclasses.replace(cue, states={**cue.states, **mine})
 
 
 def save(show: Show, cue: Cue, keeper: Keeper) -> Path:
@@ -98,5 +112,8 @@ def store_offline(show: Show, name: str) -> tuple[Cue, str]:
         values = {one: board.get(one) for path in board.paths() for one in board.spread(path)}
         origin = f"the values of preset {preset.name}"
     _, cue = stored(show, name, values, preset)
+    plugins = kept(preset, tuple(mic.name for mic in show.mics))
+    given = {} if state is None else state.states
+    cue = with_states(cue, {path: given.get(path, OF_PRESET) for path in plugins}, preset)
     save(show, cue, Keeper(show.folder))
     return cue, origin

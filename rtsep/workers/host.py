@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,21 @@ from numpy.typing import NDArray
 from rtsep import realtime
 from rtsep.errors import InputError
 from rtsep.shared import Shared
-from rtsep.stages.remote.job import FAILED, QUIET, READY, RESTORE, SAID, STATE, Block, Job, Message, Pipe, Worker
+from rtsep.stages.remote.job import (
+    ASK,
+    FAILED,
+    QUIET,
+    READY,
+    RESTORE,
+    SAID,
+    STATE,
+    TOLD,
+    Block,
+    Job,
+    Message,
+    Pipe,
+    Worker,
+)
 from rtsep_kernels.plane import due
 
 _KEEP_SECONDS = 1.0   # of sound, between two snapshots
@@ -59,6 +74,7 @@ class _Host:
         self._inputs, self._told = _read_only(memory["inputs"]), _read_only(memory["told"])
         self._orders: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._asked = False
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -73,6 +89,7 @@ class _Host:
         realtime.ask(realtime.HELPER)
         self._mail.put((READY, self._worker.report()))
         every = max(1, round(_KEEP_SECONDS * self._job.rate / self._job.unit))
+        telling: Iterator[bytes] = iter(())
         while True:
             if not due.next_job(exchange, n):
                 if due.read(exchange, due.STOP):
@@ -92,6 +109,10 @@ class _Host:
             marks[slot, 0] = n + 1 if good else -(n + 1)
             n += 1
             due.finish(exchange, n)
+            if self._asked:
+                self._asked, telling = False, self._worker.tell()
+            if told := next(telling, b""):   # after a unit there is the most time until the next
+                self._mail.put((TOLD, told))
             if n % every == 0 and self._mail.empty():
                 state = self._worker.snapshot()
                 if state:
@@ -112,7 +133,11 @@ class _Host:
         """Take the owner's orders; its death is one, whatever the worker is doing just now."""
         try:
             while True:
-                self._orders.put(self._pipe.recv())
+                order = self._pipe.recv()
+                if order[0] == ASK:
+                    self._asked = True
+                else:
+                    self._orders.put(order)
         except (EOFError, OSError):
             os._exit(0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pedalboard  # noqa: F401  (a spare has it, before it has a job)
@@ -25,33 +26,37 @@ def stand_by() -> None:
 
 
 class Strips(Worker):
-    """Works a chain for each channel; should its plug-ins become faster, it stays as late as it was when it was loaded.
+    """Works a chain for each strip; should its plug-ins become faster, it stays as late as it was when it was loaded.
 
     Parameters
     ----------
     rate, channels, unit : int
         As every factory takes them.
-    mics : sequence of str
-        What the channels are called.
+    strips : sequence of str
+        What they are called.
     chains : sequence of sequence of SlotConfig
-        Of the channels.
+        Theirs; each takes as many of the channels as its slots are wide.
     """
 
     def __init__(
-        self, rate: int, channels: int, unit: int, mics: Sequence[str], chains: Sequence[Sequence[SlotConfig]]
+        self, rate: int, channels: int, unit: int, strips: Sequence[str], chains: Sequence[Sequence[SlotConfig]]
     ) -> None:
-        self._mics = tuple(mics)
+        self._strips = tuple(strips)
         self._latencies = [chain_latency(slots, rate, unit) for slots in chains]
         self._chains = [
             PluginChain(rate, unit, slots, late) for slots, late in zip(chains, self._latencies, strict=True)
         ]
+        first = np.cumsum([0, *(slots[0].width for slots in chains)])
+        self._rows = [slice(*pair) for pair in itertools.pairwise(first)]
         ends = np.cumsum([0, *(len(chain.params) for chain in self._chains)])
         self._places = [slice(*pair) for pair in itertools.pairwise(ends)]
         self._values: NDArray[np.float32] = np.array(
             [param.default for chain in self._chains for param in chain.params], np.float32
         )
         self._out = np.zeros((channels, unit), np.float32)
-        self._late = [0] * channels
+        self._late = [0] * len(chains)
+        self._slow: list[str] = []   # what took longer than a unit lasts
+        self._unit_seconds = unit / rate
         self._kept = self._state()
 
     def turn(self, values: Block) -> None:
@@ -60,8 +65,8 @@ class Strips(Worker):
 
     def work(self, block: Block) -> Block:
         """See `Worker.work`."""
-        for c, (chain, place) in enumerate(zip(self._chains, self._places, strict=True)):
-            self._out[c] = chain.work(block[c : c + 1], self._values[place])[0]
+        for chain, rows, place in zip(self._chains, self._rows, self._places, strict=True):
+            self._out[rows] = chain.work(block[rows], self._values[place])
         return self._out
 
     def reset(self) -> None:
@@ -75,20 +80,39 @@ class Strips(Worker):
 
     def news(self) -> list[str]:
         """See `Worker.news`."""
-        told = []
+        told, self._slow = self._slow, []
         for c, chain in enumerate(self._chains):
-            told += [f"{self._mics[c]}: {line}" for line in chain.news()]
+            told += [f"{self._strips[c]}: {line}" for line in chain.news()]
             late = max(0, chain.latency - self._latencies[c])
             if late != self._late[c]:
                 self._late[c] = late
                 told.append(
-                    f"{self._mics[c]}: its plug-ins are {late} samples later than when they were loaded: reload the "
-                    "preset to align them" if late else f"{self._mics[c]}: its plug-ins are aligned again"
+                    f"{self._strips[c]}: its plug-ins are {late} samples later than when they were loaded: reload the "
+                    "preset to align them" if late else f"{self._strips[c]}: its plug-ins are aligned again"
                 )
         return told
 
+    def tell(self) -> Iterator[bytes]:
+        """See `Worker.tell`: every plug-in's state, one after each unit; then all, base64 by strip and name, as JSON.
+
+        What does not take longer than the rest of a unit is not heard; for longer that strip is dry.
+        """
+        told, kept = {}, []
+        for strip, chain in zip(self._strips, self._chains, strict=True):
+            states, began = {}, time.perf_counter()
+            for name, state in chain.states():
+                states[name] = state
+                if (took := time.perf_counter() - began) > self._unit_seconds:
+                    self._slow.append(f"{strip}: {name} took {1000 * took:.1f} ms to give its state away")
+                yield b""
+                began = time.perf_counter()
+            told[strip] = {name: base64.b64encode(state).decode() for name, state in states.items()}
+            kept.append(base64.b64encode(chain.snapshot(states)).decode())
+        self._kept = json.dumps(kept).encode()
+        yield json.dumps(told).encode()
+
     def snapshot(self) -> bytes:
-        """Return what the plug-ins began with: what has been turned since stands on the board.
+        """Return what the plug-ins began with, or told last: what has been turned since stands on the board.
 
         Asking a plug-in for its state takes it many times as long as a unit, so it is done when it is loaded.
         """

@@ -1,6 +1,7 @@
 // A delay with a gain, that says what latency it has, or another one, and misbehaves once it is armed: it crashes on its
 // 100th block from then on, hangs there, answers what is no number, or takes 5 ms every 20th block. Others take their gain
-// over a block late, or half of it.
+// over a block late, or half of it. One learns once it is armed: from then on it is softer, and later, until another state
+// is loaded; no parameter says so.
 #include "DistrhoPlugin.hpp"
 
 #include <chrono>
@@ -27,14 +28,15 @@ START_NAMESPACE_DISTRHO
 class Tested : public Plugin {
     enum { GAIN, ARM, DELAY, TONE, MODE, COUNT };
     const bool crashes = is("crash"), hangs = is("hang"), lies = is("liar"), slow = is("slow"), none = is("nonumber"),
-               late = is("late"), forgets = is("forgetful");
+               late = is("late"), forgets = is("forgetful"), learns = is("learner");
+    bool learnt = false;
     float values[COUNT] = {0.0f, is("armed") ? 1.0f : 0.0f, 32.0f, 1000.0f, 0.0f};
     std::vector<float> line[2] = {std::vector<float>(1024), std::vector<float>(1024)};
     uint32_t at = 0, blocks = 0;
     float gain_before = 0.0f;   // of the block before
 
   public:
-    Tested() : Plugin(COUNT, 0, 0) { say(32); }
+    Tested() : Plugin(COUNT, 0, 1) { say(32); }
 
   protected:
     const char* getLabel() const override { return "tested"; }
@@ -77,11 +79,25 @@ class Tested : public Plugin {
         if (index == ARM) blocks = 0;
     }
 
+    void initState(uint32_t, State& state) override {
+        state.key = "learnt";
+        state.defaultValue = "no";
+    }
+
+    String getState(const char*) const override { return String(learnt ? "yes" : "no"); }
+
+    void setState(const char*, const char* value) override { learn(std::string(value) == "yes"); }
+
+    void learn(bool on) {
+        learnt = on;
+        say(uint32_t(values[DELAY]));
+    }
+
     void activate() override {
         for (auto& one : line) one.assign(1024, 0.0f);
     }
 
-    void say(uint32_t delay) { setLatency(lies ? 0 : delay); }
+    void say(uint32_t delay) { setLatency(lies ? 0 : delay + (learnt ? 16 : 0)); }
 
 #if INPUTS
     void run(const float** inputs, float** outputs, uint32_t frames) override {
@@ -91,11 +107,12 @@ class Tested : public Plugin {
         misbehave();
         const float gain = values[MODE] == 2 ? 0.0f : std::pow(10.0f, (late ? gain_before : values[GAIN]) / 20);
         gain_before = values[GAIN];
-        const uint32_t delay = uint32_t(values[DELAY]);
+        if (learns && !learnt && values[ARM] > 0.5f) learn(true);
+        const uint32_t delay = uint32_t(values[DELAY]) + (learnt ? 16 : 0);
         for (uint32_t n = 0; n < frames; n++, at++)
             for (int c = 0; c < CHANNELS; c++) {
                 line[c][at % 1024] = INPUTS ? inputs[c][n] : 0.1f;
-                outputs[c][n] = gain * line[c][(at - delay) % 1024];
+                outputs[c][n] = (learnt ? 0.25f : 1.0f) * gain * line[c][(at - delay) % 1024];
             }
         if (none && values[ARM] > 0.5f) outputs[0][frames / 2] = std::numeric_limits<float>::quiet_NaN();
     }

@@ -155,6 +155,9 @@ class Server:
             self._child = self._launch(self._socket)
             with contextlib.suppress(_Gone):
                 self._live(self._child.pipe)
+            with contextlib.suppress(_Gone):   # what it has said before
+                while not self._stop.is_set() and (said := _hear(self._child.pipe, 0.0)) is not None:
+                    self._take(said)
             why, self._child = self._child.end(), None
             if self._stop.is_set():
                 return
@@ -192,7 +195,7 @@ class Server:
                     raise _Gone
             except _Gone:
                 raise
-            except Exception:   # for example of a show's file: the next message is another one
+            except Exception:   # of a show that is just read again: the next look is another one
                 self._failed += 1
 
     def _begin(self, pipe: Connection) -> None:
@@ -230,6 +233,12 @@ class Server:
         return Facts(waits, info, tuple(snapshots.listing()), snapshots.current, tuple(snapshots.safe))
 
     def _take(self, said: object) -> None:
+        try:
+            self._do(said)
+        except Exception:   # for example of a show's file: what is said next is something else
+            self._failed += 1
+
+    def _do(self, said: object) -> None:
         if isinstance(said, Kept):
             self._kept = said
             return

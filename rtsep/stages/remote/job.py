@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -18,8 +18,8 @@ from rtsep_kernels.plane import due
 Block = NDArray[np.float32]
 
 # Messages from the owner, and to it. Each is a tuple of a word and bytes: what a worker knows.
-KEEP, RESTORE = "keep", "restore"
-READY, FAILED, STATE, QUIET, SAID = "ready", "failed", "state", "quiet", "said"
+KEEP, RESTORE, ASK = "keep", "restore", "ask"
+READY, FAILED, STATE, QUIET, SAID, TOLD = "ready", "failed", "state", "quiet", "said", "told"
 
 Pipe: TypeAlias = "Connection[Any, Any]"
 Message = tuple[str, bytes]
@@ -57,6 +57,10 @@ class Worker(ABC):
     def news(self) -> list[str]:
         """Return what a user should be told, each once; asked for about once a second of sound."""
         return []
+
+    def tell(self) -> Iterator[bytes]:
+        """Tell what it keeps beside what stands on the board, bit by bit: one after each unit, the last one is all."""
+        yield b""
 
     def snapshot(self) -> bytes:
         """Return all that runs: asked for about once a second of sound. Nothing, for a worker that keeps nothing."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import InputError, WorkerError
-from rtsep.stages.remote.job import FAILED, KEEP, QUIET, READY, RESTORE, SAID, STATE, Job, Message
+from rtsep.stages.remote.job import ASK, FAILED, KEEP, QUIET, READY, RESTORE, SAID, STATE, TOLD, Job, Message
 from rtsep.stages.remote.spares import Spares, Spawned, spawn
 from rtsep_kernels.plane import due
 
@@ -52,6 +52,8 @@ class Supervisor:
         What the worker has said of itself when it began last.
     said : deque of str
         What it has to say to the user; who says it takes it out.
+    told : bytes
+        What it keeps, see `Worker.tell`; nothing: it was not asked, or has not answered yet.
     """
 
     def __init__(self, place: str, job: Job, exchange: NDArray[np.int64], spares: Spares | None = None) -> None:
@@ -59,7 +61,7 @@ class Supervisor:
         self._exchange = exchange   # kept: the address below is in it
         self._address = int(exchange.ctypes.data)
         self.restarts = 0
-        self.report = b""
+        self.report = self.told = b""
         self.said: collections.deque[str] = collections.deque(maxlen=_MOST_SAID)
         self._spares = spares
         self._state = b""
@@ -128,6 +130,13 @@ class Supervisor:
             yield self._state
         finally:
             due.tell(self._address, due.RESTORE, 0)
+
+    def ask(self) -> None:
+        """Have the worker tell what it keeps, between two units; it does not answer if it is lost just now."""
+        self.told = b""
+        with self._lock:
+            if self._ready:
+                self._send((ASK, b""))
 
     def close(self) -> None:
         """End the worker; it is not started again."""
@@ -210,6 +219,8 @@ class Supervisor:
                     self._replies.put((word, content))
             elif word == STATE:
                 self._state = content
+            elif word == TOLD:
+                self.told = content
             elif word == SAID:
                 self.said.append(content.decode())
             elif word == QUIET and self._order is not None:

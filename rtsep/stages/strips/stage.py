@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.catalogue import STAGES
-from rtsep.catalogue.strips import slots
+from rtsep.catalogue.strips import mics_of, name_of, slots, state_path
 from rtsep.errors import InputError
 from rtsep.plugins.slots import SlotConfig, chain_params
 from rtsep.stage import Format, Stage
@@ -29,16 +30,19 @@ _WORKER = "rtsep.workers.strips"
 _MOST_LATENCY = 16384
 _FLOAT = 4        # bytes: of a target on the board
 _PER_CORE = 4     # processes; with more they cost more than the plug-ins in them
+_STATE_SECONDS = 2.0   # that a process may take to tell its states, one after each unit
 _HUNG_TICKS = 3   # 0.4 s at most: the chain is back within a second
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One mic's chain.
+    """One mic's chain, or one of two mics that are linked.
 
     Parameters
     ----------
-    mic : int
+    name : str
+        Its own, or the microphone's.
+    mics : tuple of int
         From 0.
     group : str
         Empty: it is in none.
@@ -49,7 +53,8 @@ class Strip:
         Of the microphone among what stands at each of those paths.
     """
 
-    mic: int
+    name: str
+    mics: tuple[int, ...]
     group: str
     chain: tuple[SlotConfig, ...]
     paths: tuple[str, ...]
@@ -66,7 +71,7 @@ class Strips(Stage):
     Parameters
     ----------
     name : str
-    strips, each, isolation, align, unit, delay
+    strips, each, isolation, align, unit, delay, states, loads
         Options of the catalogue.
     """
 
@@ -79,8 +84,11 @@ class Strips(Stage):
             raise InputError(f"{name}.{error.place}", error.problem, error.allowed) from None
         self.params = spec.params_of(self._options)
         self._links: list[Link] = []
+        self._rows: list[list[Strip]] = []
         self._spares: Spares | None = None
         self._latencies: list[int] = []
+        self._said: list[str] = []
+        self._asked = 0.0
 
     @property
     def pids(self) -> list[int]:
@@ -95,19 +103,18 @@ class Strips(Stage):
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         self.close()
         strips = self._find(self.board.mics)
-        for chain in {strip.chain for strip in strips}:   # here, or each worker would look at its plug-ins for itself
-            chain_params(chain, fmt.rate, self._options["unit"])
+        self._look_at(strips, fmt.rate)
         rows = _rows(strips, self._options["isolation"], _PER_CORE * (os.cpu_count() or 1))
         self._spares = Spares(_WORKER)
         weakref.finalize(self, self._spares.close)   # also when the stage is forgotten without a word
-        self._latencies = [0] * fmt.channels
+        self._latencies, self._links = [0] * fmt.channels, []
         try:
-            self._links = [self._link(row, fmt) for row in rows]
-            for row, link in zip(rows, self._links, strict=True):
-                extra = json.loads(link.wait())["latency"]
-                link.set_extra(extra)
-                for strip, late in zip(row, extra, strict=True):
-                    self._latencies[strip.mic] = late
+            at_once = os.cpu_count() or 1   # more would take turns, while the patience of each runs out
+            for first in range(0, len(rows), at_once):
+                some = rows[first : first + at_once]
+                self._links += [self._link(row, fmt) for row in some]
+                for row, link in zip(some, self._links[first:], strict=True):
+                    self._take(row, link)
         except BaseException:
             self.close()
             raise
@@ -115,41 +122,68 @@ class Strips(Stage):
         if rows:
             self._spares.begin()
         latency = (self._options["delay"] + max(self._latencies)) if rows else 0
-        members = [strip.mic for row in rows for strip in row]
+        counts = [sum(len(strip.mics) for strip in row) for row in rows]
+        members = [mic for row in rows for strip in row for mic in strip.mics]
         record = kernels.STRIPS.make(
             channels=fmt.channels, links=len(rows), link=remote.remote.address,
             states=np.array([link.record.address for link in self._links], np.int64),
-            first=np.cumsum([0, *map(len, rows)]).astype(np.int64), members=np.array(members, np.int64),
+            first=np.cumsum([0, *counts]).astype(np.int64), members=np.array(members, np.int64),
             with_plugins=len(members), wait=self._waits(strips, latency),
             ring_frames=1 << (latency + GRID - 1).bit_length(),
         )
         return kernels.strips, record, latency
 
+    def _take(self, row: Sequence[Strip], link: Link) -> None:
+        """Wait for a process, and take note of how late its strips are."""
+        extra = json.loads(link.wait())["latency"]
+        link.set_extra([late for strip, late in zip(row, extra, strict=True) for _ in strip.mics])
+        for strip, late in zip(row, extra, strict=True):
+            for mic in strip.mics:
+                self._latencies[mic] = late
+
     def _find(self, mics: Sequence[str]) -> list[Strip]:
         """Return the strips of the microphones that there are."""
-        own = {strip["mic"]: strip for strip in self._options["strips"]}
+        own = {mic: strip for strip in self._options["strips"] for mic in mics_of(strip)}
+        states: dict[str, dict[str, str]] = {}
+        for one in self._options["states"]:   # of a mic that is not there today: it may be tomorrow
+            states.setdefault(one["strip"], {})[one["name"]] = one["state"]
         if unknown := set(own) - set(mics):
             name = sorted(unknown)[0]
             raise InputError(f"{self.name}.strips", f"there is no microphone {name!r}", f"known: {', '.join(mics)}")
         found = []
         for c, mic in enumerate(mics):
             entry = own.get(mic)
-            chain = slots(self._options["each"] if entry is None else entry["plugins"])
-            names = [param.name for param in chain_params(chain)] if chain else []
-            if not chain:
+            plugins = self._options["each"] if entry is None else entry["plugins"]
+            linked = (mic,) if entry is None else mics_of(entry)
+            if not plugins or mic != linked[0]:   # a strip stands where its first mic does
                 continue
+            strip, width = mic if entry is None else name_of(entry), len(linked)
+            chain = slots(plugins, states.get(strip), width)
+            names = [param.name for param in chain_params(slots(plugins, width=width))]
             if entry is None:
-                found.append(Strip(c, "", chain, tuple(names), c))
+                found.append(Strip(mic, (c,), "", chain, tuple(names), c))
             else:
-                found.append(Strip(c, entry["group"], chain, tuple(f"{mic}.{name}" for name in names), 0))
+                paths, places = tuple(f"{strip}.{name}" for name in names), tuple(map(mics.index, linked))
+                found.append(Strip(strip, places, entry["group"], chain, paths, 0))
         return found
 
+    def _look_at(self, strips: Sequence[Strip], rate: int) -> None:
+        """Have every plug-in looked at with its state, once: else each worker would do it for itself."""
+        for chain, paths in {(strip.chain, strip.paths) for strip in strips}:
+            found = [param.name for param in chain_params(chain, rate, self._options["unit"])]
+            alike = [path[-len(name) :] == name for path, name in zip(paths, found, strict=False)]
+            if not all(alike) or len(paths) != len(found):
+                raise InputError(f"{self.name}.states", "with its state a plug-in has other parameters than without",
+                                 "write that state into the preset")
+
     def _link(self, row: Sequence[Strip], fmt: Format) -> Link:
-        mics, count = [self.board.mics[strip.mic] for strip in row], sum(len(strip.paths) for strip in row)
+        names, count = [strip.name for strip in row], sum(len(strip.paths) for strip in row)
         return Link(
-            f"{self.name}.strips ({', '.join(mics)})", f"{_WORKER}:Strips", Format(fmt.rate, len(row)),
+            f"{self.name}.strips ({', '.join(names)})", f"{_WORKER}:Strips",
+            Format(fmt.rate, sum(len(strip.mics) for strip in row)),
             self._options["unit"], self._options["delay"],
-            {"mics": mics, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS, self._spares,
+            {"strips": names, "chains": [strip.chain for strip in row]}, count, _MOST_LATENCY, _HUNG_TICKS,
+            self._spares,
         )
 
     def listen(self) -> None:
@@ -164,14 +198,16 @@ class Strips(Stage):
         """Return how long each mic is held back, samples."""
         late = np.zeros(len(self._latencies), np.int64)
         for strip in strips:
-            late[strip.mic] = self._options["delay"] + self._latencies[strip.mic]
+            late[list(strip.mics)] = self._options["delay"] + self._latencies[strip.mics[0]]
         wanted = late.copy()
         if self._options["align"] == "all":
             wanted[:] = latency
         elif self._options["align"] == "group":
             for strip in strips:
                 if strip.group:
-                    wanted[strip.mic] = max(late[other.mic] for other in strips if other.group == strip.group)
+                    wanted[list(strip.mics)] = max(
+                        late[other.mics[0]] for other in strips if other.group == strip.group
+                    )
         return wanted - late
 
     def _start(self) -> None:
@@ -213,26 +249,45 @@ class Strips(Stage):
         if self._spares is not None:
             self._spares.close()
 
+    def ask_states(self) -> None:
+        """See `Stage.ask_states`."""
+        self._asked = time.monotonic()
+        for link in self._links:
+            link.supervisor.ask()
+
+    def states(self) -> dict[str, str] | None:
+        """See `Stage.states`; a process that does not answer in time is left out, and that is said."""
+        silent = [row for row, link in zip(self._rows, self._links, strict=True) if not link.supervisor.told]
+        if silent and time.monotonic() - self._asked < _STATE_SECONDS:
+            return None
+        if silent:
+            names = ", ".join(strip.name for row in silent for strip in row)
+            self._said.append(f"{names}: no state came within {_STATE_SECONDS:g} s")
+        told = [json.loads(link.supervisor.told) for link in self._links if link.supervisor.told]
+        own = {name_of(strip) for strip in self._options["strips"]}
+        return {state_path(self.name, own, strip, name): state
+                for one in told for strip, states in one.items() for name, state in states.items()}
+
     def status(self) -> dict[str, int]:
         """Return results that came late, that could not be used, and how often a process was started again."""
         total = {"late_strips": 0, "bad_results": 0, "worker_restarts": 0}
-        for link in self._links:
+        for row, link in zip(self._rows, self._links, strict=True):
             counts = link.status()
-            total["late_strips"] += counts.pop("late_updates") * link.record["channels"]
+            total["late_strips"] += counts.pop("late_updates") * len(row)
             for name, count in counts.items():
                 total[name] += count
         return total
 
     def news(self) -> list[str]:
         """See `Stage.news`: what the plug-ins have to tell, and which have been lost or are back."""
-        told = []
+        told, self._said = self._said, []
         for n, (link, row) in enumerate(zip(self._links, self._rows, strict=True)):
             while link.supervisor.said:
                 told.append(link.supervisor.said.popleft())
             lost = link.supervisor.pid == 0
             if lost != self._lost[n]:
                 self._lost[n] = lost
-                names = ", ".join(self.board.mics[strip.mic] for strip in row)
+                names = ", ".join(strip.name for strip in row)
                 state = "crashed or hung: dry until they are back" if lost else "are back, with their state"
                 told.append(f"{names}: plug-ins {state}")
         return told
@@ -245,7 +300,7 @@ def _rows(strips: Sequence[Strip], isolation: str, most: int) -> list[list[Strip
     if isolation == "group":
         groups: dict[str, list[Strip]] = {}
         for strip in strips:
-            groups.setdefault(strip.group or f"\0{strip.mic}", []).append(strip)
+            groups.setdefault(strip.group or f"\0{strip.name}", []).append(strip)
         return list(groups.values())
     count = min(most, len(strips))
     return [list(strips[n::count]) for n in range(count)]
