@@ -127,7 +127,7 @@ def learn(name: str, network: Network, frames: int, bins: int, steps: int, rate:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return first / loss.item()
+    return first / max(loss.item(), 1e-12)   # of DeepConvSep's loss parts are taken away: it may be below 0
 
 
 LENGTHS = {"cae": 3, "t-unet": 12000, "deepconvsep": 30, "wave-u-net": WaveUNet.lengths(3, 100)[0], "wavenet": 300}

@@ -21,7 +21,8 @@ from torch.nn import functional
 from rtsep.train.networks.network import Network, Past
 
 _SCALE = 0.3
-_NOTHING = 1e-8   # keeps the shares of silence finite
+_NOTHING = 1e-8   # keeps the shares of silence finite; a larger one stops it from learning
+_ROUNDING = 3e-3  # in its place once it is trained: shares of less are of rounding, and ONNX rounds in its own way
 
 
 class DeepConvSep(Network):
@@ -62,5 +63,5 @@ class DeepConvSep(Network):
             longer = functional.conv_transpose1d(inner, self.over_time.weight)
             found.append(torch.relu(functional.conv_transpose1d(longer, self.over_bins.weight) + self.bias[number]))
         every = torch.stack(found, 1).transpose(2, 3).reshape(batch, channels, -1, frames, bins).transpose(1, 2)
-        shares = (every + _NOTHING) / (every + _NOTHING).sum(1, keepdim=True)
-        return shares * x[:, None]
+        every = every + (_NOTHING if self.training else _ROUNDING)
+        return every / every.sum(1, keepdim=True) * x[:, None]
