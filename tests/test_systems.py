@@ -104,3 +104,10 @@ def test_the_generated_table_holds_every_check() -> None:
 def test_a_wrong_method_or_option_is_named(method: str, setting: tuple[str, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         make(method, setting)
+
+
+def test_without_what_runs_models_their_rows_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    cells = systems.table(systems.measure(("cae", "demix")))[1]
+    assert {row[5] for row in cells if row[1] == "cae"} == {"needs: pip install 'rtsep[cpu]'"}
+    assert {row[5] for row in cells if row[1] == "demix"} == {"pass"}

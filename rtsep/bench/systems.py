@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, networks, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.errors import InputError
+from rtsep.models.file import INSTALL
 
 CHECKS: tuple[Check, ...] = (
     *matrices.CHECKS, *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *templates.CHECKS,
@@ -51,7 +52,8 @@ def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = 
     chosen = [check for check in CHECKS if not only or check.system in only]
     rows = []
     for done, check in enumerate(chosen, 1):
-        rows.append(Row(check.section, check.system, check, check.measure()))
+        cannot = check in networks.CHECKS and networks.missing()
+        rows.append(Row(check.section, check.system, check, None if cannot else check.measure()))
         if advance is not None:
             advance(done / len(chosen))
     if not only:
@@ -70,7 +72,8 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     cells = []
     for row in rows:
         if row.check is None or row.measured is None:
-            cells.append([row.section, row.system, "trained networks", "-", "-", "needs a model file", "-", "-"])
+            needs = "needs a model file" if row.check is None else f"needs: {INSTALL}"
+            cells.append([row.section, row.system, "trained networks", "-", "-", needs, "-", "-"])
             continue
         check, found = row.check, row.measured
         cells.append([

@@ -6,6 +6,7 @@ the published inputs and outputs on a whole recording, and give back, in step, a
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtsep.bench import sts, toymodels
+from rtsep.bench import sts
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.systems.networks import Network
 from rtsep.systems.separator import Passage, make
@@ -23,6 +24,8 @@ _SAME = 1e-5
 
 
 def _separated(name: str, passage: Passage, *settings: str) -> tuple[Network, dict[str, np.ndarray], float]:
+    from rtsep.bench import toymodels  # an optional dependency
+
     with tempfile.TemporaryDirectory() as folder:
         path = toymodels.save(toymodels.shaped(name), Path(folder) / "m.onnx")
         system = make(name, (f"model={path}", *settings))
@@ -35,11 +38,13 @@ def _separated(name: str, passage: Passage, *settings: str) -> tuple[Network, di
 
 def _passed_on(name: str) -> Measured:
     """Give all sources of a model that shares out what it gets, together, against the recording."""
-    rate = toymodels.SHAPES[name]["rate"]
+    from rtsep.bench.toymodels import SHAPES  # an optional dependency
+
+    rate = SHAPES[name]["rate"]
     mics = np.asarray(sts.scene_c().mics, np.float32)
     passage = Passage(mics, rate, sts.NAMES)   # at the network's own rate: what a change of rate takes is no fault here
     _, parts, cost = _separated(name, passage)
-    if toymodels.SHAPES[name]["sources"]:
+    if SHAPES[name]["sources"]:
         total = sum(parts.values())
     else:
         total = np.concatenate([parts[mic] for mic in sts.NAMES])
@@ -56,6 +61,11 @@ def _gains() -> Measured:
 
 
 _CLAIM = "a model of its shape that passes all on, Scene C: off the recording by"
+
+def missing() -> bool:
+    """Say whether what runs models is not installed."""
+    return any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime"))
+
 
 CHECKS = (
     *(
