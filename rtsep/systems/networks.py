@@ -77,7 +77,7 @@ class Network:
 
 
 class Cae(Network):
-    """A convolutional autoencoder for each stem, to which bleed is noise (doi:10.1109/WASPAA58266.2023.10248133)."""
+    """A convolutional autoencoder for each stem, to which bleed is noise (Rajesh & Rajan, WASPAA 2023)."""
 
     system = "cae"
 
