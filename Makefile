@@ -11,9 +11,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 demo: $(VENV)/demo.stamp
 	$(BIN)/rtsep demo --seconds 20 --out demo-out
 
-# A file's tests share what they set up, so they stay in one process; more than four would want more JACK servers than
-# its registry holds.
+# Kernels first, on all cores. A file's tests share what they set up, so they stay in one process; more than four would
+# want more JACK servers than its registry holds.
 test: $(VENV)/test.stamp
+	$(BIN)/python tests/compile_kernels.py
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Proofs that take minutes: soak, long renders.
@@ -56,7 +57,8 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(call system,,libportaudio2 jackd2 gcc g++ libc6-dev dpf-source)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH_INDEX) "torch==$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
+	  "torch==$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
 

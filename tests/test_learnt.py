@@ -174,7 +174,7 @@ def test_the_audio_process_keeps_what_every_stage_has_learnt(tmp_path: pathlib.P
 def test_key_f_freezes_whatever_learns() -> None:
     desk = Desk(engine(TWO, None))
     for frozen in (0.0, 1.0):
-        terminal.press("f", desk)
+        terminal.press("f", desk, lambda _: None)
         assert [desk.get(f"{name}.adapt") for name in ("canceller", "second", "auxiva")] == [frozen] * 3
 
 

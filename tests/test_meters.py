@@ -148,5 +148,5 @@ def test_the_picture_marks_what_has_clipped_and_a_key_clears_it() -> None:
     small = [line.split() for line in picture(running, 24, 8)[1:]]
     assert [line[1] for line in small if line[0] in ("vox", "kick", "bass")] == ["!-120", "-120.0", "!-120"]
     assert any("c clear clips" in line for line in picture(running))
-    assert not terminal.press("c", running.desk)
+    assert not terminal.press("c", running.desk, lambda _: None)
     assert running.desk.get("output.clear_clips") == 1

@@ -19,6 +19,7 @@ from rtsep.hosts.request import RunOptions, check
 from rtsep.learnt import Learnt
 from rtsep.show import export, folder, remembering, starting
 from rtsep.show.folder import Show
+from rtsep.show.pluginstates import Surroundings
 from rtsep.show.remembering import COPY_EVERY, Copies, is_copy
 
 
@@ -62,7 +63,7 @@ def test_the_next_run_begins_with_it_unless_another_is_given(show: Show) -> None
     kept = show.folder.parent / "learnt.npz"
     write(kept, 1.0)
     desk = Desk(Playing(presets.loads(LIVE, "test")))
-    opened = starting.open_show(said, desk, kept)
+    opened = starting.open_show(said, desk, Surroundings(lambda: None, 48000), kept)
     desk_said = Desk(Playing(presets.loads(LIVE, "test")), save=opened.save)
     desk_said.save()   # the key s
     until = time.monotonic() + 20.0
@@ -76,13 +77,13 @@ def test_the_next_run_begins_with_it_unless_another_is_given(show: Show) -> None
     place = str(show.folder / "calibrations" / name)
     got = starting.options(said, None)
     assert (got.calibration, got.remembered) == (place, True)
-    opened = starting.open_show(got, desk, kept)
+    opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), kept)
     opened.close()
     assert f"the show begins, if it fits, with what was learnt last: {place}" in opened.said
     for other in (dataclasses.replace(said, calibration="hall.npz"), dataclasses.replace(said, restore=False)):
         got = starting.options(other, None)
         assert (got.calibration, got.remembered) == (other.calibration, False)
-        opened = starting.open_show(got, desk, kept)
+        opened = starting.open_show(got, desk, Surroundings(lambda: None, 48000), kept)
         opened.close()
         assert f"what was learnt last is not used: {place}" in opened.said
     export.pack(show, show.folder.parent / "show.zip")

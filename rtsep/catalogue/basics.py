@@ -60,7 +60,7 @@ SPECTRAL = SpectralSpec(
         Option("synthesis", int, 512, "Synthesis window, samples: most of the latency.", 128, 8192, 64),
         Option("hop", int, 128, "Samples between two frames.", 64, 4096, 64),
         Option("estimator", str, "residual", "Who decides the gains.", choices=("residual", "learned", "unity")),
-        Option("model", str, "", "Network of the learned estimator; empty: the one that comes with rtsep."),
+        Option("model", str, "", "Network (.onnx) of the learned estimator; empty: the one that comes with rtsep."),
     ),
     "spectral", "rtsep.stages.spectral",
     savings=(Saving("suppressor", PASSED_OVER),),
