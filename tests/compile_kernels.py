@@ -21,10 +21,15 @@ def modules() -> list[str]:
     return [f"rtsep_kernels.{name}" for name in (*LONGEST, *others) if not name.endswith("__init__")]
 
 
+def load(name: str) -> None:
+    """Import a module."""
+    importlib.import_module(name)
+
+
 def main() -> None:
     """Import each of them in one of as many processes as there are cores; what is compiled is kept."""
     with multiprocessing.get_context("spawn").Pool() as pool:
-        pool.map(importlib.import_module, modules(), chunksize=1)
+        pool.map(load, modules(), chunksize=1)
 
 
 if __name__ == "__main__":
