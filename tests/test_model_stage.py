@@ -177,6 +177,7 @@ def test_on_time_live_is_offline_bit_for_bit(tmp_path: Path) -> None:
         stage.close()
 
 
+@pytest.mark.slow
 def test_killed_and_stopped_it_is_dry_and_comes_back(tmp_path: Path) -> None:
     stage = make(save(gain(0.5), tmp_path / "m.onnx"), delay=2048)
     pid: list[int] = []
