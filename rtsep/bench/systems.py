@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, networks, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
+from rtsep.catalogue.networks import missing
 from rtsep.errors import InputError
 from rtsep.models.file import INSTALL
 
@@ -52,7 +53,7 @@ def measure(only: Sequence[str] = (), advance: Callable[[float], None] | None = 
     chosen = [check for check in CHECKS if not only or check.system in only]
     rows = []
     for done, check in enumerate(chosen, 1):
-        cannot = check in networks.CHECKS and networks.missing()
+        cannot = check in networks.CHECKS and missing()
         rows.append(Row(check.section, check.system, check, None if cannot else check.measure()))
         if advance is not None:
             advance(done / len(chosen))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.catalogue.networks import missing
 from rtsep.catalogue.spec import PASSED_OVER, FrameSpec, Saving, StageSpec
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
@@ -41,10 +41,10 @@ class SpectralSpec(FrameSpec):
 
     def notes(self, options: Mapping[str, Any], mics: int) -> list[str]:
         """See `StageSpec.notes`: whether a network can be asked."""
-        missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
-        if options["estimator"] != "learned" or not missing or mics < 2:
+        absent = missing()
+        if options["estimator"] != "learned" or not absent or mics < 2:
             return []
-        return [f"{missing[0]} is not installed: gains without a network (pip install 'rtsep[cpu]')"]
+        return [f"{absent[0]} is not installed: gains without a network (pip install 'rtsep[cpu]')"]
 
 
 SPECTRAL = SpectralSpec(

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from rtsep.catalogue.networks import PROVIDER
-from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
-from rtsep.errors import InputError
+from rtsep.catalogue.spec import PASSED_OVER, Saving, StageSpec, check_delay
 from rtsep.params import Option
 
 
@@ -17,10 +16,7 @@ class ModelSpec(StageSpec):
     def check(self, options: Mapping[str, Any], written: Collection[str] = ()) -> dict[str, Any]:
         """See `StageSpec.check`: a worker must have time for its unit."""
         del written
-        unit, delay = options["unit"], options["delay"]
-        if delay < unit + GRID:
-            raise InputError("delay", f"{delay} is not allowed", f"with unit {unit} allowed is a multiple of {GRID} "
-                                                                 f"from {unit + GRID}")
+        check_delay(options["unit"], options["delay"])
         return dict(options)
 
     def latency(self, options: Mapping[str, Any]) -> int:

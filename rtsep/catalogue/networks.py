@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from rtsep.catalogue.spec import System, offline, system
 from rtsep.params import Option
 
@@ -19,6 +21,11 @@ _MICS = "as many mics as the model has; a model file"
 _ANY = "any number of channels; a model file"
 _CLEANED = "each mic without the bleed of the others"
 _CAUSAL = "a causal variant in the stage model, frame by frame; as published it looks at the future"
+
+
+def missing() -> list[str]:
+    """Return what runs models and is not installed."""
+    return [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
 
 
 def _network(name: str, section: str, task: str, inputs: str, role: str, source: str, cls: str) -> System:

@@ -301,6 +301,19 @@ def system(
     return System(name, section, task, inputs, role, source, module, cls, options, stage, blind)
 
 
+def check_delay(unit: int, delay: int) -> None:
+    """Refuse a delay in which a worker in another process would have no time for its unit; both samples.
+
+    Raises
+    ------
+    InputError
+        Its place is the option's name.
+    """
+    if delay < unit + GRID:
+        allowed = f"with unit {unit} allowed is a multiple of {GRID} from {unit + GRID}"
+        raise InputError("delay", f"{delay} is not allowed", allowed)
+
+
 def defaults(options: Sequence[Option]) -> dict[str, Any]:
     """Return every option's default; lists are the caller's to change."""
     return {o.name: list(o.default) if o.kind is list else o.default for o in options}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
+from rtsep.catalogue.spec import PASSED_OVER, Saving, StageSpec, check_delay
 from rtsep.errors import InputError
 from rtsep.params import Option, Param
 from rtsep.plugins.slots import SlotConfig, chain_params, slot_habits
@@ -31,10 +31,7 @@ class StripsSpec(StageSpec):
     def check(self, options: Mapping[str, Any], written: Collection[str] = ()) -> dict[str, Any]:
         """See `StageSpec.check`: chains are made of tables, which are checked here."""
         del written
-        unit, delay = options["unit"], options["delay"]
-        if delay < unit + GRID:
-            raise InputError("delay", f"{delay} is not allowed", f"with unit {unit} allowed is a multiple of {GRID} "
-                                                                 f"from {unit + GRID}")
+        check_delay(options["unit"], options["delay"])
         checked = dict(options)
         checked["each"] = _plugins("each", options["each"])
         checked["strips"] = [_strip(number, entry) for number, entry in enumerate(options["strips"], 1)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-
+from rtsep.catalogue.networks import missing
 from rtsep.doctor.finding import GOOD, Finding
 
 
@@ -11,9 +10,8 @@ def providers() -> list[Finding]:
     """Say what runs models, if anything does: no preset needs one."""
     from rtsep.models.file import INSTALL
 
-    missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        text = f"{' and '.join(missing)} not installed; presets without models need none ({INSTALL})"
+    if absent := missing():
+        text = f"{' and '.join(absent)} not installed; presets without models need none ({INSTALL})"
         return [Finding("models", GOOD, text)]
     import onnxruntime
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.catalogue.networks import missing
 from rtsep.stage import Format, Heard
 from rtsep.stages.remote.link import Link
 from rtsep_kernels import learned as kernels
@@ -55,7 +55,7 @@ def find(model: str, fmt: Format, analysis: int, synthesis: int, hop: int) -> st
 
     None: there is none for it, nothing to run it with, or one mic alone.
     """
-    if not all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx")) or fmt.channels < 2:
+    if missing() or fmt.channels < 2:
         return None
     if model:
         return model

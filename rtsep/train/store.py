@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +16,7 @@ from rtsep.errors import InputError
 from rtsep.models.card import LEVEL
 from rtsep.scenes import Audio, Scene, Signal
 from rtsep.train.material import Job, Material, make, plan
+from rtsep.train.sidebyside import each
 
 _HELD_OUT = 10   # of so many concerts one is not trained on
 
@@ -99,7 +97,7 @@ def collect(
     except OSError as error:
         raise InputError(str(cache), f"cannot be made: {error.strerror}", "name another --cache") from None
     missing = [job for job in jobs if not _facts(cache, job).exists()]
-    for done, _ in enumerate(_made(missing, cache, workers), len(jobs) - len(missing) + 1):
+    for done, _ in enumerate(each(_store, [(cache, job) for job in missing], workers), len(jobs) - len(missing) + 1):
         if advance is not None:
             advance(done / len(jobs))
     found = [_read(cache, job) for job in jobs]
@@ -107,32 +105,6 @@ def collect(
     if not kept:
         raise InputError(material.data, "has no passage in which everybody plays", "other --data, or longer --seconds")
     return kept
-
-
-def _made(jobs: Sequence[Job], cache: Path, workers: int) -> Iterator[None]:
-    """Make what is missing, and yield once for each."""
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    if workers <= 1:
-        for job in jobs:
-            _store(cache, job)
-            yield
-        return
-    # New processes: one that is forked while threads of torch run hangs.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_quietly)
-    try:
-        for future in as_completed([pool.submit(_store, cache, job) for job in jobs]):
-            future.result()
-            yield
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _quietly() -> None:
-    """Leave Ctrl-C to the process that started this one, and its core to itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
 
 
 def _store(cache: Path, job: Job) -> None:

@@ -6,7 +6,6 @@ the published inputs and outputs on a whole recording, and give back, in step, a
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from functools import partial
@@ -61,11 +60,6 @@ def _gains() -> Measured:
 
 
 _CLAIM = "a model of its shape that passes all on, Scene C: off the recording by"
-
-def missing() -> bool:
-    """Say whether what runs models is not installed."""
-    return any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime"))
-
 
 CHECKS = (
     *(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import presets, scenes
+from rtsep.atomic import replacing
 from rtsep.learning import learn
 from rtsep.session import Session
+from rtsep.train.sidebyside import each
 
 Audio = NDArray[np.float32]
 
@@ -48,10 +48,8 @@ class Concert:
 
     def save(self, path: pathlib.Path) -> None:
         """Write it, beside and renamed."""
-        beside = path.with_name(path.name + ".part")
-        with open(beside, "wb") as file:
+        with replacing(path) as file:
             np.savez(file, heard=self.heard, cleaned=self.cleaned, truth=self.truth, doubt=self.doubt, kind=self.kind)
-        os.replace(beside, path)
 
 
 def load(path: pathlib.Path) -> Concert:
@@ -83,11 +81,9 @@ def make_all(
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05d}.npz" for number in range(count)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
-    with concurrent.futures.ProcessPoolExecutor(processes) as pool:
-        futures = [pool.submit(_make_and_save, number, tuple(cases), paths[number]) for number in missing]
-        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            future.result()
-            advance(1 - (len(missing) - done) / count)
+    arguments = [(number, tuple(cases), paths[number]) for number in missing]
+    for done, _ in enumerate(each(_make_and_save, arguments, processes), 1):
+        advance(1 - (len(missing) - done) / count)
     return paths
 
 

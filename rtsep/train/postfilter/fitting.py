@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rtsep.atomic import replacing
 from rtsep.train.postfilter import concerts
 from rtsep.train.postfilter.evidence import Evidence, Setting, evidence
 from rtsep.train.postfilter.network import PostFilter
@@ -94,12 +94,10 @@ def _keep(concert: concerts.Concert, setting: Setting, number: int, to: pathlib.
     rng = np.random.default_rng([number, 5])
     last = concert.heard.shape[1] / concerts.RATE - _KEPT_SECONDS
     found = evidence(concert, setting, float(rng.uniform(_EARLIEST, max(_EARLIEST, last))), _KEPT_SECONDS)
-    beside = to.with_name(to.name + ".part")
     halves = {"seen", "odds", "weighed"}
-    with open(beside, "wb") as file:
+    with replacing(to) as file:
         np.savez(file, **{name: values.astype(np.float16) if name in halves else values
                           for name, values in dataclasses.asdict(found).items()})
-    os.replace(beside, to)
 
 
 def read(path: pathlib.Path) -> Evidence:
@@ -196,7 +194,7 @@ class Fitting:
 
     def _scale_input(self) -> None:
         some = self.material.learnt[:: max(1, len(self.material.learnt) // _EXAMPLES)]
-        seen = np.concatenate([read(path).seen.reshape(-1, *read(path).seen.shape[2:]) for path in some])
+        seen = np.concatenate([np.concatenate(read(path).seen) for path in some])
         self.network.shift.copy_(torch.from_numpy(seen.mean((0, 2)))[:, None])
         self.network.scale.copy_(torch.from_numpy(0.7 / (seen.std((0, 2)) + 1e-3))[:, None])
 
@@ -245,6 +243,5 @@ class Fitting:
 
 
 def _write(state: dict[str, Any], path: pathlib.Path) -> None:
-    beside = path.with_name(path.name + ".part")
-    torch.save(state, beside)
-    os.replace(beside, path)
+    with replacing(path) as file:
+        torch.save(state, file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +90,7 @@ def train(
     }
     _same(folder, told)
     paths = concerts.make_all(
-        cache / "concerts" / ("with-cases" if cases else "synth"), count, cases, wanted.workers or os.cpu_count() or 1,
+        cache / "concerts" / ("with-cases" if cases else "synth"), count, cases, wanted.workers,
         lambda part: advance(part / 2),
     )
     material = Material(paths, cache / f"{preset}-{'with-cases' if cases else 'synth'}", setting,
