@@ -62,9 +62,9 @@ $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
 
-# The libraries that the slow checks compare with.
+# The libraries that the slow checks compare with, and what makes pages of docs/.
 $(VENV)/slow.stamp: pyproject.toml $(VENV)/test.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,reference]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,reference,docs]"
 	@touch $@
 
 clean:

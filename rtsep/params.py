@@ -95,7 +95,7 @@ class Option:
 
     def check(self, place: str, value: object) -> Any:
         """Return `value` if it is allowed, or raise InputError naming `place` and what is."""
-        allowed = self._allowed()
+        allowed = self.allowed()
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = _float(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
@@ -108,7 +108,8 @@ class Option:
             raise InputError(place, f"{value!r} is not allowed", f"allowed is {allowed}")
         return value
 
-    def _allowed(self) -> str:
+    def allowed(self) -> str:
+        """Return in words what is allowed."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         words = {int: "an integer", float: "a number", bool: "true or false", str: "a string", list: "a list"}

@@ -319,3 +319,17 @@ def test_a_verb_is_one_file(
         signal.signal(signal.SIGTERM, before)
         sys.modules.pop("rtsep.commands.hum", None)
     assert "hum       hum a note\n" in capsys.readouterr().out
+
+
+def test_who_waits_for_the_compiler_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    import numba
+
+    from rtsep.commands._printing import compiling_told
+
+    with compiling_told():
+        assert numba.njit(lambda x: x + 1)(1) == 2
+        assert numba.njit(lambda x: x + 2)(1) == 3
+    assert capsys.readouterr().err.count("compiling the kernels") == 1
+    with compiling_told():
+        pass
+    assert capsys.readouterr().err == ""

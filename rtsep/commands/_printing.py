@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -22,6 +23,16 @@ def write_json(path: str | None, value: Any) -> None:
 
         with replacing(path) as file:
             file.write((_json(value) + "\n").encode())
+
+
+@contextmanager
+def compiling_told() -> Iterator[None]:
+    """Say on standard error, once, that kernels are compiled, if any are: minutes of silence look like a hang."""
+    from rtsep.control.writer import say_last
+    from rtsep_kernels.compiling import Told
+
+    with Told(lambda: say_last(sys.stderr, "rtsep: compiling the kernels: only the first run takes minutes")):
+        yield
 
 
 def print_numbers(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from rtsep.commands._arguments import add_json, add_preset, positive
-from rtsep.commands._printing import print_json, print_numbers
+from rtsep.commands._printing import compiling_told, print_json, print_numbers
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play the demo."""
-    from rtsep.demo import DemoOptions, demo
-
-    options = DemoOptions(args.seconds, args.out, args.preset, args.mics, args.kind, args.seed)
-    report = demo(options, (lambda _line: None) if args.json else print)
+    with compiling_told():
+        report = _played(args)
     if args.json:
         return print_json(report)
     columns = ("si_sdr_before", "si_sdr_after", "bleed_removed", "harm")
@@ -33,6 +32,13 @@ def run(args: argparse.Namespace) -> int:
     _print_times(report)
     print(f"listen: {args.out}/before.wav, {args.out}/after.wav   look: {args.out}/before-after.png")
     return 0
+
+
+def _played(args: argparse.Namespace) -> dict[str, Any]:
+    from rtsep.demo import DemoOptions, demo
+
+    options = DemoOptions(args.seconds, args.out, args.preset, args.mics, args.kind, args.seed)
+    return demo(options, (lambda _line: None) if args.json else partial(print, flush=True))
 
 
 def _print_times(report: dict[str, Any]) -> None:

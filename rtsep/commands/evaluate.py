@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset
-from rtsep.commands._printing import print_json, print_numbers
+from rtsep.commands._printing import compiling_told, print_json, print_numbers
 from rtsep.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.picture and not args.picture.lower().endswith(".png"):
         raise InputError("--picture", f"{args.picture} is not a PNG", "allowed is FILE.png")
-    shown, rows, columns, resting = _score_scene(args) if args.scene else _score_folders(args)
+    if args.scene:
+        with compiling_told():
+            shown, rows, columns, resting = _score_scene(args)
+    else:
+        shown, rows, columns, resting = _score_folders(args)
     if args.bss:
         columns += evaluation.BSS_COLUMNS
     if args.picture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rtsep.commands._arguments import add_json
-from rtsep.commands._printing import print_json, print_numbers
+from rtsep.commands._printing import compiling_told, print_json, print_numbers
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Learn from the soundcheck."""
+    with compiling_told():
+        return _learn(args)
+
+
+def _learn(args: argparse.Namespace) -> int:
     from rtsep import calibration, learning
     from rtsep.control.surfaces.terminal import progress
     from rtsep.finite import open_sound

@@ -13,7 +13,7 @@ from rtsep.errors import InputError
 if TYPE_CHECKING:
     from rtsep.control.osc.entry import Address
 
-_HEADS = ("address", "types", "access", "range", "meaning")
+HEADS = ("address", "types", "access", "range", "meaning")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +37,17 @@ def run(args: argparse.Namespace) -> int:
              "path": a.path, "help": a.help}
             for a in found.values()
         ])
-    rows = [_row(a) for a in found.values()]
+    rows = [row(a) for a in found.values()]
     if args.markdown:
-        for row in (_HEADS, ["---"] * len(_HEADS), *rows):
+        for row in (HEADS, ["---"] * len(HEADS), *rows):
             print("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         return 0
-    print_grid(_HEADS, rows, len(_HEADS), f"OSC addresses of preset {args.preset}; without a value they are read")
+    print_grid(HEADS, rows, len(HEADS), f"OSC addresses of preset {args.preset}; without a value they are read")
     return 0
 
 
-def _row(a: Address) -> Sequence[str]:
+def row(a: Address) -> Sequence[str]:
+    """Return what the list says of an address, under `HEADS`."""
     range_ = "" if a.low is None or a.high is None else f"{a.low:g} to {a.high:g} {a.unit}".rstrip()
     return (a.address, a.types, a.access, range_, a.help)
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from rtsep.commands._arguments import add_calibration, add_json, add_preset, add_report, add_save, add_settings
-from rtsep.commands._printing import print_json, write_json
+from rtsep.commands._printing import compiling_told, print_json, write_json
 
 _PRESET = "foh"
 
@@ -33,8 +33,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render the recording."""
-    if args.replay:
-        return _replay(args)
+    with compiling_told():
+        return _replay(args) if args.replay else _render(args)
+
+
+def _render(args: argparse.Namespace) -> int:
     from rtsep.control.surfaces.terminal import progress
     from rtsep.hosts.file import RenderOptions, render
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rtsep.commands._arguments import add_json
-from rtsep.commands._printing import print_grid, print_json
+from rtsep.commands._printing import compiling_told, print_grid, print_json
 from rtsep.errors import InputError
 
 
@@ -25,6 +25,11 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if not (args.input and args.output and args.method):
         raise InputError("separate", "IN, -o and --method are needed", "or --list to see all systems")
+    with compiling_told():
+        return _separate(args)
+
+
+def _separate(args: argparse.Namespace) -> int:
     from rtsep.control.surfaces.terminal import progress
     from rtsep.separation import SeparateOptions, separate_files
 

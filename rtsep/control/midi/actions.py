@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KEYS = ("to", "recall", "store", "do")
 CURRENT, NEW = "current", "new"
 DOES: dict[str, Callable[[Desk], str]] = {"undo": Desk.undo, "redo": Desk.redo}
-_MEANT = {
+MEANT = {
     "recall": 'allowed is a number, a name, "next" or "previous"',
     "store": 'allowed is a number, a name, "current" or "new"',
     "do": "allowed is one of " + ", ".join(DOES),
@@ -48,7 +48,7 @@ def read(table: Mapping[str, Any], error: Callable[[str, str, str], InputError])
     what = table[key]
     number = type(what) is int and key != "do"
     if not number and not (isinstance(what, str) and what.strip() and (key != "do" or what in DOES)):
-        raise error(key, f"{what!r} is {'nothing to do' if key == 'do' else 'no snapshot'}", _MEANT[key])
+        raise error(key, f"{what!r} is {'nothing to do' if key == 'do' else 'no snapshot'}", MEANT[key])
     if table.get("mode", "momentary") != "momentary":
         raise error("mode", f"{table['mode']!r} is nothing for {key}", "leave it out")
     return {key: what, "mode": "momentary", "feedback": False}

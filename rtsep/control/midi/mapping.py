@@ -207,21 +207,23 @@ def loads(text: str, place: str) -> Mapping:
     return _Reader(text, place).mapping()
 
 
-_OPTIONS = {option.name: option for option in (
-    Option("message", str, "", "", choices=KINDS),
-    Option("channel", int, 0, "", 1, 16),
-    Option("number", int, 0, "", 0, TOP14),
-    Option("port", str, "", ""),
-    Option("mode", str, "", "", choices=MODES),
-    Option("min", float, None, ""),
-    Option("max", float, None, ""),
-    Option("reverse", bool, False, ""),
-    Option("curve", str, "", "", choices=CURVES),
-    Option("coding", str, "", "", choices=CODINGS),
-    Option("step", float, 0.0, "", 1e-6, 1.0),
-    Option("bits", int, 14, ""),
-    Option("feedback", bool, None, ""),
+OPTIONS = {option.name: option for option in (
+    Option("message", str, "", "What it sends.", choices=KINDS),
+    Option("channel", int, 0, "On which channel.", 1, 16),
+    Option("number", int, 0, "Of the controller, the parameter or the key; `pitch` has none.", 0, TOP14),
+    Option("port", str, "", "The `input` of the only port that counts; without it all do."),
+    Option("mode", str, "", "What its messages mean.", choices=MODES),
+    Option("min", float, None, "The value at the lower end of its travel; without it the parameter's own."),
+    Option("max", float, None, "The value at the upper end; without it the parameter's own."),
+    Option("reverse", bool, False, "Turn it round."),
+    Option("curve", str, "", "Of its travel; without it what is usual for the parameter's unit.", choices=CURVES),
+    Option("coding", str, "", "How a `relative` controller says less.", choices=CODINGS),
+    Option("step", float, 0.0, "Share of the travel that one click of a `relative` control is.", 1e-6, 1.0),
+    Option("bits", int, 14, "7 or 14, of `nrpn` and `rpn`."),
+    Option("feedback", bool, None, "Send changes back; without it, to what can stand for a value by itself."),
 )}
+"""What an entry of a control may say beside what it is for (`actions.KEYS`), by name."""
+
 _NAMES = {"message": "kind", "min": "low", "max": "high"}   # in a Control, where they differ
 
 
@@ -270,17 +272,17 @@ class _Reader:
         offset = self._check((*where, "offset"), Option("offset", int, 1, "", -TOP14, TOP14), table.get("offset", 1))
         channel = None
         if "channel" in table:
-            channel = self._check((*where, "channel"), _OPTIONS["channel"], table["channel"])
+            channel = self._check((*where, "channel"), OPTIONS["channel"], table["channel"])
         return Programs(channel, offset, self._port_of(where, table))
 
     def _control(self, where: Key, table: dict[str, Any]) -> Control:
-        self._known(where, table, (*_OPTIONS, *actions.KEYS))
+        self._known(where, table, (*OPTIONS, *actions.KEYS))
         for key in ("message", "channel"):
             if key not in table:
                 raise self._error(where, f"the key {key!r} is missing", self._allowed(key))
         values = {
-            _NAMES.get(key, key): self._check((*where, key), _OPTIONS[key], value)
-            for key, value in table.items() if key in _OPTIONS
+            _NAMES.get(key, key): self._check((*where, key), OPTIONS[key], value)
+            for key, value in table.items() if key in OPTIONS
         }
         kind = values["kind"]
         values["number"] = self._number(where, table, kind)
@@ -312,7 +314,7 @@ class _Reader:
             return 0
         if "number" not in table:
             raise self._error(where, "the key 'number' is missing", self._allowed("number"))
-        number: int = self._check((*where, "number"), _OPTIONS["number"], table["number"])
+        number: int = self._check((*where, "number"), OPTIONS["number"], table["number"])
         if kind == "cc" and number in PANICS:
             raise self._error((*where, "number"), f"controller {number} is the panic: all microphones dry",
                               "no mapping can take it away; allowed is 0 to 119")
@@ -362,7 +364,7 @@ class _Reader:
 
     def _allowed(self, key: str) -> str:
         try:
-            _OPTIONS[key].check("", None)
+            OPTIONS[key].check("", None)
         except InputError as error:
             return error.allowed
         raise AssertionError(key)
