@@ -179,7 +179,9 @@ def test_what_it_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, preset: s
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "jack", None)
         with pytest.raises(DeviceError, match=r"JACK-Client is missing; pip install 'rtsep\[jack\]'"):
-            JackCard(request.check(request.RunOptions(preset, host_api="jack"))).find()
+            request.check(request.RunOptions(preset, host_api="jack"))   # before an engine is loaded
+        with pytest.raises(DeviceError, match="JACK-Client is missing"):
+            jackclient.load()
     pytest.importorskip("jack", reason="JACK-Client is not installed")
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "rtsep-there-is-none")
     with pytest.raises(DeviceError, match="no server answers"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtsep.errors import DeviceError
+from rtsep.hosts import hostapis
 
 if TYPE_CHECKING:
     from rtsep_kernels.plane.record import State
@@ -210,11 +211,10 @@ def load() -> Any:
     ------
     DeviceError
     """
+    hostapis.demand(hostapis.JACK)
     try:
         import jack
-    except ImportError as error:
-        raise DeviceError(f"{HOST_API}: JACK-Client is missing; pip install 'rtsep[jack]'") from error
-    except OSError as error:
+    except (ImportError, OSError) as error:
         raise DeviceError(f"{HOST_API}: libjack cannot be loaded ({error}); install JACK or PipeWire's") from error
     return jack
 

@@ -13,7 +13,7 @@ from rtsep.atomic import check_writable
 from rtsep.catalogue.strips import states_of, with_states
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices, ear
+from rtsep.hosts import devices, ear, hostapis
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.hosts.playring import PlayPlace, play_place
 from rtsep.presets import Preset, load
@@ -152,7 +152,10 @@ def check(options: RunOptions) -> Request:
     Raises
     ------
     InputError
+    DeviceError
+        If what reaches the device is not installed.
     """
+    hostapis.demand(options.host_api)
     preset = load(options.preset)
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
