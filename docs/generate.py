@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rtsep import commands, presets
 from rtsep.catalogue import CLASS_LIMITS, OWN_PARAMS, STAGES, SYSTEMS, StageSpec, latency_ms
-from rtsep.commands.osc import HEADS, row
+from rtsep.commands.osc import HEADS, cells
 from rtsep.control.midi import actions, mapping
 from rtsep.control.osc.addresses import listing
 from rtsep.params import Option, Param
@@ -195,9 +195,9 @@ def osc_page() -> str:
     ]
     left = dict(found)
     for head, beginnings in heads.items():
-        rows = [row(left.pop(a)) for a in list(left) if a.startswith(beginnings)]
+        rows = [cells(left.pop(a)) for a in list(left) if a.startswith(beginnings)]
         parts.append(f"## {head}\n")
-        parts.append(table(HEADS, [(f"`{cells[0]}`", *cells[1:]) for cells in rows]))
+        parts.append(table(HEADS, [(f"`{first}`", *others) for first, *others in rows]))
     assert not left, left
     return "\n".join(parts)
 

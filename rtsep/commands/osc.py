@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
              "path": a.path, "help": a.help}
             for a in found.values()
         ])
-    rows = [row(a) for a in found.values()]
+    rows = [cells(a) for a in found.values()]
     if args.markdown:
         for row in (HEADS, ["---"] * len(HEADS), *rows):
             print("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def row(a: Address) -> Sequence[str]:
+def cells(a: Address) -> Sequence[str]:
     """Return what the list says of an address, under `HEADS`."""
     range_ = "" if a.low is None or a.high is None else f"{a.low:g} to {a.high:g} {a.unit}".rstrip()
     return (a.address, a.types, a.access, range_, a.help)

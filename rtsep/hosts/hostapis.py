@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
-
-from rtsep.errors import DeviceError
 
 if TYPE_CHECKING:
     from rtsep.hosts.request import Request
@@ -13,17 +10,6 @@ if TYPE_CHECKING:
 
 PORTAUDIO, JACK = "portaudio", "jack"
 NAMES = (PORTAUDIO, JACK)
-
-
-def demand(host_api: str) -> None:
-    """Refuse a host API whose Python package is missing, before an engine is loaded for it.
-
-    Raises
-    ------
-    DeviceError
-    """
-    if host_api == JACK and importlib.util.find_spec("jack") is None:
-        raise DeviceError("JACK: JACK-Client is missing; pip install 'rtsep[jack]'")
 
 
 def make_card(request: Request) -> Card:

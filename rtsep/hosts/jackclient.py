@@ -7,13 +7,13 @@ Python's: those are set here by their addresses, and are compiled.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtsep.errors import DeviceError
-from rtsep.hosts import hostapis
 
 if TYPE_CHECKING:
     from rtsep_kernels.plane.record import State
@@ -204,6 +204,17 @@ class JackClient:
         self._client.close()   # as long as this hangs, the thread keeps us, and we what the callbacks are given
 
 
+def demand() -> None:
+    """Refuse JACK where its Python package is missing, before an engine is loaded for it.
+
+    Raises
+    ------
+    DeviceError
+    """
+    if importlib.util.find_spec("jack") is None:
+        raise DeviceError(f"{HOST_API}: JACK-Client is missing; pip install 'rtsep[jack]'")
+
+
 def load() -> Any:
     """Import JACK-Client, which loads libjack.
 
@@ -211,7 +222,7 @@ def load() -> Any:
     ------
     DeviceError
     """
-    hostapis.demand(hostapis.JACK)
+    demand()
     try:
         import jack
     except (ImportError, OSError) as error:

@@ -13,7 +13,7 @@ from rtsep.atomic import check_writable
 from rtsep.catalogue.strips import states_of, with_states
 from rtsep.control.desk import fitting
 from rtsep.errors import InputError
-from rtsep.hosts import devices, ear, hostapis
+from rtsep.hosts import devices, ear, jackclient
 from rtsep.hosts.hostapis import JACK, PORTAUDIO
 from rtsep.hosts.playring import PlayPlace, play_place
 from rtsep.presets import Preset, load
@@ -155,7 +155,8 @@ def check(options: RunOptions) -> Request:
     DeviceError
         If what reaches the device is not installed.
     """
-    hostapis.demand(options.host_api)
+    if options.host_api == JACK:
+        jackclient.demand()
     preset = load(options.preset)
     block = block_size(preset, options.block)
     preset = fitting(preset, options.settings, block)
