@@ -34,13 +34,14 @@ with ThreadingOSCUDPServer(("127.0.0.1", 0), dispatcher) as server:
         server.socket.sendto(build_msg(address, list(values)).dgram, ("127.0.0.1", port))
         time.sleep(0.3)
 
-    say("/xremote")                       # tell me of all changes for the next 10 s
+    say("/xremote")                       # tell me what others change, for the next 10 s
     say("/info")
     say("/scene/go", "opening")
     say("/scene/current")
     for place in (0.5, 0.6, 0.7, 0.75):   # 0.75 is 0 dB, as on an X32
         say("/ch/01/mix/fader", place)
     say("/p/output/gain_db/drums", -6.0)  # the same as a path, in dB
+    say("/p/output/gain_db/drums")        # without a value: what stands there
     say("/undo")
     say("/p/output/gain_db/drums")
     server.shutdown()

@@ -40,7 +40,7 @@ _SETS: dict[str, tuple[str, float, Callable[[Meters], NDArray[np.float32]]]] = {
 }
 
 METERS = (
-    Address("/meters", "si", "w", "Name of a set of meters and how often a second, at most 20: sent for 10 s."),
+    Address("/meters", "si", "w", "Address of a set of meters, and how often a second, at most 20: sent for 10 s."),
     *(Address(f"/meters/{name}", "b", "r", said) for name, (said, _, _) in _SETS.items()),
 )
 
