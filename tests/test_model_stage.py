@@ -60,7 +60,7 @@ MADE: dict[str, tuple[Callable[[], Any], int]] = {   # and what it adds at least
 }
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if "44100" in n else []) for n in MADE])
 def test_it_is_as_late_as_it_says_in_blocks_of_any_length(name: str, tmp_path: Path) -> None:
     made, least = MADE[name]
     x = noise(24000)
@@ -323,6 +323,7 @@ def test_a_gpu_that_is_not_there_is_said_once_and_the_cpu_runs_it(
     assert np.abs(worker.work(x) - 0.5 * x).max() < 1e-7
 
 
+@pytest.mark.slow
 def test_without_onnxruntime_one_line_and_exit_code_2(tmp_path: Path) -> None:
     path = save(gain(0.5), tmp_path / "m.onnx")
     blocked = tmp_path / "blocked"
