@@ -53,6 +53,8 @@ class Deployable(nn.Module):
 
     def zeros(self, x: Tensor) -> list[Tensor]:
         """Return the states before the first call."""
+        if not self.card.states:   # a call of a second of sound takes a network of waves ten
+            return []
         with torch.no_grad():
             return [torch.zeros_like(state) for state in self(x)[1:]]
 
@@ -212,7 +214,8 @@ def to_onnx(model: Deployable) -> bytes:
     x = _noise(model, _block(card))
     states = model.zeros(x)
     entering, leaving = [a for a, _ in card.states], [b for _, b in card.states]
-    axes = dict(zip(["x", *entering, "y", *leaving], _axes(model), strict=True))
+    found, sizes = _axes(model)
+    axes = dict(zip(["x", *entering, "y", *leaving], found, strict=True))
     file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that torch prefers unrolls an LSTM, ties the file to one length, and takes ten times longer.
@@ -222,8 +225,6 @@ def to_onnx(model: Deployable) -> bytes:
             output_names=["y", *leaving], dynamic_axes=axes,
         )
     proto = onnx.load_from_string(file.getvalue())
-    with torch.no_grad():
-        sizes = [tuple(out.shape) for out in model(x, *states)]
     for value, size in zip(proto.graph.output, sizes, strict=True):   # which the exporter only half knows
         value.type.tensor_type.shape.Clear()
         for axis, length in enumerate(size):
@@ -310,15 +311,23 @@ def _noise(model: Deployable, frames: int, seed: int = 1, channels: int = 2) -> 
     return x.abs() * card.window**0.5 if card.kind == MAGNITUDE else x
 
 
-def _axes(model: Deployable) -> list[dict[int, str]]:
-    """Name the axes of inputs and outputs whose length is free: those that change when one of the input's does."""
+def _axes(model: Deployable) -> tuple[list[dict[int, str]], list[tuple[int, ...]]]:
+    """Name the axes of inputs and outputs whose length is free: those that change when one of the input's does.
+
+    Returns
+    -------
+    axes : list of dict
+        Of x, the states, y, and the new states.
+    sizes : list of tuple
+        Of y and the new states.
+    """
     card = model.card
     free = {2: "frames"} if not card.frames else {}
     if not card.channels:
         free[1] = "channels"
     if not card.states and card.kind != MATRIX:   # what is remembered is of one stream
         free[0] = "batch"
-    base = [1 if card.states or card.kind == MATRIX else 2, 3, _block(card)]
+    base = [1, 3, _block(card)]   # no more than it takes: a second of sound takes a network of waves seconds
     before = _sizes(model, base)
     found: list[dict[int, str]] = [dict(free), *({} for _ in before)]
     for axis, name in free.items():
@@ -327,7 +336,7 @@ def _axes(model: Deployable) -> list[dict[int, str]]:
         for named, was, now in zip(found[1:], before, _sizes(model, other), strict=True):
             named.update({n: name for n, (a, b) in enumerate(zip(was, now, strict=True)) if a != b})
     y, *states = found[1:]
-    return [found[0], *states, y, *states]
+    return [found[0], *states, y, *states], before
 
 
 def _sizes(model: Deployable, sizes: list[int]) -> list[tuple[int, ...]]:
