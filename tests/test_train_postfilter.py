@@ -20,7 +20,7 @@ from rtsep.train.postfilter import store
 from rtsep.train.postfilter.concerts import CleanedConcert
 from rtsep.train.postfilter.evidence import Evidence, evidence, setting_of
 from rtsep.train.postfilter.exporting import OneStep, Told, card_of, export
-from rtsep.train.postfilter.fitting import Fitting
+from rtsep.train.postfilter.fitting import Fitting, _Batches
 from rtsep.train.postfilter.network import PostFilter
 from rtsep.train.postfilter.store import Material
 from rtsep.train.postfilter.sums import Rule, left
@@ -187,6 +187,24 @@ def test_what_is_drawn_is_part_of_what_was_seen(material: Material, tmp_path: pa
     (tmp_path / "seen.npy").write_bytes(b"half")
     with pytest.raises(InputError, match="is damaged"):
         store.read(tmp_path)
+
+
+def test_batches_that_are_read_ahead_are_those_of_their_numbers(material: Material) -> None:
+    drawn: list[int] = []
+
+    class Counted:
+        def draw(self, rng: np.random.Generator) -> list[Evidence]:
+            drawn.append(1)
+            return material.draw(rng)
+
+    batches = _Batches(Counted(), 7, 3)   # type: ignore[arg-type]
+    for number in (1, 2, 0):   # goes on in the midst; nothing comes after the last; begins anew
+        wanted = material.draw(np.random.default_rng([7, number]))
+        for one, other in zip(batches.take(number), wanted, strict=True):
+            np.testing.assert_array_equal(one.weighed, other.weighed)
+    batches.take(1)
+    batches.take(2)
+    assert len(drawn) == 5   # 1, 2, 0, 1, 2: none twice
 
 
 def test_a_fit_learns_and_goes_on_bit_for_bit(material: Material, tmp_path: pathlib.Path) -> None:
