@@ -141,15 +141,22 @@ def test_the_file_says_what_the_network_says(tmp_path: pathlib.Path, seen: Evide
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """Seven short concerts, of which one is held out; batches of shorter parts."""
-    folder = tmp_path_factory.mktemp("concerts")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Seven short concerts where `rtsep train` looks for them."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "concerts" / "synth").mkdir(parents=True)
+    for n in range(7):
+        concert(n, 2.1).save(folder / "concerts" / "synth" / f"{n:05d}.npz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def material(cache: pathlib.Path) -> Material:
+    """Keep what is seen of them; one is held out."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_KEPT_SECONDS", 1.0)
-        paths = [folder / f"{n}.npz" for n in range(7)]
-        for n, path in enumerate(paths):
-            concert(n, 2.1).save(path)
-        return Material(paths, folder / "evidence", SETTING, lambda _: None)
+        paths = sorted((cache / "concerts" / "synth").iterdir())
+        return Material(paths, cache / "foh-synth", SETTING, lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +188,7 @@ def test_what_is_drawn_is_part_of_what_was_seen(material: Material, tmp_path: pa
     np.testing.assert_array_equal(store.read_seen(material.paths[0]), kept.seen)
     before = {path: path.stat().st_mtime_ns for path in material.paths[0].parent.rglob("*.npy")}
     again = Material([path.with_suffix(".npz") for path in material.paths], material.paths[0].parent, SETTING,
-                     lambda _: None)
+                     lambda _: None)   # no such concerts: nobody looks for them
     assert again.paths == material.paths
     assert {path: path.stat().st_mtime_ns for path in material.paths[0].parent.rglob("*.npy")} == before
     (tmp_path / "seen.npy").write_bytes(b"half")
@@ -229,6 +236,33 @@ def test_a_fit_learns_and_goes_on_bit_for_bit(material: Material, tmp_path: path
     (tmp_path / "b" / checkpoint.STATE).unlink()
     with pytest.raises(InputError, match="holds weights of another training"):
         Fitting(material, tmp_path / "b", 12, width=16)
+
+
+def test_from_concerts_to_a_file(
+    material: Material, cache: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two verbs, with concerts that are there; the file is the best network's, with its figures."""
+    pytest.importorskip("onnxruntime")
+    folder, model = tmp_path / "run", tmp_path / "m.onnx"
+    command = ["train", "--system", "postfilter-foh", "--data", "synth", "--scenes", "7", "--steps", "2", "-o",
+               str(folder), "--cache", str(cache)]
+    assert main(command) == 0
+    assert "2 batches" in capsys.readouterr().out
+    assert main([*command[:8], "3", *command[9:]]) == 0   # more batches: it goes on
+    run, state = checkpoint.read_run(folder), checkpoint.read_state(folder)
+    assert state is not None
+    assert run["done"] == state["done"] == 3
+    assert run["figures"] == state["best"]["figures"]
+    assert main(["export", str(folder), "-o", str(model)]) == 0
+    card = open_model(model).card
+    assert (card.system, card.steps, card.figures["mean"]) == ("postfilter-foh", run["best"], run["figures"]["mean"])
+    capsys.readouterr()
+    assert main([*command, "--seed", "2"]) == 2
+    assert "holds a training whose seed is 1, not 2" in capsys.readouterr().err
+    (folder / checkpoint.BEST).unlink()
+    assert main(["export", str(folder), "-o", str(model)]) == 2
+    assert "has no weights.pt" in capsys.readouterr().err
+    assert len(material.paths) == 7
 
 
 @pytest.mark.slow
