@@ -136,7 +136,7 @@ LENGTHS = {"cae": 3, "t-unet": 12000, "deepconvsep": 30, "wave-u-net": WaveUNet.
 # Causal ones are made of the same parts; those that are small in themselves are tried here, too.
 @pytest.mark.parametrize(("name", "causal"), [
     *((n, False) for n in RECIPES),
-    *(pytest.param(n, True, marks=[pytest.mark.slow] if n.startswith(("df-unet", "m")) else []) for n in CAUSAL),
+    *(pytest.param(n, True, marks=[pytest.mark.slow] if n.startswith(("df-unet", "md", "mm")) else []) for n in CAUSAL),
 ])
 def test_each_learns_one_batch(name: str, causal: bool) -> None:
     torch.manual_seed(3)
