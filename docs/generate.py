@@ -1,6 +1,7 @@
 """Writes docs/reference/ from the program's own tables: `python docs/generate.py`; with `check` it only compares.
 
 Nobody edits those pages. Each function returns one; what it says stands in the program, where it is checked, too.
+`python docs/generate.py FILE.png` makes the picture of the pages from one that `rtsep demo` has written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from rtsep.plugins.builtins import BUILTINS, LEFT_OUT
 from rtsep.presetfile import toml
 
 FOLDER = pathlib.Path(__file__).parent / "reference"
+PICTURE = FOLDER.parent / "pictures" / "demo.png"
+_WIDTH = 936   # pixels: at 256 colours below 300 kB
 _MADE = "<!-- Made by `python docs/generate.py`; do not edit. -->\n"
 _PLUGINS = """
 [[chain]]
@@ -234,8 +237,21 @@ def pages() -> dict[pathlib.Path, str]:
     return {FOLDER / name: f"{_MADE}\n{make()}" for name, make in PAGES.items()}
 
 
+def shrink(picture: str, into: pathlib.Path) -> None:
+    """Write a picture small enough for a page."""
+    from PIL import Image
+
+    with Image.open(picture) as large:
+        size = (_WIDTH, round(large.height * _WIDTH / large.width))
+        small = large.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    small.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(into, optimize=True)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write the pages, or name those that are not as they would be written."""
+    """Write the pages or the picture, or name the pages that are not as they would be written."""
+    if arguments and arguments[0].endswith(".png"):
+        shrink(arguments[0], PICTURE)
+        return 0
     stale = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
     if list(arguments) == ["check"]:
         for path in stale:

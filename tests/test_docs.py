@@ -15,7 +15,9 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
+import numpy as np
 import pytest
 from jack_server import jack_server
 
@@ -127,13 +129,18 @@ def dead_links(name: str, text: str, pages: dict[str, str]) -> list[str]:
     return dead
 
 
-def test_the_reference_is_what_the_program_says() -> None:
-    """Each page is made from the tables by which the program itself works."""
+def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    """Each page is made from the tables by which the program itself works."""
+    generate = generator()
     stale = [path.name for path, text in generate.pages().items() if not path.is_file() or path.read_text() != text]
     assert stale == [], "run python docs/generate.py"
     assert {path.name for path in (DOCS / "reference").iterdir()} == set(generate.PAGES)
@@ -192,6 +199,17 @@ def test_pictures_and_snippets_are_there_and_small() -> None:
     for text in PAGES.values():
         for name in re.findall(r'^--8<-- "([^"]+)"', text, re.M):
             assert (ROOT / name).is_file(), name
+
+
+def test_the_picture_of_the_demo_is_made_small(tmp_path: pathlib.Path) -> None:
+    from PIL import Image
+
+    noise = np.random.default_rng(1).integers(0, 256, (990, 1170, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    generator().shrink(str(tmp_path / "large.png"), tmp_path / "small.png")
+    with Image.open(tmp_path / "small.png") as small:
+        assert small.size == (936, 792)
+        assert small.mode == "P"
 
 
 class _Links(html.parser.HTMLParser):
