@@ -154,7 +154,8 @@ class Attention(nn.Module):
         self.graph = graph
         self.weight = nn.Linear(width, width, bias=False)
         self.score = nn.Parameter(torch.empty(2, width))
-        self.bias = nn.Parameter(torch.zeros(width))
+        # What it returns is a factor: about one, a network starts as it would without, or as one that is trained without.
+        self.bias = nn.Parameter(torch.ones(width))
         self.dropout = nn.Dropout(0.2)
         nn.init.xavier_uniform_(self.score, gain=1.414)
 

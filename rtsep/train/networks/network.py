@@ -65,6 +65,9 @@ class Network(nn.Module):
         """Return the length of an input nearest to `frames` that it can take."""
         return max(self.multiple, frames - frames % self.multiple)
 
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: B027
+        """Take from some examples, before the first step, what need not be learnt: levels, means."""
+
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return what the network makes of `x`; only causal ones use `past`."""
         raise NotImplementedError
