@@ -20,15 +20,16 @@ from pathlib import Path
 from rtsep.cli import main
 
 STEMS = ("vocals", "bass", "drums", "other")
-CONDITIONS = ("clean", "bleeding", "kamir", "cae", "t-unet", "altmin", "ratio")
-SONGS = 40   # of a separator's training
 
 LINEAR = "--data synth --seed 1 --scenes 200 --bleed linear"
 ROOM = "--data synth --seed 1 --scenes 80 --bleed room"
 CAE = "--system cae --set filters=(8,16) --every 50 --patience 100"
 T_UNET = "--system t-unet --set filters=(4,8,16,32,64) --set dense=(128,64,32) --batch 8 --rate 0.002 --patience 100"
 U_NET = "--set width=4 --batch 2 --frames 8192 --rate 0.002 --every 50 --patience 100"
-SEPARATOR = "--system wave-u-net --set levels=6 --set width=12 --batch 4 --frames 8192 --rate 0.001 --every 50"
+SEPARATOR = (
+    "--system wave-u-net --set levels=6 --set width=12 --batch 2 --frames 8192 --rate 0.002 --every 50 --patience 100 "
+    "--data synth --seed 1 --scenes 40 --bleed none --steps 400"
+)
 
 
 def trainings() -> dict[str, str]:
@@ -44,8 +45,7 @@ def trainings() -> dict[str, str]:
         told = {"cae": f"{CAE} --stem {name.split('/')[-1]}", "t-unet": T_UNET + " --every 50"}
         steps = "--steps 200 --start " + name
         found[name.replace("linear", "room")] = f"{told.get(system, f'--system {system} {U_NET}')} {ROOM} {steps}"
-    for name in CONDITIONS:
-        found[f"separators/{name}"] = f"{SEPARATOR} --data STEMS/{name} --bleed none --steps 400 --patience 100"
+    found["wave-u-net"] = SEPARATOR
     return found
 
 
@@ -62,12 +62,7 @@ def run(given: list[str]) -> int:
     for place, told in trainings().items():
         if args.only and place not in args.only:
             continue
-        kind, _, name = place.partition("/")
-        if kind == "separators":
-            stems = ["bench", "cleaning", str(args.folder), "--stems", name, "--tracks", str(SONGS), *cache]
-            if main(stems):
-                return 1
-        words = [word.replace("STEMS", str(args.folder / "stems")) for word in told.split()]
+        words = told.split()
         if "--start" in words:
             at = words.index("--start") + 1
             words[at] = str(args.folder / "trainings" / words[at])

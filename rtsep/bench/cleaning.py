@@ -1,8 +1,9 @@
-"""The bleed papers' first table (SYSTEMS.md 1.5 to 1.11): what removes bleed by gains and in a room, and how fast.
+"""The bleed papers' tables (SYSTEMS.md 1.5 to 1.13): what removes bleed of gains and of a room, how fast, for whom.
 
 Tracks are stand-ins that nobody has trained on: four stems played by the synthesiser, mixed by random gains
-("linear"), or in the papers' room ("room"). A network is trained on the one and tested on both. What is measured is
-written down track by track: after an interruption the rest is measured.
+("linear"), or in the papers' room ("room"). A network is trained on the one and tested on both. Whom it helps is a
+separator that was trained on mixtures of clean stems, and gets the sum of the mics as they are and cleaned. What is
+measured is written down track by track: after an interruption the rest is measured.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rtsep import metrics
 from rtsep.bench import sts
 from rtsep.errors import InputError
 from rtsep.models.card import MATRIX
+from rtsep.models.file import open_model
 from rtsep.stages.unmix import unmixing_of
 from rtsep.systems import modelhosts
 from rtsep.systems.altmin import Altmin
@@ -40,6 +42,8 @@ Matrix = NDArray[np.float64]
 
 BLEEDS = ("linear", "room")
 NETWORKS = ("cae", "t-unet", "df-unet", "df-unet-gat")
+SEPARATOR = "wave-u-net"
+CLEAN, BLEEDING = "clean", "mics"
 RATE, SECONDS = 22050, 10.0
 TEST_SEED = 20231022
 """Of the test's tracks: no training has it."""
@@ -54,8 +58,8 @@ class Way:
     Parameters
     ----------
     system : str
-        `mics` does nothing; `mean gains` undoes the mean of all matrices that gains are drawn from, and looks at
-        nothing: what a network of gains has to beat.
+        `clean` is the truth, and `mics` does nothing; `mean gains` undoes the mean of all matrices that gains are
+        drawn from, and looks at nothing: what a network of gains has to beat.
     trained : str
         On which bleed; empty: not at all.
     model : str
@@ -67,11 +71,10 @@ class Way:
     model: str = ""
 
     @property
-    def state(self) -> str:
-        """By which it is known that what was measured before was this: a hash of its model files."""
+    def files(self) -> list[Path]:
+        """All of the model."""
         path = Path(self.model)
-        files = sorted(path.glob("*.onnx")) if path.is_dir() else [path] if self.model else []
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12] if files else ""
+        return sorted(path.glob("*.onnx")) if path.is_dir() else [path] if self.model else []
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ class Result:
         Of each stem against its image in its own mic, dB.
     distance : float, optional
         Frobenius norm of the error of the gains, columns divided by their diagonal.
+    separated : tuple of float
+        SDR of each stem as the separator finds it in the sum of the cleaned mics; empty where there is no separator.
     seconds, cpu : float
-        By the clock, and of the processor.
+        Of the cleaning: by the clock, and of the processor.
     """
 
     system: str
@@ -98,6 +103,7 @@ class Result:
     track: int
     sdr: tuple[float, ...]
     distance: float | None
+    separated: tuple[float, ...]
     seconds: float
     cpu: float
 
@@ -107,7 +113,7 @@ class Result:
         return self.system, self.trained, self.state, self.bleed, self.track
 
 
-CLASSICAL = tuple(Way(name) for name in ("mics", "kamir", "altmin", "ratio", "mean gains"))
+CLASSICAL = tuple(Way(name) for name in (CLEAN, BLEEDING, "kamir", "altmin", "ratio", "mean gains"))
 _Cleaned = tuple[Sound, Matrix | None]
 
 
@@ -116,9 +122,9 @@ def ways(folder: Path) -> list[Way]:
     found = list(CLASSICAL)
     for name in NETWORKS:
         for bleed in BLEEDS:
-            for place in (folder / bleed / name, folder / bleed / f"{name}.onnx"):
-                if place.is_dir() and any(place.glob("*.onnx")) or place.is_file():
-                    found.append(Way(name, bleed, str(place)))
+            one = folder / bleed / f"{name}.onnx"
+            several = folder / bleed / name   # a file for each stem
+            found += [Way(name, bleed, str(place)) for place in (one, several) if place.exists()]
     return found
 
 
@@ -145,12 +151,13 @@ def measure(
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(way, bleed) for bleed in BLEEDS for way in ways(folder)]
+    separator = folder / f"{SEPARATOR}.onnx"
     before = {one.key: one for one in recorded(folder)}
     material = {bleed: tracks(bleed, count, cache) for bleed in BLEEDS}
     found = []
     with open(folder / RESULTS, "a") as file:
         for done, (way, bleed) in enumerate(wanted):
-            for one in _each(way, bleed, material[bleed], before):
+            for one in _each(way, bleed, material[bleed], before, separator):
                 if one.key not in before:
                     file.write(json.dumps(asdict(one)) + "\n")
                     file.flush()
@@ -168,14 +175,18 @@ def recorded(folder: Path) -> list[Result]:
     for line in (folder / RESULTS).read_text().splitlines():
         try:
             told = json.loads(line)
-            found.append(Result(**{**told, "sdr": tuple(told["sdr"])}))
-        except (ValueError, TypeError):
+            found.append(Result(**{**told, "sdr": tuple(told["sdr"]), "separated": tuple(told["separated"])}))
+        except (ValueError, TypeError, KeyError):
             continue
     return found
 
 
-def _each(way: Way, bleed: str, material: Sequence[Concert], before: dict[Any, Result]) -> Iterator[Result]:
-    keys = [(way.system, way.trained, way.state, bleed, n) for n in range(len(material))]
+def _each(
+    way: Way, bleed: str, material: Sequence[Concert], before: dict[Any, Result], separator: Path
+) -> Iterator[Result]:
+    files = [*way.files, *([separator] if separator.exists() else [])]
+    state = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    keys = [(way.system, way.trained, state, bleed, n) for n in range(len(material))]
     missing = [n for n, key in enumerate(keys) if key not in before]
     clean = cleaner(way, material[0].names) if missing else None
     if clean is not None:   # what is compiled, or read at first, is not counted
@@ -192,7 +203,26 @@ def _each(way: Way, bleed: str, material: Sequence[Concert], before: dict[Any, R
             gains = kamir_gains(one.mics)   # the system does not tell them
         known = None if gains is None or one.mixing is None else metrics.mixing_distance(one.mixing, gains)
         sdr = tuple(float(x) for x in metrics.sdr(one.images, found))
-        yield Result(way.system, way.trained, way.state, bleed, number, sdr, known, seconds, cpu)
+        parts = separated(separator, one, found) if separator.exists() else ()
+        yield Result(way.system, way.trained, state, bleed, number, sdr, known, parts, seconds, cpu)
+
+
+def separated(separator: Path, one: Concert, mics: Sound) -> tuple[float, ...]:
+    """Return SDR of each stem of a track, against its image, as a separator finds it in the sum of the mics, dB.
+
+    Raises
+    ------
+    InputError
+        If the model makes other stems.
+    """
+    [loaded] = modelhosts.load(SEPARATOR, str(separator), ("mix",), "cpu")
+    if set(loaded.card.sources) != set(one.names):
+        made = "makes " + ", ".join(loaded.card.sources)
+        raise InputError(str(separator), made, "allowed are " + ", ".join(one.names))
+    mixture = np.asarray(mics, np.float32).sum(axis=0, keepdims=True)
+    parts = modelhosts.separated(loaded, mixture, RATE, modelhosts.level(mixture))[0]
+    rows = [loaded.card.sources.index(name) for name in one.names]
+    return tuple(float(x) for x in metrics.sdr(one.images, parts[rows]))
 
 
 def _beginning(one: Concert) -> Concert:
@@ -210,7 +240,9 @@ def cleaner(way: Way, names: tuple[str, ...]) -> Callable[[Concert], _Cleaned]:
     """
     if way.model:
         return _network(way, names)
-    if way.system == "mics":
+    if way.system == CLEAN:
+        return lambda one: (one.images, None)
+    if way.system == BLEEDING:
         return lambda one: (one.mics, np.eye(len(one.mics)))
     if way.system == "mean gains":
         mean = np.full((len(names), len(names)), sum(OFF) / 2)
@@ -259,13 +291,13 @@ def _ratio(one: Concert) -> _Cleaned:
 
 
 def _optimiser(one: Concert) -> _Cleaned:
-    """Clean with the papers' optimiser, which is given the clean mix; its gains in the mix are learnt.
+    """Clean with the papers' optimiser, which is given the clean mix: of the sources as their own mics have them.
 
-    A source comes out as its own mic has it, so that its gain in the mix is not 1 but what the mic's gain leaves.
+    Its diagonal is 1, and so are the gains in the mix: with dry sources in the mix neither would be true.
     """
-    both = np.vstack([one.mics, one.sources.sum(axis=0)]).astype(np.float32)
+    both = np.vstack([one.mics, one.images.sum(axis=0)]).astype(np.float32)
     passage = Passage(both, RATE, (*one.names, "mix"))
-    system = Altmin(learn=True)
+    system = Altmin()
     system.fit(passage)
     parts = system.separate(passage)
     return np.concatenate([parts[name] for name in one.names]), system.mixing
@@ -291,3 +323,26 @@ def example() -> dict[str, Matrix]:
     system = Altmin()
     system.fit(Passage(mixed, sts.RATE, (*sts.NAMES, "mix")))
     return {"true": sts.UNIFORM, "altmin": system.mixing, "kamir": kamir_gains(scene.mics)}
+
+
+def recovered(results: Sequence[Result], bleed: str) -> dict[tuple[str, str], float]:
+    """Return which share of what bleed costs the separator each way of cleaning saves: 1 is all; may be below 0."""
+    means: dict[tuple[str, str], float] = {}
+    for way in dict.fromkeys((r.system, r.trained) for r in results):
+        found = [r.separated for r in results if (r.system, r.trained, r.bleed) == (*way, bleed) and r.separated]
+        if found:
+            means[way] = float(np.mean(found))
+    clean, bleeding = means.pop((CLEAN, ""), None), means.pop((BLEEDING, ""), None)
+    if clean is None or bleeding is None:
+        return {}
+    return {way: (mean - bleeding) / (clean - bleeding) for way, mean in means.items()}
+
+
+def trainings(folder: Path) -> dict[str, str]:
+    """Return what each exported model says of its training."""
+    found = {}
+    for path in sorted(folder.rglob("*.onnx")):
+        card = open_model(path).card
+        loss = ", ".join(f"{name} {value:.4g}" for name, value in card.figures.items())
+        found[str(path.relative_to(folder))] = f"{card.steps} steps; {loss}; {card.data}"
+    return found

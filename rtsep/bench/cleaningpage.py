@@ -1,4 +1,4 @@
-"""The page of the bleed papers' tables, of what `rtsep.bench.cleaning` and `rtsep.bench.cleaned` have measured."""
+"""The page of the bleed papers' tables, of what `rtsep.bench.cleaning` has measured."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.bench.cleaned import BLEEDING, CLEAN, recovered
-from rtsep.bench.cleaning import BLEEDS, Matrix, Result
+from rtsep.bench.cleaning import BLEEDING, BLEEDS, CLEAN, SEPARATOR, Matrix, Result, recovered
 
 PAPERS = {"kamir": 660.4, "cae": 2.4, "t-unet": 2.19}
 """Seconds for 100 tracks in the papers, on hardware that they do not tell; 100 Saraga or MUSDB tracks of 10 s."""
@@ -27,8 +26,6 @@ class Report:
     Parameters
     ----------
     results : sequence of Result
-    separated : mapping
-        See `rtsep.bench.cleaned.measure`.
     gains : mapping
         See `rtsep.bench.cleaning.example`.
     stems : tuple of str
@@ -37,7 +34,6 @@ class Report:
     """
 
     results: Sequence[Result]
-    separated: Mapping[str, list[list[float]]]
     gains: Mapping[str, Matrix]
     stems: tuple[str, ...]
     trainings: Mapping[str, str]
@@ -49,10 +45,10 @@ def cleaning_rows(report: Report) -> tuple[list[str], list[list[str]]]:
              "CPU s", "papers"]
     rows = []
     for bleed in BLEEDS:
-        before = _of(report.results, "mics", "", bleed)
+        before = _of(report.results, BLEEDING, "", bleed)
         for system, trained in dict.fromkeys((r.system, r.trained) for r in report.results):
             found = _of(report.results, system, trained, bleed)
-            if not found:
+            if not found or system == CLEAN:
                 continue
             sdr = np.array([r.sdr for r in found])
             base = np.array([r.sdr for r in before][: len(sdr)])
@@ -83,18 +79,25 @@ def _times(found: Sequence[Result]) -> list[str]:
 
 
 def separated_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Return heads and cells of the second table, the best first."""
-    heads = ["trained on stems that are", "SDR dB", *report.stems, "± tracks", "loss saved", "papers"]
-    shares = recovered(dict(report.separated))
+    """Return heads and cells of the second table, of each kind of bleed the best first."""
+    heads = ["bleed", "sum of mics that are", "trained", "SDR dB", *report.stems, "± tracks", "loss saved", "papers"]
     rows = []
-    for name, found in sorted(report.separated.items(), key=lambda item: -float(np.mean(item[1]))):
-        sdr = np.array(found)
-        what = name if name in (CLEAN, BLEEDING) else f"cleaned by {name}"
-        share = f"{100 * shares[name]:.0f} %" if name in shares else "-"
-        rows.append([
-            what, f"{sdr.mean():.2f}", *(f"{value:.1f}" for value in sdr.mean(axis=0)), f"{sdr.mean(axis=1).std():.1f}",
-            share, f"{PAPERS_SHARE[name]:.0f} %" if name in PAPERS_SHARE else "-",
-        ])
+    for bleed in BLEEDS:
+        shares = recovered(report.results, bleed)
+        means: list[tuple[float, list[str]]] = []
+        for system, trained in dict.fromkeys((r.system, r.trained) for r in report.results):
+            found = [r.separated for r in _of(report.results, system, trained, bleed) if r.separated]
+            if not found:
+                continue
+            sdr, way = np.array(found), (system, trained)
+            what = {CLEAN: "clean", BLEEDING: "bleeding"}.get(system, f"cleaned by {system}")
+            papers = f"{PAPERS_SHARE[system]:.0f} %" if system in PAPERS_SHARE else "-"
+            means.append((float(sdr.mean()), [
+                bleed, what, _trained(trained, bleed), f"{sdr.mean():.2f}",
+                *(f"{value:.1f}" for value in sdr.mean(axis=0)), f"{sdr.mean(axis=1).std():.1f}",
+                f"{100 * shares[way]:.0f} %" if way in shares else "-", papers,
+            ]))
+        rows += [row for _, row in sorted(means, key=lambda one: -one[0])]
     return heads, rows
 
 
@@ -125,8 +128,9 @@ def markdown(report: Report) -> str:
         "`mean gains` undoes the mean of all matrices and looks at nothing. The papers' seconds are of hardware that "
         "they do not tell. altmin is given the clean mix, as in the papers.", "",
         f"## Four sources, gains of 0.1 (papers: {EXAMPLE_LIMIT} at most)", "", *_table(*example_rows(report)), "",
-        "## A separator trained on cleaned stems", "", *_table(*separated_rows(report)), "",
-        "Loss saved: (SDR - bleeding) / (clean - bleeding). All are judged on the same clean mixtures.", "",
+        "## What a separator makes of the mixture", "", *_table(*separated_rows(report)), "",
+        f"The same {SEPARATOR}, trained on mixtures of clean stems, gets the sum of the mics; each stem against its "
+        "image. Loss saved: (SDR - bleeding) / (clean - bleeding).", "",
         "## Trainings", "", *_table(["model", "what it says"], [[k, v] for k, v in report.trainings.items()]),
     ]
     return "\n".join(lines) + "\n"
@@ -135,8 +139,8 @@ def markdown(report: Report) -> str:
 def told(report: Report) -> dict[str, Any]:
     """Return everything as numbers."""
     return {
-        "results": [asdict(one) for one in report.results], "separated": dict(report.separated),
-        "recovered": recovered(dict(report.separated)), "trainings": dict(report.trainings),
+        "results": [asdict(one) for one in report.results], "trainings": dict(report.trainings),
+        "saved": {name: [[*way, share] for way, share in recovered(report.results, name).items()] for name in BLEEDS},
         "gains": {name: found.tolist() for name, found in report.gains.items()},
     }
 

@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
     parser.add_argument("--start", default="", metavar="DIR", help="a training whose weights to start from (fine-tune)")
     parser.add_argument("--rate", type=positive, default=0.0, metavar="X", help="of learning (the source's)")
-    parser.add_argument("--minutes", type=positive, default=0.0, metavar="M", help="stop after; goes on if called again")
+    parser.add_argument("--minutes", type=positive, default=0.0, metavar="M", help="stop after; can go on")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of material and training (1)")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda (auto)")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto, float32, mixed (auto: mixed on cuda)")

@@ -15,8 +15,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="of trained models (bench/cleaning.py); results go there")
     parser.add_argument("--tracks", type=int, default=20, metavar="N", help="of 10 s, of each kind of bleed (20)")
     parser.add_argument("--cache", metavar="DIR", help="where made tracks are kept (~/.cache/rtsep/concerts)")
-    parser.add_argument("--stems", metavar="NAME", help="only write the stems a separator is trained on: clean, "
-                        "bleeding, or cleaned by a system")
     parser.add_argument("-o", "--output", metavar="FILE.md", help="write the tables as Markdown here")
     add_json(parser, "everything")
 
@@ -24,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what is not measured yet and print the tables."""
     from rtsep.atomic import replacing
-    from rtsep.bench import cleaned, cleaning, cleaningpage
+    from rtsep.bench import cleaning, cleaningpage
     from rtsep.control.surfaces.terminal import progress
     from rtsep.models.session import demand_runtime
     from rtsep.train.store import default_cache
@@ -33,15 +31,10 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.tracks <= 1000:
         raise InputError("--tracks", f"{args.tracks} is out of range", "1 to 1000")
     folder, cache = Path(args.folder), Path(args.cache) if args.cache else default_cache()
-    if args.stems:
-        print(cleaned.write_stems(folder, cache, args.tracks, args.stems))
-        return 0
     with progress("cleaning") as advance:
         results = cleaning.measure(folder, cache, args.tracks, advance)
-    with progress("separating") as advance:
-        separated = cleaned.measure(folder, cache, args.tracks, advance)
     names = cleaning.tracks("linear", 1, cache)[0].names
-    report = cleaningpage.Report(results, separated, cleaning.example(), names, cleaned.trainings(folder))
+    report = cleaningpage.Report(results, cleaning.example(), names, cleaning.trainings(folder))
     if args.output:
         with replacing(args.output) as file:
             file.write(cleaningpage.markdown(report).encode())
@@ -49,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
         return print_json(cleaningpage.told(report))
     print_grid(*cleaningpage.cleaning_rows(report), 3, "cleaned mics")
     print_grid(*cleaningpage.example_rows(report), 1, "four sources, gains of 0.1")
-    print_grid(*cleaningpage.separated_rows(report), 1, "a separator trained on such stems")
+    print_grid(*cleaningpage.separated_rows(report), 3, "a separator trained on clean stems, of the sum of the mics")
     return 0
