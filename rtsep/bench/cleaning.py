@@ -287,7 +287,7 @@ def _ratio(one: Concert) -> _Cleaned:
     system = Ratio()
     system.fit(passage)
     parts = system.separate(passage)
-    return np.concatenate([parts[name] for name in one.names]), system.mixing
+    return np.concatenate([parts[name] for name in one.names]), np.asarray(system.mixing, np.float64)
 
 
 def _optimiser(one: Concert) -> _Cleaned:
@@ -300,7 +300,7 @@ def _optimiser(one: Concert) -> _Cleaned:
     system = Altmin()
     system.fit(passage)
     parts = system.separate(passage)
-    return np.concatenate([parts[name] for name in one.names]), system.mixing
+    return np.concatenate([parts[name] for name in one.names]), np.asarray(system.mixing, np.float64)
 
 
 def kamir_gains(mics: Sound) -> Matrix:
