@@ -264,7 +264,7 @@ def _network(way: Way, names: tuple[str, ...]) -> Callable[[Concert], _Cleaned]:
         gain = modelhosts.level(sound)
         if loaded[0].card.kind == MATRIX:
             unmixing = modelhosts.gains(loaded[0], sound, RATE, gain)
-            return apply(unmixing, sound), np.linalg.inv(unmixing)
+            return apply(unmixing, sound), np.asarray(np.linalg.inv(unmixing), np.float64)
         own = np.empty_like(sound)
         for each in loaded:
             rows = list(each.rows)
