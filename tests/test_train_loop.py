@@ -179,6 +179,19 @@ def test_stems_of_other_songs_and_gains_and_a_stem_that_sounds() -> None:
         Examples(RECIPES["wavenet"], [resting], 400, sounding=0.5)
 
 
+def test_gains_and_stems_are_mixed_again() -> None:
+    """Of t-UNet, whose songs would else be learnt by heart: any stems with any rows of gains."""
+    known = [dataclasses.replace(noise(seed=n), mixing=np.full((4, 4), 0.1 * n) + 0.5 * np.eye(4)) for n in (1, 2, 3)]
+    x, y = Examples(RECIPES["t-unet"], known, 400, varied=True).batch(40, 1)
+    assert {round(float(value), 1) for value in y[:, 0, 1]} == {0.1, 0.2, 0.3}
+    assert np.abs(y[:, 0, 1] - y[:, 1, 0]).max() > 0.05   # rows are of different songs
+    for mics, gains in zip(x, y, strict=True):
+        stems = np.linalg.solve(gains.astype(np.float64), mics.astype(np.float64))
+        assert np.square(stems).mean() == pytest.approx(0.01, rel=0.2)   # noise of an RMS of 0.1, whoever's
+    songs = Examples(RECIPES["t-unet"], known, 400).batch(8, 1)[1]
+    assert np.allclose(songs[:, 0, 1], songs[:, 1, 0], atol=1e-4)   # validation has them as they are
+
+
 def test_gains_in_rooms_are_those_of_images() -> None:
     concert = noise()
     room = dataclasses.replace(concert, mixing=None)
@@ -300,6 +313,41 @@ def test_early_stop_fine_tuning_and_what_is_refused(tmp_path: pathlib.Path) -> N
     unknown = dataclasses.replace(concerts[0], images=concerts[0].images[:0], sources=concerts[0].sources[:0])
     with pytest.raises(InputError, match="nobody knows"):
         train(RECIPES["cae"], [unknown], tmp_path / "refused", dataclasses.replace(SETTINGS, options={}))
+
+
+def test_what_a_network_begins_with_and_what_it_starts_from(tmp_path: pathlib.Path) -> None:
+    """Gains at their mean, magnitudes at their level; attention on top of a network that was trained without."""
+    concerts = [noise(seed=n) for n in range(2)]
+    settings = Settings(steps=1, every=1, batch=1, frames=12000, rate=1e-9,
+                        options={"filters": (2, 2, 2, 2), "dense": (4,)})
+    train(RECIPES["t-unet"], concerts, tmp_path / "gains", settings)
+    bias = checkpoint.read_weights(tmp_path / "gains")["dense.2.bias"]
+    assert torch.allclose(torch.nn.functional.softplus(bias).reshape(4, 4), torch.tensor(concerts[0].mixing).float(),
+                          atol=1e-3)
+    train(RECIPES["cae"], concerts, tmp_path / "level", dataclasses.replace(
+        settings, stem="bass", frames=0, options={"width": 2, "filters": (2, 2)}))
+    ends = checkpoint.read_weights(tmp_path / "level")
+    size = magnitudes(concerts[0].images, 2048, 512, "hann")
+    assert float(ends["decode.5.weight"][0]) == pytest.approx(size.std(), rel=0.2)
+    assert float(ends["decode.5.bias"][0]) == pytest.approx(size.mean(), rel=0.2)
+    plain = dataclasses.replace(settings, frames=64, options={"width": 2})
+    train(RECIPES["df-unet"], concerts, tmp_path / "plain", plain)
+    tuned = dataclasses.replace(plain, start=str(tmp_path / "plain"))
+    train(RECIPES["df-unet-gat"], concerts, tmp_path / "attentive", tuned)
+    before, after = (checkpoint.read_weights(tmp_path / name) for name in ("plain", "attentive"))
+    assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before if "norm" not in name)
+    assert torch.allclose(after["attention.bias"], torch.ones(16), atol=1e-6)
+    with pytest.raises(InputError, match="another network"):   # which holds more than it can take
+        train(RECIPES["df-unet"], concerts, tmp_path / "refused",
+              dataclasses.replace(plain, start=str(tmp_path / "attentive")))
+
+
+def test_minutes_end_a_training_that_goes_on_later(tmp_path: pathlib.Path) -> None:
+    concerts = [noise(seed=n) for n in range(3)]
+    told = train(SMALL, concerts, tmp_path, dataclasses.replace(SETTINGS, minutes=1e-9))
+    assert (told["done"], told["stopped_early"]) == (1, False)
+    assert told["figures"]["validated"] > 0   # it has validated, and written what it goes on from
+    assert train(SMALL, concerts, tmp_path, SETTINGS)["done"] == 12
 
 
 EXPORTED: dict[str, dict[str, object]] = {

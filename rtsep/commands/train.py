@@ -48,6 +48,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--causal", action="store_true", help="the variant that runs live")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
     parser.add_argument("--start", default="", metavar="DIR", help="a training whose weights to start from (fine-tune)")
+    parser.add_argument("--rate", type=positive, default=0.0, metavar="X", help="of learning (the source's)")
+    parser.add_argument("--minutes", type=positive, default=0.0, metavar="M", help="stop after; can go on")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of material and training (1)")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda (auto)")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto, float32, mixed (auto: mixed on cuda)")
@@ -127,7 +129,7 @@ def _train(
 
     settings = Settings(
         args.steps, args.epochs, args.batch, args.frames, args.seed, args.device, args.precision, args.threads,
-        args.every, args.patience, args.stem, args.sounding, args.causal, options, args.start,
+        args.every, args.patience, args.stem, args.sounding, args.causal, options, args.start, args.rate, args.minutes,
     )
     with _telling(recipe.name) as tell:
         told = train(recipe, concerts, Path(args.output), settings, data, tell, unseen)

@@ -113,6 +113,8 @@ class Examples:
         concert, part = self._place(rng)
         mics = np.asarray(concert.mics[:, part], np.float32)
         if self.recipe.task == "gains":
+            if self.varied and self.recipe.remix and concert.mixing is not None:
+                return self._mix_again(rng)
             return mics, self._gains(concert, part).astype(np.float32)
         if self.varied and self.recipe.task in ("target", "sources"):
             mics = self._vary(concert, mics, rng)
@@ -133,6 +135,20 @@ class Examples:
             if not wanted or np.square(concert.mics[concert.names.index(self.stem), part]).mean() > _SOUNDS**2:
                 break
         return concert, part
+
+    def _mix_again(self, rng: np.random.Generator) -> Pair:
+        """Return mics and gains of a new concert: each stem from any song, the gains into each mic from any other.
+
+        With one matrix a song, a network learns the songs by heart.
+        """
+        stems, rows = [], []
+        for row in range(len(self.concerts[0].names)):
+            one, other = (self.concerts[int(n)] for n in rng.integers(len(self.concerts), size=2))
+            start = int(rng.integers(one.frames - self.samples + 1))
+            stems.append(one.sources[row, start : start + self.samples])
+            rows.append(np.eye(len(other.names))[row] if other.mixing is None else other.mixing[row])
+        gains = np.stack(rows).astype(np.float32)
+        return gains @ np.stack(stems), gains
 
     def _vary(self, concert: Concert, mics: Audio, rng: np.random.Generator) -> Audio:
         """Return stems with gains of their own, each from any song where the recipe remixes."""

@@ -19,12 +19,11 @@ from rtsep.errors import InputError
 from rtsep.train import checkpoint, curves
 from rtsep.train.examples import Examples, sources_of
 from rtsep.train.networks.network import Network
-from rtsep.train.networks.openunmix import OpenUnmix
 from rtsep.train.recipe import Recipe
 from rtsep.train.store import Concert, hold_out
 
 _VALIDATED = 8       # batches whose mean loss is a validation
-_LEVELLED = 64       # examples of which Open-Unmix takes its statistics
+_LEVELLED = 64       # examples from which a network takes what it begins with, or a batch
 _SHORT = 1e-4        # relative gain below which validation has not improved
 
 
@@ -58,7 +57,11 @@ class Settings:
     options : dict
         Of the network.
     start : str
-        Folder of a training whose weights this one starts from: fine-tuning.
+        Folder of a training whose weights this one starts from: fine-tuning. What it lacks starts as without.
+    rate : float
+        Of learning, in place of the recipe's.
+    minutes : float
+        After which it stops at the latest, counted from when it is called; it can go on later.
     """
 
     steps: int = 0
@@ -76,6 +79,8 @@ class Settings:
     causal: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     start: str = ""
+    rate: float = 0.0
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,14 @@ class _Trainer:
     def _begin(self) -> None:
         """Start anew, from another training's weights, or where this one was."""
         before = checkpoint.begin(self.folder)
-        if before is None and isinstance(self.network, OpenUnmix):
-            self._level()
+        if before is None:
+            self.network.begin(*map(torch.from_numpy, self.examples.batch(_LEVELLED, self.settings.seed, 1 << 41)))
         if before is None and self.settings.start:
             _load(self.network, checkpoint.read_weights(Path(self.settings.start)), self.settings.start)
         self.network.to(self.device)
         self.optimiser = self.recipe.optimiser(self.network.parameters())
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.rate or group["lr"]
         self.scaler = torch.amp.GradScaler(enabled=self.mixed)
         factor, wait = self.recipe.decay or (1.0, 1 << 30)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
@@ -187,15 +194,9 @@ class _Trainer:
         self.commit = commit()
         checkpoint.write_run(self.folder, {**self.told, "figures": {}, "done": 0, "commit": self.commit})
 
-    def _level(self) -> None:
-        """Tell Open-Unmix the mean and deviation of each bin, as the source does."""
-        x = torch.from_numpy(self.examples.batch(_LEVELLED, self.settings.seed, 1 << 41)[0])[..., : self.network.kept]
-        deviation, mean = torch.std_mean(x, (0, 1, 2))
-        self.network.set_statistics(mean, deviation.clamp(min=1e-4 * float(deviation.max())))
-
     def _go_on(self, before: dict[str, Any]) -> None:
         # How long, where and how often it is looked at may change; what is learnt may not.
-        free = ("steps", "epochs", "patience", "device", "threads", "start")
+        free = ("steps", "epochs", "patience", "device", "threads", "start", "minutes")
         told = {name: value for name, value in self.told.items() if name not in free}
         checkpoint.refuse_other(self.folder, told, before["told"])
         self.network.load_state_dict(before["network"])
@@ -210,10 +211,12 @@ class _Trainer:
         began, first = time.monotonic(), self.step
         patience = self.settings.patience or self.recipe.patience
         total, count, validated = 0.0, 0, self.history[-1][2] if self.history else float("nan")
-        while self.step < self.steps and self.stale < patience:
+        late = False
+        while self.step < self.steps and self.stale < patience and not late:
             total, count = total + self._take(), count + 1
             self.step += 1
-            if self.step % self.every == 0 or self.step == self.steps:
+            late = 0 < 60 * self.settings.minutes < time.monotonic() - began
+            if self.step % self.every == 0 or self.step == self.steps or late:
                 validated = self._validate(total / count)
                 total, count = (0.0, 0) if self.step % self.every == 0 else (total, count)
             left = (time.monotonic() - began) / (self.step - first) * (self.steps - self.step)
@@ -221,7 +224,7 @@ class _Trainer:
         if self.history:
             curves.draw(self.folder / checkpoint.CURVES, self.recipe.name, *zip(*self.history, strict=True))
         figures = {"loss": self.history[-1][1], "validated": self.best} if self.history else {}
-        told = {**self.told, "figures": figures, "done": self.step, "stopped_early": self.step < self.steps,
+        told = {**self.told, "figures": figures, "done": self.step, "stopped_early": self.stale >= patience,
                 "commit": self.commit}
         checkpoint.write_run(self.folder, told)
         return told
@@ -269,7 +272,9 @@ class _Trainer:
 
 def _load(network: Network, weights: dict[str, Any], place: str) -> None:
     try:
-        network.load_state_dict(weights)
+        # What a network has beyond the other one, as attention, starts as it is.
+        if network.load_state_dict(weights, strict=False).unexpected_keys:
+            raise RuntimeError
     except RuntimeError:
         raise InputError(place, "holds another network", "start from one of the same system and options") from None
 

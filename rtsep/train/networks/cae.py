@@ -39,22 +39,30 @@ class Cae(Network):
     ) -> None:
         super().__init__()
         first, second = filters
-        self.inner = (second, frames * bins - 2, 1)
+        # The frames lie along the last axis, not above each other: the same, and on a CPU twice as fast.
+        self.inner = (second, 1, frames * bins - 2)
         flat = second * (frames * bins - 2)
         self.encode = nn.Sequential(
-            nn.Conv2d(1, first, (2, 1)), nn.ReLU(), nn.BatchNorm2d(first, eps=1e-3),
-            nn.Conv2d(first, second, (2, 1)), nn.ReLU(), nn.BatchNorm2d(second, eps=1e-3),
+            nn.Conv2d(1, first, (1, 2)), nn.ReLU(), nn.BatchNorm2d(first, eps=1e-3),
+            nn.Conv2d(first, second, (1, 2)), nn.ReLU(), nn.BatchNorm2d(second, eps=1e-3),
         )
         self.narrow = nn.Linear(flat, width)
         self.wide = nn.Linear(width, flat)
         self.decode = nn.Sequential(
-            nn.ConvTranspose2d(second, first, (2, 1)), nn.ReLU(), nn.BatchNorm2d(first, eps=1e-3),
-            nn.ConvTranspose2d(first, 1, (2, 1)), nn.ReLU(), nn.BatchNorm2d(1, eps=1e-3),
+            nn.ConvTranspose2d(second, first, (1, 2)), nn.ReLU(), nn.BatchNorm2d(first, eps=1e-3),
+            nn.ConvTranspose2d(first, 1, (1, 2)), nn.ReLU(), nn.BatchNorm2d(1, eps=1e-3),
         )
+
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: ARG002
+        """Let the last norm start at the level of what it should return, which a thousand steps would go to reach."""
+        deviation, mean = torch.std_mean(y)
+        with torch.no_grad():
+            self.decode[-1].weight.fill_(float(deviation))
+            self.decode[-1].bias.fill_(float(mean))
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:  # noqa: ARG002
         """Return [batch, channels, frames, bins] of the same."""
         batch, channels, frames, bins = x.shape
-        code = torch.relu(self.narrow(self.encode(x.reshape(batch * channels, 1, frames * bins, 1)).flatten(1)))
+        code = torch.relu(self.narrow(self.encode(x.reshape(batch * channels, 1, 1, frames * bins)).flatten(1)))
         wide = torch.relu(self.wide(code)).reshape(batch * channels, *self.inner)
         return self.decode(wide).reshape(batch, channels, frames, bins)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtsep.train.networks.network import Network, Past
+from rtsep.train.networks.network import QUIETER, Network, Past
 
 _TAPS = 4
 _SLOPE = 0.3      # of every leaky ReLU but the attention's own
@@ -61,6 +61,12 @@ class DfUNet(Network):
             self.up.append(_Step(before, wide, 1 if number == 0 else 2, causal))
             before = wide
         self.last = _Transposed(before, 1, 2, causal)
+
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: ARG002
+        """Start near silence."""
+        with torch.no_grad():
+            self.last.conv.weight.mul_(QUIETER)
+            self.last.conv.bias.zero_()
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return [batch, mics, frames] of the same."""
@@ -154,7 +160,8 @@ class Attention(nn.Module):
         self.graph = graph
         self.weight = nn.Linear(width, width, bias=False)
         self.score = nn.Parameter(torch.empty(2, width))
-        self.bias = nn.Parameter(torch.zeros(width))
+        # What it returns is a factor: about one, a network starts as it would without.
+        self.bias = nn.Parameter(torch.ones(width))
         self.dropout = nn.Dropout(0.2)
         nn.init.xavier_uniform_(self.score, gain=1.414)
 

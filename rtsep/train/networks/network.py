@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+QUIETER = 0.1
+"""By which last layers of waveforms start: as they come, they are ten times as loud as music at `models.card.LEVEL`."""
+
 
 class Past:
     """What a causal network remembers: the same places are visited in the same order in every call.
@@ -64,6 +67,9 @@ class Network(nn.Module):
     def fit(self, frames: int) -> int:
         """Return the length of an input nearest to `frames` that it can take."""
         return max(self.multiple, frames - frames % self.multiple)
+
+    def begin(self, x: Tensor, y: Tensor) -> None:
+        """Take from some examples, before the first step, what need not be learnt: levels, means."""
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return what the network makes of `x`; only causal ones use `past`."""

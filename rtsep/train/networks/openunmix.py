@@ -46,11 +46,12 @@ class OpenUnmix(Network):
         self.third = nn.Linear(width, channels * bins, bias=False)
         self.third_norm = nn.BatchNorm1d(channels * bins)
 
-    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Bring the input to mean 0 and deviation 1: of the data's bins, [kept] each, as the source starts."""
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: ARG002
+        """Bring the input to mean 0 and deviation 1, each bin by itself, as the source starts."""
+        deviation, mean = torch.std_mean(x[..., : self.kept], (0, 1, 2))
         with torch.no_grad():
             self.in_mean.copy_(-mean)
-            self.in_scale.copy_(1 / deviation)
+            self.in_scale.copy_(1 / deviation.clamp(min=1e-4 * float(deviation.max())))
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return [batch, channels, frames, bins] of the same."""

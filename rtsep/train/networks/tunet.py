@@ -17,6 +17,7 @@ from rtsep.train.networks.network import Network, Past
 _FILTERS = (16, 32, 64, 128, 512)
 _DENSE = (512, 128, 64, 32)
 _POOL = 9
+_LEAST = 1e-3   # gain that an answer starts with: of zero softplus has no slope
 _QUIET = 1e-6   # RMS below which there is nothing to bring to a level
 
 
@@ -44,7 +45,8 @@ class TUNet(Network):
         stages: list[nn.Module] = []
         before, left = 1, frames
         for width in filters:
-            stages += [nn.Conv2d(before, width, (1, 4)), nn.ReLU(), nn.MaxPool2d((1, _POOL))]
+            # The largest first, then ReLU: the same, and a ninth of it.
+            stages += [nn.Conv2d(before, width, (1, 4)), nn.MaxPool2d((1, _POOL)), nn.ReLU()]
             before, left = width, (left - 3) // _POOL
         self.encode = nn.Sequential(*stages)
         layers: list[nn.Module] = []
@@ -53,6 +55,12 @@ class TUNet(Network):
             layers += [nn.Linear(wide, width), nn.ReLU()]
             wide = width
         self.dense = nn.Sequential(*layers, nn.Linear(wide, mics * mics))
+
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: ARG002
+        """Start with the mean of all gains as the answer."""
+        mean = y.mean(0).flatten().clamp(min=_LEAST)
+        with torch.no_grad():
+            self.dense[-1].bias.copy_(mean.expm1().log() if self.output == "softplus" else mean)
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:  # noqa: ARG002
         """Return [batch, mics, mics] of [batch, mics, frames]."""

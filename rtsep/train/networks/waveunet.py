@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtsep.train.networks.network import Network, Past
+from rtsep.train.networks.network import QUIETER, Network, Past
 
 _SLOPE = 0.2
 _DOWN, _UP = 15, 5   # taps
@@ -58,6 +58,12 @@ class WaveUNet(Network):
     def fit(self, frames: int) -> int:
         """See `Network.fit`."""
         return super().fit(frames) if self.causal else self.lengths(len(self.down), frames - sum(self.context))[0]
+
+    def begin(self, x: Tensor, y: Tensor) -> None:  # noqa: ARG002
+        """Start near silence, where each source is nearer than to what a new layer makes of music."""
+        with torch.no_grad():
+            self.out.weight.mul_(QUIETER)
+            self.out.bias.zero_()
 
     @staticmethod
     def _lost(levels: int) -> int:
