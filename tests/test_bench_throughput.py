@@ -41,9 +41,10 @@ def test_a_planted_law_is_found_and_what_bounds_it() -> None:
     best = one.most(64, 0.7)   # against trying every number
     assert took(best, 64) <= 0.75 * 1333
     assert took(best + 2, 64) > 0.65 * 1333
-    assert one.bound == law.MEMORY
-    quick = Machine(20.0, 1000.0, {})
-    assert law.fit(found, quick)[0].bound == law.ARITHMETIC
+    slow = Machine(1000.0, 5.0, {})
+    assert (law.fit(found, slow)[0].bound, law.fit(found, Machine(10.0, 1000.0, {}))[0].bound) == (
+        law.MEMORY, law.ARITHMETIC)
+    assert law.fit(found, Machine(1000.0, 1000.0, {}))[0].bound == law.MIXED
     # Of many mics 240 pairs are held: what is beyond costs nothing more.
     assert law.pairs("canceller", 64) == 240
     assert law.pairs("matrix", 64) == 64 * 63

@@ -19,7 +19,7 @@ from rtsep import presets
 from rtsep.bench import latency
 from rtsep.bench.jackd import JackServer
 from rtsep.bench.latency import SETTLE, Ask, Row
-from rtsep.bench.loop import carriers, jack
+from rtsep.bench.loop import carriers, jack, probes
 from rtsep.bench.loop.card import Card, CardOptions
 from rtsep.bench.loop.carriers import Carrier
 from rtsep.bench.loop.clocks import Clocks, clocks
@@ -159,7 +159,7 @@ def _tried(client: LoopClient, ask: Ask, settle: int, bleed: bool) -> tuple[list
 def _watch(carry: Carrier, ask: Ask, rate: int, seconds: float) -> Clocks | None:
     if not seconds:
         return None
-    own = carriers.probes.probes(carriers.probes.MLS, 1, rate)
+    own = probes.probes(probes.MLS, 1, rate)
     many = max(3, math.ceil(seconds * rate / own.shape[1]))
     heard = carry(_padded(own, ask.mics), many + 1)
     (echo,) = carriers.echoes(own, heard[:1], 1)

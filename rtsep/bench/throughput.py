@@ -122,7 +122,7 @@ def measure(ask: Ask, resume: bool = False, advance: Callable[[float], None] | N
 def _grid(
     ask: Ask, model: str, recorder: Recorder, known: dict[str, Any], advance: Callable[[float], None] | None
 ) -> list[Cell]:
-    found = []
+    found: list[Cell] = []
     whole = len(ask.chains) * len(ask.mics) * len(ask.blocks)
     for chain in ask.chains:
         hopeless: set[int] = set()
@@ -177,15 +177,16 @@ def _most_readings(found: Sequence[Cell]) -> list[Reading]:
 def cell_table(found: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
     """Return heads and cells: shares of the deadline."""
     heads = ["chain", "problem", "mics", "block", "deadline us", "p50 %", "p99 %", "p99.9 %", "max %", "late",
-             "(nothing)", "holds"]
+             "(nothing)", "cores", "holds"]
     rows = []
     for cell in found:
         first = [cell.chain, cell.problem or "-", str(cell.mics), str(cell.block), f"{cell.deadline_us:.0f}"]
         if not cell.us:
-            rows.append([*first, *["-"] * 7])
+            rows.append([*first, *["-"] * 8])
             continue
         shares = [f"{100 * cell.share[name]:.1f}" for name in ("p50", "p99", "p999", "max")]
-        rows.append([*first, *shares, str(cell.late), str(cell.twin_late), "yes" if cell.holds else "no"])
+        rows.append([*first, *shares, str(cell.late), str(cell.twin_late), f"{cell.cores:.2f}",
+                     "yes" if cell.holds else "no"])
     return heads, rows
 
 

@@ -63,6 +63,8 @@ class Cell:
         p50 and p99 of each fifth of the time, microseconds.
     blocks, late, twin_late : int
         How many there were, that were late, and of the callback that does nothing.
+    cores : float
+        CPU seconds of all threads of this process, but the other callback's, for each second of sound.
     status : dict of str to int
         What the chain has counted, such as late updates.
     """
@@ -76,6 +78,7 @@ class Cell:
     blocks: int = 0
     late: int = 0
     twin_late: int = 0
+    cores: float = 0.0
     status: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -172,7 +175,8 @@ def sound(mics: int, frames: int) -> NDArray[np.float32]:
     """Make sources that bleed, so that there is something to do."""
     rng = np.random.default_rng(0)
     sources = 0.05 * rng.standard_normal((mics, frames)).astype(np.float32)
-    return (sources + 0.1 * np.roll(sources.sum(axis=0), 40)[None]).astype(np.float32)
+    bleed = 0.1 * np.roll(sources.sum(axis=0), 40)[None]
+    return np.asarray(sources + bleed, np.float32)
 
 
 def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: float) -> Cell:
@@ -198,13 +202,18 @@ def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: flo
     for one in (runner, twin):
         one.forget_times()
         one.record["late"] = 0
+    idle_clock = time.pthread_getcpuclockid(threads[1].ident or 0)
+    cpu, idle_cpu, at = time.process_time(), time.clock_gettime(idle_clock), time.perf_counter()
+    time.sleep(0.8 * seconds)   # its clock ends with the thread
+    used = time.process_time() - cpu - (time.clock_gettime(idle_clock) - idle_cpu)
+    cores = used / (time.perf_counter() - at)
     for thread in threads:
         thread.join()
     us = runner.microseconds()
     after = session.engine.status()
     return Cell(
         chain, mics, block, "", percentiles(us), {"p50": fifths(us, 50), "p99": fifths(us, 99)}, int(us.size),
-        int(runner.record["late"]), int(twin.record["late"]),
+        int(runner.record["late"]), int(twin.record["late"]), cores,
         {name: int(count - before.get(name, 0)) for name, count in after.items()},
     )
 

@@ -3,9 +3,9 @@
     microseconds = a + b k + (c k + d n) block / 64
 
 with k mics and n pairs of mics (at most as many as the canceller holds). No term may be negative; errors are relative,
-so that small cells count as much as large ones. What bounds a chain is what of the machine it uses most of: arithmetic
-and memory of one core, against what a product of matrices and of long vectors get. Plug-ins and models work in other
-processes: of them the callback is only the way there and back.
+so that small cells count as much as large ones. What bounds a chain is what of the machine it uses most of, if that is
+at least a half: arithmetic and memory of one core, against what a product of matrices and of long vectors get. Plug-ins
+and models work in other processes: of them the callback is only the way there and back.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from rtsep.bench.load.machine import Machine
 from rtsep.catalogue import STAGES
 
 ARITHMETIC, MEMORY, CALLS, ELSEWHERE = "arithmetic", "memory bandwidth", "the call itself", "other processes"
+MIXED = "none of these alone"
+_MOSTLY = 0.5              # of what it uses: less bounds nothing
 _PER = 64                  # frames that the law counts in
 _LEAST = 4                 # cells: as many as it has terms
 _TAPS = 16384              # of a path, as the catalogue has it
@@ -95,7 +97,8 @@ def _fit(chain: str, cells: Sequence[Cell], machine: Machine | None) -> Law:
     arithmetic, memory = shares(chain, largest, machine)
     once = (found[0] + found[1] * largest.mics) / float(terms[cells.index(largest)] @ found or 1)
     uses = {ARITHMETIC: arithmetic, MEMORY: memory, CALLS: once}
-    bound = ELSEWHERE if math.isnan(arithmetic) else max(uses, key=lambda name: uses[name])
+    most = max(uses, key=lambda name: uses[name])
+    bound = ELSEWHERE if math.isnan(arithmetic) else most if uses[most] >= _MOSTLY else MIXED
     a, b, c, d = (float(value) for value in found)
     return Law(chain, a, b, c, d, error, bound, arithmetic, memory)
 

@@ -21,6 +21,7 @@ from rtsep.bench.history import LESS, Reading, measured
 from rtsep.bench.load import cells
 from rtsep.bench.load.machine import Machine, bare_transforms, seconds_of
 from rtsep.errors import InputError
+from rtsep.names import numbered
 from rtsep.runner import Runner
 from rtsep.session import Session
 from rtsep.stage import Format, Stage
@@ -234,9 +235,8 @@ def _memory(mics: int, machine: Machine) -> Call:
 
 def _plugins(mics: int, block: int) -> Ratio:
     """Compare the callback of `strips` with the plug-ins called one after the other in it, as a Python host would."""
-    import pedalboard
-
-    boards = [pedalboard.Pedalboard([getattr(pedalboard, name)() for name in _PLUGINS]) for _ in range(mics)]
+    host: Any = importlib.import_module("pedalboard")
+    boards = [host.Pedalboard([getattr(host, name)() for name in _PLUGINS]) for _ in range(mics)]
     x = cells.sound(mics, block)
 
     def call() -> None:
@@ -245,7 +245,7 @@ def _plugins(mics: int, block: int) -> Ratio:
 
     note = f"{', '.join(_PLUGINS)}: ours works in other processes"
     try:
-        session = Session.open(cells.preset(cells.PLUGINS, mics, ""), cells.RATE, cells.numbered(mics))
+        session = Session.open(cells.preset(cells.PLUGINS, mics, ""), cells.RATE, numbered(mics))
     except InputError as error:
         return Ratio(cells.PLUGINS, "pedalboard", mics, block, 0.0, 0.0, (), str(error))
     with session:
