@@ -17,7 +17,7 @@ LOOP = record(
     get_buffer=address(), set_range=address(), ports=number(), length=number(), frames=number(),
     out_ports=array(i8, "ports"), in_ports=array(i8, "ports"),   # jack_port_t *
     sound=array(f4, "ports", "length"),                          # played from its first sample on, over and over
-    heard=array(f4, "ports", "frames"),                          # at the same frame as what is played
+    hears=number(), heard=array(f4, "hears", "frames"),          # of the first ports; at the frame of what is played
     place=number(start=-1),                                      # frames done; -1: silence until it begins
     lost=number(), lost_at=array(i8, KEPT),                      # xruns while it plays, and their frames
     ends=scratch(np.dtype(np.uint32), 2),                        # a jack_latency_range_t
@@ -35,7 +35,7 @@ def play_and_hear(frames, loop):
     at = s.place
     playing = at >= 0 and at < s.frames
     left = min(total, s.frames - at) if playing else 0
-    for p in range(s.ports):
+    for p in range(s.hears):
         source = _call_get_buffer(s.get_buffer, in_ports[p], total)
         if source != 0:   # read first: a port that is connected to our own may have the same buffer
             heard_now = carray(samples(source), (total,))

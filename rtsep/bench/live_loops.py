@@ -65,10 +65,10 @@ def server(period: int, rate: int) -> Iterator[None]:
     if shutil.which("jackd") is None or shutil.which("jack_lsp") is None:
         raise DeviceError("jackd is not installed: --periods needs it, apt-get install jackd2")
     before = os.environ.get("JACK_DEFAULT_SERVER")
-    own = JackServer(period, rate, 2, realtime=True)
+    own = JackServer(period, rate, 2, realtime=True, leashed=True)
     if not own.ready():
         own.close()
-        own = JackServer(period, rate, 2)
+        own = JackServer(period, rate, 2, leashed=True)
     try:
         if not own.ready():
             raise DeviceError(f"jackd does not start with periods of {period}; {_FULL}")

@@ -194,21 +194,20 @@ def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: flo
     made = [np.zeros_like(one) for one in played]
     runner.record["late"] = runner.record["stop"] = 0
     before = session.engine.status()
-    threads = [threading.Thread(target=_play, args=(one, x, out, block))
-               for one, x, out in zip((runner, twin), played, made, strict=True)]
+    used = [0.0, 0.0]   # CPU seconds of both
+    threads = [threading.Thread(target=_play, args=(one, x, out, block, used, n))
+               for n, (one, x, out) in enumerate(zip((runner, twin), played, made, strict=True))]
     for thread in threads:
         thread.start()
     time.sleep(_SETTLE)
     for one in (runner, twin):
         one.forget_times()
         one.record["late"] = 0
-    idle_clock = time.pthread_getcpuclockid(threads[1].ident or 0)
-    cpu, idle_cpu, at = time.process_time(), time.clock_gettime(idle_clock), time.perf_counter()
-    time.sleep(0.8 * seconds)   # its clock ends with the thread
-    used = time.process_time() - cpu - (time.clock_gettime(idle_clock) - idle_cpu)
-    cores = used / (time.perf_counter() - at)
+    cpu, at = time.process_time(), time.perf_counter()
     for thread in threads:
         thread.join()
+    lasted = time.perf_counter() - at
+    cores = (time.process_time() - cpu) / lasted - used[1] * RATE / frames
     us = runner.microseconds()
     after = session.engine.status()
     return Cell(
@@ -218,6 +217,9 @@ def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: flo
     )
 
 
-def _play(runner: Runner, x: NDArray[np.float32], out: NDArray[np.float32], block: int) -> None:
+def _play(
+    runner: Runner, x: NDArray[np.float32], out: NDArray[np.float32], block: int, used: list[float], n: int
+) -> None:
     realtime.ask(realtime.AUDIO)
     runner.run_paced(x, out, block, np.zeros(1, np.int64))
+    used[n] = time.thread_time()

@@ -47,15 +47,15 @@ class LoopClient(JackClient):
 
     def open(self) -> None:
         """Begin to be called, with silence."""
-        self._give(np.zeros((self.mics, 1), np.float32), 1)
+        self._give(np.zeros((self.mics, 1), np.float32), 1, self.mics)
         self.start(())
 
-    def _give(self, sound: Block, frames: int) -> State:
+    def _give(self, sound: Block, frames: int, hears: int) -> State:
         """Hand over what is played; callbacks can be set only while the server does not call."""
         from rtsep_kernels import loop
 
         made = loop.LOOP.make(
-            ports=self.mics, length=sound.shape[1], frames=frames, sound=sound,
+            ports=self.mics, hears=hears, length=sound.shape[1], frames=frames, sound=sound,
             in_ports=np.array(self._places[0]), out_ports=np.array(self._places[1]),
             get_buffer=self.address("jack_port_get_buffer"), set_range=self.address("jack_port_set_latency_range"),
         )
@@ -68,8 +68,8 @@ class LoopClient(JackClient):
         self._loop = made
         return made
 
-    def carry(self, sound: Block, periods: int) -> Block:
-        """See `carriers.Carrier`; `lost` counts the xruns meanwhile.
+    def carry(self, sound: Block, periods: int, hears: int | None = None) -> Block:
+        """See `carriers.Carrier`; `lost` counts the xruns meanwhile. With `hears` the first mics alone come back.
 
         Raises
         ------
@@ -78,7 +78,8 @@ class LoopClient(JackClient):
         """
         cables = self.cables()
         self._client.deactivate()
-        made = self._give(np.ascontiguousarray(sound), periods * sound.shape[1])
+        made = self._give(np.ascontiguousarray(sound), periods * sound.shape[1],
+                          self.mics if hears is None else hears)
         self.start(())
         self._lay(cables)
         time.sleep(2 * self.period / self.rate + _PAUSE)   # the graph has been sorted anew

@@ -24,7 +24,7 @@ _FLAT = 3              # samples in a row at full scale: a crest of sound is not
 _NOTHING = 1e-6        # -120 dBFS: below the noise of any converter
 # Crest of the response over its noise: the largest of 32767 samples of noise alone is 4.3 sigma. From 25 on the delay
 # is good to a tenth of a sample.
-_FOUND, _SURE = 8.0, 25.0
+_FOUND, SURE = 8.0, 25.0
 _AROUND = 64           # samples on either side of the crest that its phase is taken from
 _ROUNDS = 3            # each leaves 3 % of what is wrong: the window is centred better each time
 _FLOOR = 1e-3          # of a probe's largest power in a bin: where it has less it tells nothing
@@ -156,7 +156,7 @@ def judge(probe: NDArray[np.float32], periods: Sequence[NDArray[np.float32]]) ->
     delays = around([one.delay for one in found], probe.size)
     middle, half = float(np.median(delays)), confidence(delays)
     one = found[0]
-    verdict = GOOD if crest >= _SURE else TOO_LOW
+    verdict = GOOD if crest >= SURE else TOO_LOW
     return Echo(verdict, (middle + _EARLY) % probe.size - _EARLY, half, one.polarity, one.gain_db, crest, tuple(delays))
 
 
