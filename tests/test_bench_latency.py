@@ -194,11 +194,14 @@ def server() -> Iterator[JackServer]:
 def test_another_program_in_the_loop(
     server: JackServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A delay of pedalboard's of 1234 samples, in a host that JACK calls: its period is the loop's, and not counted."""
+    """A delay of pedalboard's of 1234 samples, in a host that JACK calls: its period is the loop's, and not counted.
+
+    It cuts off what is no whole sample.
+    """
     monkeypatch.setenv("JACK_DEFAULT_SERVER", server.name)
     host = subprocess.Popen(
         [sys.executable, str(pathlib.Path(__file__).with_name("pedalboard_host.py")), server.name, "board", "2",
-         str(1234 / RATE)], env=server.environment, stdout=subprocess.PIPE, text=True)
+         str(1234.5 / RATE)], env=server.environment, stdout=subprocess.PIPE, text=True)
     try:
         assert host.stdout is not None
         assert host.stdout.readline() == "ready\n"

@@ -192,7 +192,7 @@ def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: flo
     frames = int((seconds + _SETTLE) * RATE) // block * block
     played = sound(mics, frames), np.zeros((1, frames), np.float32)
     made = [np.zeros_like(one) for one in played]
-    runner.record["late"] = runner.record["stop"] = 0
+    runner.forget_times()
     before = session.engine.status()
     used = [0.0, 0.0]   # CPU seconds of both
     threads = [threading.Thread(target=_play, args=(one, x, out, block, used, n))
@@ -200,15 +200,15 @@ def _cell(session: Session, runner: Runner, chain: str, block: int, seconds: flo
     for thread in threads:
         thread.start()
     time.sleep(_SETTLE)
-    for one in (runner, twin):
-        one.forget_times()
-        one.record["late"] = 0
+    runner.record["late"] = twin.record["late"] = 0
     cpu, at = time.process_time(), time.perf_counter()
     for thread in threads:
         thread.join()
     lasted = time.perf_counter() - at
     cores = (time.process_time() - cpu) / lasted - used[1] * RATE / frames
     us = runner.microseconds()
+    if us.size == frames // block:   # else there are more than are kept, and those at first are gone
+        us = us[round(_SETTLE * RATE / block) :]
     after = session.engine.status()
     return Cell(
         chain, mics, block, "", percentiles(us), {"p50": fifths(us, 50), "p99": fifths(us, 99)}, int(us.size),
