@@ -56,7 +56,8 @@ def test_the_largest_number_that_holds_is_below_the_first_that_does_not() -> Non
     assert [cell.holds for cell in found] == [True, True, False, True]
     assert throughput.most(found, "matrix", 64) == 2
     assert throughput.most(found, "matrix", 128) is None
-    assert not planted("matrix", 1, 64, 10, late=5).holds
+    assert planted("matrix", 1, 64, 10, late=5).holds   # of 1000 that may be a stall that hit only this one
+    assert not planted("matrix", 1, 64, 10, late=15).holds
     assert cells.is_hopeless(planted("matrix", 1, 64, 3000))
     assert {c.problem for c in cells.measure("matrix", 2, (64,), 1.0, "", {64})} == {
         "fewer mics take more than twice the deadline"}

@@ -6,6 +6,7 @@ granted. Beside it runs a callback that does nothing, on a clock of its own: wha
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -35,7 +36,7 @@ MICS = (1, 2, 4, 8, 16, 32, 64)
 BLOCKS = (16, 32, 64, 128, 256, 512)
 ROOM = 0.7             # of the deadline, as `rtsep doctor` has it: from then on a machine with other work is late
 LATE = 0.001           # share of blocks that may be late beyond those of the callback that does nothing,
-_CHANCE = 3            # and so many by chance: of rare stalls the one or the other of two callbacks is hit
+_SIGMAS = 3.0          # and what chance makes of two counts: a stall hits the one or the other
 _HOPELESS = 2.0        # of the deadline: more mics are not tried
 _SETTLE = 0.5          # seconds that do not count
 _HEAD = 'schema = 1\nname = "{name}"\nlatency_class = "record"\n[[chain]]\nstage = "input"\n[[chain]]\n'
@@ -94,7 +95,8 @@ class Cell:
     @property
     def holds(self) -> bool:
         """Whether it is in time with room to spare, beyond what the machine loses by itself."""
-        most_late = self.twin_late + _CHANCE + LATE * self.blocks
+        chance = _SIGMAS * math.sqrt(self.late + self.twin_late + 1)
+        most_late = self.twin_late + chance + LATE * self.blocks
         return bool(self.us) and self.share["p99"] <= ROOM and self.late <= most_late
 
 
