@@ -60,7 +60,7 @@ MADE: dict[str, tuple[Callable[[], Any], int]] = {   # and what it adds at least
 }
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if "44100" in n else []) for n in MADE])
 def test_it_is_as_late_as_it_says_in_blocks_of_any_length(name: str, tmp_path: Path) -> None:
     made, least = MADE[name]
     x = noise(24000)
@@ -120,14 +120,13 @@ def test_a_matrix_is_the_median_of_answers_and_nonsense_counts_for_nothing(tmp_p
         loud = Greater(top, limit) zero = Constant <value_float = 0.0> () none = Mul(m, zero) nan = Div(none, none)
         y = Where(loud, nan, m)
     }}"""
-    stage = make(save(model(text, {**GAINS, "channels": 3}), tmp_path / "m.onnx"), every_s=0.1)
+    worker = Worker(RATE, MICS, BLOCK, save(model(text, {**GAINS, "channels": 3}), tmp_path / "m.onnx"), every_s=0.1)
     x = noise(2 * RATE)
     x[1, 48000:: 4700] = 30.0   # from then on every window
-    try:
-        process(stage, x)
-        assert np.abs(stage.matrix - np.linalg.inv(MIXING)).max() < 1e-6
-    finally:
-        stage.close()
+    told = [worker.work(np.ascontiguousarray(x[:, n : n + BLOCK])) for n in range(0, x.shape[1] - BLOCK + 1, BLOCK)]
+    assert not told[0].any()
+    assert (told[-1][:, MICS] == MARK).all()
+    assert np.abs(told[-1][:, :MICS] - np.linalg.inv(MIXING)).max() < 1e-6
 
 
 # Faults
@@ -323,6 +322,7 @@ def test_a_gpu_that_is_not_there_is_said_once_and_the_cpu_runs_it(
     assert np.abs(worker.work(x) - 0.5 * x).max() < 1e-7
 
 
+@pytest.mark.slow
 def test_without_onnxruntime_one_line_and_exit_code_2(tmp_path: Path) -> None:
     path = save(gain(0.5), tmp_path / "m.onnx")
     blocked = tmp_path / "blocked"

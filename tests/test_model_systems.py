@@ -25,6 +25,7 @@ from rtsep.bench.toymodels import (
     shaped,
 )
 from rtsep.errors import InputError
+from rtsep.systems.spectrum import Spectrum
 
 Sound = Any
 RATE = 16000
@@ -98,6 +99,46 @@ def test_a_model_for_each_source_and_what_is_left(tmp_path: Path) -> None:
         assert np.abs(parts[name] - amount * x).max() < 1e-6, name
     with pytest.raises(InputError, match="two models make the same of vocals"):
         separate(x, RATE, "open-unmix", model=f"{tmp_path}/vocals.onnx,{tmp_path}/vocals.onnx")
+
+
+def em(x: Sound, parts: Sound, rounds: int) -> Sound:
+    """Norbert's equations as printed, sound to sound: local Gaussian models, full spatial covariances."""
+    tool = Spectrum(4096, 1024)
+    mixture = tool.analyse(x.astype(np.float64)).transpose(2, 1, 0)[..., None]              # [bins, frames, mics, 1]
+    y = np.stack([tool.analyse(part.astype(np.float64)).transpose(2, 1, 0)[..., None] for part in parts])
+    for _ in range(rounds):
+        v = (np.abs(y) ** 2).mean((3, 4))[..., None, None]
+        spatial = (y @ y.conj().swapaxes(3, 4)).sum(2, keepdims=True) / (v.sum(2, keepdims=True) + 1e-30)
+        inverse = np.linalg.inv((v * spatial).sum(0) + 1e-12 * np.eye(len(x)))
+        y = v * spatial @ inverse @ mixture
+    return np.stack([tool.resynthesise(one[..., 0].transpose(2, 1, 0), x.shape[1]) for one in y])
+
+
+@pytest.mark.parametrize(("system", "rounds"), [("open-unmix", 1), ("mmdensenet", 2), ("mdensenet", 1)])
+def test_places_are_known_after_a_wiener_filter(system: str, rounds: int, tmp_path: Path) -> None:
+    """Two sources with places of their own, told apart by being loud at times and soft always."""
+    card = {**MAGNITUDES, "rate": RATE}
+    for name, share in (("loud", "Div(x, s)"), ("soft", "Div(k, s)")):
+        text = f"""m (float[batch,1,frames,257] x) => (float[batch,1,1,frames,257] y) {{
+            k = Constant <value_float = 1.0> () s = Add(x, k) share = {share} z = Mul(x, share)
+            a = Constant <value_ints = [1]> () y = Unsqueeze(z, a) }}"""
+        save(model(text, {**card, "sources": (name,)}), tmp_path / f"{name}.onnx")
+    loud = noise(1, 24000, 1)[0] * np.repeat([2.0, 0.0, 2.0, 0.0], 6000)
+    images = np.stack([np.outer([0.9, 0.3], loud), np.outer([0.1, 0.3], noise(1, 24000, 2)[0])]).astype(np.float32)
+    x = images.sum(0)
+    plain = separate(x, RATE, system, model=str(tmp_path))
+    found = separate(x, RATE, system, model=str(tmp_path), wiener=rounds)
+    assert list(found) == ["loud", "soft"]
+    wanted = em(x, np.stack(list(plain.values())), rounds)
+    for one, twin, before, image in zip(found.values(), wanted, plain.values(), images, strict=True):
+        assert np.abs(one - twin).max() < 1e-4 * np.abs(twin).max()
+        assert np.square(one - image).sum() < 0.5 * np.square(before - image).sum()
+    assert np.abs(sum(found.values()) - x).max() < 1e-6
+    alone = {"model": str(tmp_path / "loud.onnx"), "wiener": rounds}
+    left = separate(x, RATE, system, **alone, rest=True)
+    assert np.abs(left["loud"] + left["rest"] - x).max() < 1e-6
+    with pytest.raises(InputError, match="nobody to share the recording with"):
+        separate(x, RATE, system, **alone)
 
 
 def test_gains_are_the_median_of_many_windows_and_undone(tmp_path: Path) -> None:

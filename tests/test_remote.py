@@ -464,7 +464,7 @@ def test_prepared_again_it_has_another_worker() -> None:
         ({"unit": 100}, "far.unit", "100 is not allowed; allowed is a multiple of 64"),
         ({"unit": 0}, "far.unit", "0 is not allowed"),
         ({"delay": 130}, "far.delay", "130 is not allowed"),
-        ({"unit": 512, "delay": 512}, "far.delay", "multiple of 64 from 576 with unit 512"),
+        ({"unit": 512, "delay": 512}, "far.delay", "with unit 512 allowed is a multiple of 64 from 576"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object], place: str, text: str) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -107,13 +108,15 @@ def test_material_of_rooms_synthesiser_and_cases(tmp_path: pathlib.Path) -> None
             plan(Material("saraga"))
 
 
-def test_concerts_are_made_side_by_side_and_after_a_kill_the_rest(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_after_a_kill_the_rest_of_the_concerts_are_made(workers: int, tmp_path: pathlib.Path) -> None:
+    """Alone, and side by side: the same ones."""
     material = Material("synth", "linear", 8000, 1.0, 3)
     one = plan(material)[1]
     store._store(tmp_path, one)
     before = (tmp_path / f"{one.key}.npy").stat().st_mtime_ns
     (tmp_path / f"{plan(material)[2].key}.npy").write_bytes(b"half")   # killed while it wrote
-    found = collect(material, tmp_path, 2)
+    found = collect(material, tmp_path, workers)
     assert len(found) == 3
     assert (tmp_path / f"{one.key}.npy").stat().st_mtime_ns == before
     alone = collect(material, tmp_path / "alone", 1)
@@ -220,17 +223,35 @@ train(SMALL, [noise(seed=n) for n in range(3)], pathlib.Path(sys.argv[1]), SETTI
 """
 
 
-def test_a_training_that_is_killed_ends_as_one_that_is_not(tmp_path: pathlib.Path) -> None:
-    """Killed between two checkpoints; on a CPU the weights are the same bit for bit, dropout and all."""
+def interrupted(folder: pathlib.Path) -> None:
+    """Train until a checkpoint has been written, and one step more."""
+
+    def tell(progress: Progress) -> None:
+        if progress.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, [noise(seed=n) for n in range(3)], folder, SETTINGS, tell=tell)
+
+
+def killed(folder: pathlib.Path) -> None:
+    """Do the same in a process that dies of it."""
     script = SCRIPT.format(tests=str(pathlib.Path(__file__).parent))
-    command = [sys.executable, "-c", script, str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == "7":
             process.send_signal(signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("end", [interrupted, pytest.param(killed, marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_ends_as_one_that_is_not(
+    end: Callable[[pathlib.Path], None], tmp_path: pathlib.Path
+) -> None:
+    """Between two checkpoints; on a CPU the weights are the same bit for bit, dropout and all."""
+    end(tmp_path / "killed")
     concerts = [noise(seed=n) for n in range(3)]
     state = checkpoint.read_state(tmp_path / "killed")
     assert state is not None
@@ -240,12 +261,12 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(tmp_path: pathlib.Pat
         told = train(SMALL, concerts, tmp_path / folder, SETTINGS, tell=steps.append)
         assert steps[0].step == (state["step"] + 1 if folder == "killed" else 1)
         assert told["done"] == 12
-    killed, whole = (checkpoint.read_state(tmp_path / f) for f in ("killed", "whole"))
-    assert killed is not None
+    again, whole = (checkpoint.read_state(tmp_path / f) for f in ("killed", "whole"))
+    assert again is not None
     assert whole is not None
-    assert killed["history"] == whole["history"]
+    assert again["history"] == whole["history"]
     for name, weights in whole["network"].items():
-        assert torch.equal(weights, killed["network"][name]), name
+        assert torch.equal(weights, again["network"][name]), name
     assert all(torch.equal(w, checkpoint.read_weights(tmp_path / "killed")[n])
                for n, w in checkpoint.read_weights(tmp_path / "whole").items())
     assert (tmp_path / "whole" / "curves.png").read_bytes()[:4] == b"\x89PNG"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from rtsep.catalogue.spec import System, offline, system
+from rtsep.catalogue.spec import Marked, System, offline, system
 from rtsep.params import Option
 
 PROVIDER = Option("provider", str, "auto", "What runs it; one that is not there is said, and the CPU runs it.",
@@ -14,6 +14,9 @@ _OPTIONS = (offline(
     Option("model", str, "", "A model file (.onnx), a folder of them, or several with commas between them."),
     PROVIDER,
     Option("rest", bool, False, "Give what is left besides the sources, too."),
+),)
+_WIENER = (offline(
+    Option("wiener", int, 0, "Rounds of a multichannel Wiener filter, which knows from where sources come.", 0, 20),
 ),)
 _RAJESH = "Rajesh, Rajan, WASPAA 2023"
 _GIRNET = "Rajesh, seminar 2023, GIRNet"
@@ -28,8 +31,10 @@ def missing() -> list[str]:
     return [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
 
 
-def _network(name: str, section: str, task: str, inputs: str, role: str, source: str, cls: str) -> System:
-    return system(name, section, task, inputs, role, source, "rtsep.systems.networks", cls, _OPTIONS)
+def _network(
+    name: str, section: str, task: str, inputs: str, role: str, source: str, cls: str, more: tuple[Marked, ...] = ()
+) -> System:
+    return system(name, section, task, inputs, role, source, "rtsep.systems.networks", cls, (*_OPTIONS, *more))
 
 
 NETWORKS = (
@@ -46,9 +51,9 @@ NETWORKS = (
     _network("df-unet", "1.11", _CLEANED, _MICS, _CAUSAL, _GIRNET, "DfUNet"),
     _network("df-unet-gat", "1.11", _CLEANED, _MICS, _CAUSAL, _GIRNET, "DfUNetGat"),
     _network("mdensenet", "5.1", "one source of a mix", _ANY, _CAUSAL, "Takahashi, Mitsufuji, WASPAA 2017",
-             "MDenseNet"),
+             "MDenseNet", _WIENER),
     _network("mmdensenet", "5.1", "one source of a mix", _ANY, _CAUSAL, "Takahashi, Mitsufuji, WASPAA 2017",
-             "MMDenseNet"),
+             "MMDenseNet", _WIENER),
     _network("wavenet", "5.2", "the sources of a mix", _ANY, _CAUSAL, "Lluís, Pons, Serra, Interspeech 2019",
              "Wavenet"),
     _network("deepconvsep", "5.3", "the sources of a mix", _ANY,
@@ -57,5 +62,5 @@ NETWORKS = (
              "WaveUNet"),
     _network("mask-inference", "5.5", "one source of a mix", _ANY, _CAUSAL, "EIE3510 report; nussl", "MaskInference"),
     _network("open-unmix", "5.6", "one source of a mix, by a model for each", _ANY, _CAUSAL,
-             "Stöter et al., JOSS 2019", "OpenUnmix"),
+             "Stöter et al., JOSS 2019", "OpenUnmix", _WIENER),
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec
+from rtsep.catalogue.spec import GRID, PASSED_OVER, Saving, StageSpec, check_delay
 from rtsep.errors import InputError
 from rtsep.params import Option
 
@@ -20,11 +20,9 @@ class RemoteSpec(StageSpec):
         worker, unit, delay = (options[key] for key in ("worker", "unit", "delay"))
         if not re.fullmatch(r"[\w.]+:\w+", worker):
             raise InputError("worker", f"{worker!r} is no import path", "allowed is module:factory")
-        for option, value, least in (("unit", unit, GRID), ("delay", delay, unit + GRID)):
-            if value < least or value % GRID:
-                told = f" with unit {unit}" if option == "delay" else ""
-                allowed = f"allowed is a multiple of {GRID} from {least}{told}"
-                raise InputError(option, f"{value} is not allowed", allowed)
+        if unit < GRID or unit % GRID:
+            raise InputError("unit", f"{unit} is not allowed", f"allowed is a multiple of {GRID} from {GRID}")
+        check_delay(unit, delay)
         return dict(options)
 
     def latency(self, options: Mapping[str, Any]) -> int:

@@ -309,7 +309,7 @@ def check_delay(unit: int, delay: int) -> None:
     InputError
         Its place is the option's name.
     """
-    if delay < unit + GRID:
+    if delay < unit + GRID or delay % GRID:
         allowed = f"with unit {unit} allowed is a multiple of {GRID} from {unit + GRID}"
         raise InputError("delay", f"{delay} is not allowed", allowed)
 

@@ -18,9 +18,12 @@ from rtsep.models.card import MATRIX
 from rtsep.models.mics import Mics
 from rtsep.systems import modelhosts
 from rtsep.systems.demix import apply
+from rtsep.systems.masks import filtered
 from rtsep.systems.separator import Audio, Passage, by_name
+from rtsep.systems.spectrum import Spectrum
 
 _DEFAULTS = SYSTEMS["cae"].defaults
+_WINDOW, _HOP = 4096, 1024   # of the multichannel Wiener filter: Open-Unmix's
 
 
 @dataclass
@@ -76,6 +79,44 @@ class Network:
         return parts
 
 
+@dataclass
+class Placed(Network):
+    """Base of those after which a multichannel Wiener filter may share out the recording anew.
+
+    Parameters
+    ----------
+    wiener : int
+        Rounds of it: each takes powers and places of the sources from what the one before has made; 0: none.
+
+    References
+    ----------
+    As `rtsep.systems.masks.Masks`; after Open-Unmix one round is usual.
+    """
+
+    wiener: int = SYSTEMS["open-unmix"].defaults["wiener"]
+
+    def fit(self, excerpt: Passage) -> None:
+        """See `Network.fit`; a single source would be given all."""
+        super().fit(excerpt)
+        made = sum(len(loaded.card.sources) for loaded in self._loaded) + self.rest
+        if self.wiener and made < 2:
+            allowed = "allowed are models of two sources or more, or of one with rest=true"
+            raise InputError("--set wiener", "there is nobody to share the recording with", allowed)
+
+    def separate(self, passage: Passage) -> dict[str, Audio]:
+        """See `Network.separate`; filtered, the parts add up to the recording."""
+        parts = super().separate(passage)
+        if not self.wiener:
+            return parts
+        spectrum, samples = Spectrum(_WINDOW, _HOP), passage.sound.shape[1]
+        mixture = spectrum.analyse(passage.sound)
+        images = np.stack([spectrum.analyse(part) for part in parts.values()])
+        for _ in range(self.wiener):
+            images = filtered(mixture, images)
+        return {name: np.asarray(spectrum.resynthesise(image, samples), np.float32)
+                for name, image in zip(parts, images, strict=True)}
+
+
 class Cae(Network):
     """A convolutional autoencoder for each stem, to which bleed is noise (Rajesh & Rajan, WASPAA 2023)."""
 
@@ -106,13 +147,13 @@ class DfUNetGat(Network):
     system = "df-unet-gat"
 
 
-class MDenseNet(Network):
+class MDenseNet(Placed):
     """Densely connected convolutions on magnitudes at several scales."""
 
     system = "mdensenet"
 
 
-class MMDenseNet(Network):
+class MMDenseNet(Placed):
     """The same in bands of frequency, too."""
 
     system = "mmdensenet"
@@ -142,7 +183,7 @@ class MaskInference(Network):
     system = "mask-inference"
 
 
-class OpenUnmix(Network):
+class OpenUnmix(Placed):
     """Three recurrent layers between dense ones, one network for each source."""
 
     system = "open-unmix"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,35 @@ from rtsep.errors import InputError
 
 STATE, BEST, RUN, CURVES = "checkpoint.pt", "weights.pt", "run.json", "curves.png"
 """Files of a training's folder."""
+
+
+def begin(folder: Path) -> dict[str, Any] | None:
+    """Make a training's folder, and return where it stood; None if it has not begun.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is damaged, or the folder holds weights without one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    before = read_state(folder)
+    if before is None and any(folder.glob("*.pt")):
+        raise InputError(str(folder), "holds weights of another training", "name a new folder")
+    return before
+
+
+def refuse_other(folder: Path, told: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Refuse to go on with a training that was told otherwise.
+
+    Raises
+    ------
+    InputError
+        Naming what differs.
+    """
+    for name, value in told.items():
+        if before.get(name) != value:
+            problem = f"holds a training whose {name} is {before.get(name)!r}, not {value!r}"
+            raise InputError(str(folder), problem, "name a new folder")
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rtsep.atomic import check_writable, replacing
 from rtsep.errors import InputError
-from rtsep.models.card import LEVEL, MAGNITUDE, MATRIX, WAVE, Card, metadata
+from rtsep.models.card import LEVEL, MAGNITUDE, MATRIX, STEP, WAVE, Card, metadata
 from rtsep.train import checkpoint
 from rtsep.train.networks.network import Network, Past
 from rtsep.train.recipe import RECIPES, Recipe
+
+Array = NDArray[np.float32]
 
 PARITY = 1e-4
 """Largest difference between torch, ONNX and ONNX in a stream, of the largest output."""
@@ -32,10 +35,31 @@ _LOUDER = 8.0              # is the changed future, so that the larger of two is
 _BLOCKS = 6                # of a stream that is compared with the whole
 # Frames or samples in a block, where a network's own step would be too few to compare.
 _LEAST = {MAGNITUDE: 16, WAVE: 64, MATRIX: 1}
+_STEPS, _MICS = 20, (2, 8, 9)   # of a stream of steps; as many as are usual, and one more
 _PASSAGE_S = 1.0           # at least, that comes out of a network without padding
 
 
-class Deployed(nn.Module):
+class Deployable(nn.Module):
+    """What a file is made of: called with x and states it returns y and the new states; without states it begins.
+
+    Parameters
+    ----------
+    card : Card
+    """
+
+    def __init__(self, card: Card) -> None:
+        super().__init__()
+        self.card = card
+
+    def zeros(self, x: Tensor) -> list[Tensor]:
+        """Return the states before the first call."""
+        if not self.card.states:   # a call of a second of sound takes a network of waves ten
+            return []
+        with torch.no_grad():
+            return [torch.zeros_like(state) for state in self(x)[1:]]
+
+
+class Deployed(Deployable):
     """A network as its file has it: states are inputs and outputs. One without padding returns fewer than it takes.
 
     Parameters
@@ -45,8 +69,8 @@ class Deployed(nn.Module):
     """
 
     def __init__(self, network: Network, card: Card) -> None:
-        super().__init__()
-        self.network, self.card = network, card
+        super().__init__(card)
+        self.network = network
 
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Return y and the new states."""
@@ -56,11 +80,6 @@ class Deployed(nn.Module):
             y = torch.relu(y)   # a magnitude below zero is none
             y = y[:, None] if self.card.sources and y.ndim == 4 else y
         return (y, *past.kept)
-
-    def zeros(self, x: Tensor) -> list[Tensor]:
-        """Return the states before the first call."""
-        with torch.no_grad():
-            return [torch.zeros_like(state) for state in self(x)[1:]]
 
 
 def export(
@@ -85,8 +104,6 @@ def export(
         If the model looks further ahead than it declares, the ONNX file computes something else, or a file cannot be
         read or written.
     """
-    check_writable(path)
-    torch.set_num_threads(1)
     run = checkpoint.read_run(folder)
     recipe = RECIPES.get(str(run.get("system")))
     if recipe is None:
@@ -129,14 +146,16 @@ def card_of(recipe: Recipe, network: Network, run: Mapping[str, Any], licence: s
     )
 
 
-def write(model: Deployed, path: Path) -> None:
+def write(model: Deployable, path: Path) -> None:
     """Check a model in all that its card says, and write it.
 
     Raises
     ------
     InputError
-        If it looks further ahead than its card says, or ONNX computes something else.
+        If it looks further ahead than its card says, ONNX computes something else, or the file cannot be written.
     """
+    check_writable(path)
+    torch.set_num_threads(1)
     check_causal(model, str(path))
     data = to_onnx(model)
     check_parity(model, data, str(path))
@@ -144,7 +163,7 @@ def write(model: Deployed, path: Path) -> None:
         file.write(data)
 
 
-def check_causal(model: Deployed, place: str) -> None:
+def check_causal(model: Deployable, place: str) -> None:
     """Change the future, and refuse a model whose results before it change.
 
     Raises
@@ -152,7 +171,8 @@ def check_causal(model: Deployed, place: str) -> None:
     InputError
     """
     card = model.card
-    if card.look_ahead is None or card.kind == MATRIX:   # offline; used for what comes after
+    # Offline; used for what comes after; shown one step at a time.
+    if card.look_ahead is None or card.kind in (MATRIX, STEP):
         return
     ahead = card.look_ahead // (card.hop or 1)
     if card.frames and card.kind == MAGNITUDE:   # hosts take the frame that has as much after it as the card says
@@ -171,7 +191,7 @@ def check_causal(model: Deployed, place: str) -> None:
                 raise InputError(place, problem, "train with --causal, or leave it offline")
 
 
-def _looks_ahead(model: Deployed, frames: int, turn: int, seed: int) -> int:
+def _looks_ahead(model: Deployable, frames: int, turn: int, seed: int) -> int:
     """Return from how far back a change of everything from `turn` on is seen."""
     x = _noise(model, frames, seed)
     other = x.clone()
@@ -186,7 +206,7 @@ def _looks_ahead(model: Deployed, frames: int, turn: int, seed: int) -> int:
     return turn - before - int(moved.nonzero()[0]) if moved.any() else 0
 
 
-def to_onnx(model: Deployed) -> bytes:
+def to_onnx(model: Deployable) -> bytes:
     """Return the ONNX file, card and all."""
     import onnx
 
@@ -194,7 +214,8 @@ def to_onnx(model: Deployed) -> bytes:
     x = _noise(model, _block(card))
     states = model.zeros(x)
     entering, leaving = [a for a, _ in card.states], [b for _, b in card.states]
-    axes = dict(zip(["x", *entering, "y", *leaving], _axes(model), strict=True))
+    found, sizes = _axes(model)
+    axes = dict(zip(["x", *entering, "y", *leaving], found, strict=True))
     file = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that torch prefers unrolls an LSTM, ties the file to one length, and takes ten times longer.
@@ -204,8 +225,6 @@ def to_onnx(model: Deployed) -> bytes:
             output_names=["y", *leaving], dynamic_axes=axes,
         )
     proto = onnx.load_from_string(file.getvalue())
-    with torch.no_grad():
-        sizes = [tuple(out.shape) for out in model(x, *states)]
     for value, size in zip(proto.graph.output, sizes, strict=True):   # which the exporter only half knows
         value.type.tensor_type.shape.Clear()
         for axis, length in enumerate(size):
@@ -217,8 +236,8 @@ def to_onnx(model: Deployed) -> bytes:
     return proto.SerializeToString()
 
 
-def check_parity(model: Deployed, data: bytes, place: str) -> None:
-    """Compare torch with ONNX, and where the model is causal with ONNX block by block.
+def check_parity(model: Deployable, data: bytes, place: str) -> None:
+    """Compare torch with ONNX, and where the model is causal with ONNX block by block, or step by step.
 
     Raises
     ------
@@ -230,24 +249,39 @@ def check_parity(model: Deployed, data: bytes, place: str) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        for how, other, y in (_steps if model.card.kind == STEP else _passages)(model, session):
+            error = float(np.abs(other - y).max()) if other.shape == y.shape else float("inf")
+            if not error <= PARITY * max(1.0, float(np.abs(y).max())):
+                raise InputError(place, f"ONNX {how} differs from torch by {error:.2g}", f"allowed is {PARITY:g}")
+
+
+def _passages(model: Deployable, session: Any) -> Iterator[tuple[str, Array, Array]]:
+    """Yield how ONNX was called, what it returned, and what torch does; in one call, and in the blocks of a stream."""
     card = model.card
     block = _block(card)
     x = _noise(model, block if card.frames else block * _BLOCKS)
     states = [state.numpy() for state in model.zeros(x)]
-    with torch.no_grad():
-        y = model(x)[0].numpy()
-    whole = _call(session, card, x.numpy(), states)[0]
-    compared = [("offline", whole)]
+    y = model(x)[0].numpy()
+    yield "offline", _call(session, card, x.numpy(), states)[0], y
     if card.look_ahead is not None and not card.frames and card.kind != MATRIX:
         found = []
         for part in np.split(x.numpy(), _BLOCKS, axis=2):
             one, *states = _call(session, card, part, states)
             found.append(one)
-        compared.append(("in a stream", np.concatenate(found, axis=-2 if card.kind == MAGNITUDE else -1)))
-    for how, other in compared:
-        error = float(np.abs(other - y).max()) if other.shape == y.shape else float("inf")
-        if not error <= PARITY * max(1.0, float(np.abs(y).max())):
-            raise InputError(place, f"ONNX {how} differs from torch by {error:.2g}", f"allowed is {PARITY:g}")
+        yield "in a stream", np.concatenate(found, axis=-2 if card.kind == MAGNITUDE else -1), y
+
+
+def _steps(model: Deployable, session: Any) -> Iterator[tuple[str, Array, Array]]:
+    """As `_passages`, both step by step, each with its own states; for several numbers of mics."""
+    for mics in _MICS:
+        known = model.zeros(_noise(model, 0, channels=mics))
+        states = [state.numpy() for state in known]
+        for seed in range(_STEPS):
+            x = _noise(model, 0, seed, mics)
+            y, *known = model(x, *known)
+            found, *states = _call(session, model.card, x.numpy(), states)
+            yield f"in step {seed + 1}", found, y.numpy()
 
 
 def _call(session: Any, card: Card, x: Any, states: list[Any]) -> list[Any]:
@@ -266,23 +300,34 @@ def _shape(card: Card, batch: int, channels: int, frames: int) -> tuple[int, ...
     return (batch, card.channels or channels, card.frames or frames, *bins)
 
 
-def _noise(model: Deployed, frames: int, seed: int = 1) -> Tensor:
-    """Return an input at the level of the material; magnitudes as a spectrum of it has them."""
+def _noise(model: Deployable, frames: int, seed: int = 1, channels: int = 2) -> Tensor:
+    """Return an input at the level of the material; magnitudes as a spectrum of it has them; what a step sees is 1."""
     card = model.card
     batch = 1 if card.states or card.kind == MATRIX else 2
-    x = LEVEL * torch.randn(_shape(card, batch, 2, frames), generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(_shape(card, batch, channels, frames), generator=torch.Generator().manual_seed(seed))
+    if card.kind == STEP:
+        return x
+    x *= LEVEL
     return x.abs() * card.window**0.5 if card.kind == MAGNITUDE else x
 
 
-def _axes(model: Deployed) -> list[dict[int, str]]:
-    """Name the axes of inputs and outputs whose length is free: those that change when one of the input's does."""
+def _axes(model: Deployable) -> tuple[list[dict[int, str]], list[tuple[int, ...]]]:
+    """Name the axes of inputs and outputs whose length is free: those that change when one of the input's does.
+
+    Returns
+    -------
+    axes : list of dict
+        Of x, the states, y, and the new states.
+    sizes : list of tuple
+        Of y and the new states.
+    """
     card = model.card
     free = {2: "frames"} if not card.frames else {}
     if not card.channels:
         free[1] = "channels"
     if not card.states and card.kind != MATRIX:   # what is remembered is of one stream
         free[0] = "batch"
-    base = [1 if card.states or card.kind == MATRIX else 2, 3, _block(card)]
+    base = [1, 3, _block(card)]   # no more than it takes: a second of sound takes a network of waves seconds
     before = _sizes(model, base)
     found: list[dict[int, str]] = [dict(free), *({} for _ in before)]
     for axis, name in free.items():
@@ -291,10 +336,10 @@ def _axes(model: Deployed) -> list[dict[int, str]]:
         for named, was, now in zip(found[1:], before, _sizes(model, other), strict=True):
             named.update({n: name for n, (a, b) in enumerate(zip(was, now, strict=True)) if a != b})
     y, *states = found[1:]
-    return [found[0], *states, y, *states]
+    return [found[0], *states, y, *states], before
 
 
-def _sizes(model: Deployed, sizes: list[int]) -> list[tuple[int, ...]]:
+def _sizes(model: Deployable, sizes: list[int]) -> list[tuple[int, ...]]:
     with torch.no_grad():
         return [tuple(out.shape) for out in model(torch.zeros(_shape(model.card, *sizes)))]
 

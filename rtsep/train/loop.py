@@ -171,8 +171,7 @@ class _Trainer:
 
     def _begin(self) -> None:
         """Start anew, from another training's weights, or where this one was."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        before = checkpoint.read_state(self.folder)
+        before = checkpoint.begin(self.folder)
         if before is None and isinstance(self.network, OpenUnmix):
             self._level()
         if before is None and self.settings.start:
@@ -185,8 +184,6 @@ class _Trainer:
         self.slower = plateau(self.optimiser, factor=min(factor, 0.999), patience=wait)
         if before is not None:
             self._go_on(before)
-        elif any(self.folder.glob("*.pt")):
-            raise InputError(str(self.folder), "holds weights of another training", "name a new folder")
         self.commit = commit()
         checkpoint.write_run(self.folder, {**self.told, "figures": {}, "done": 0, "commit": self.commit})
 
@@ -199,11 +196,8 @@ class _Trainer:
     def _go_on(self, before: dict[str, Any]) -> None:
         # How long, where and how often it is looked at may change; what is learnt may not.
         free = ("steps", "epochs", "patience", "device", "threads", "start")
-        mine, theirs = ({k: v for k, v in told.items() if k not in free} for told in (self.told, before["told"]))
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                problem = f"holds a training whose {name} is {theirs.get(name)!r}, not {value!r}"
-                raise InputError(str(self.folder), problem, "name a new folder")
+        told = {name: value for name, value in self.told.items() if name not in free}
+        checkpoint.refuse_other(self.folder, told, before["told"])
         self.network.load_state_dict(before["network"])
         self.optimiser.load_state_dict(before["optimiser"])
         self.scaler.load_state_dict(before["scaler"])

@@ -27,7 +27,7 @@ _LEVEL_DB = 6.0              # bleed is that much stronger or weaker than the sc
 
 
 @dataclass(frozen=True, eq=False)
-class Concert:
+class CleanedConcert:
     """A concert that the canceller has cleaned.
 
     Parameters
@@ -52,13 +52,13 @@ class Concert:
             np.savez(file, heard=self.heard, cleaned=self.cleaned, truth=self.truth, doubt=self.doubt, kind=self.kind)
 
 
-def load(path: pathlib.Path) -> Concert:
+def load(path: pathlib.Path) -> CleanedConcert:
     """Read a concert."""
     with np.load(path) as kept:
-        return Concert(kept["heard"], kept["cleaned"], kept["truth"], kept["doubt"], str(kept["kind"]))
+        return CleanedConcert(kept["heard"], kept["cleaned"], kept["truth"], kept["doubt"], str(kept["kind"]))
 
 
-def make(number: int, cases: Sequence[str] = ()) -> Concert:
+def make(number: int, cases: Sequence[str] = ()) -> CleanedConcert:
     """Make a concert from its number, always the same one.
 
     Parameters
@@ -123,7 +123,7 @@ def _of_case(path: str, rng: np.random.Generator) -> Parts:
 def _cleaned(
     heard: Audio, truth: Audio, check: tuple[Audio, list[tuple[str | int, float, float]]] | None, kind: str,
     rng: np.random.Generator,
-) -> Concert:
+) -> CleanedConcert:
     if len(heard) > 3 and rng.random() < _MISSING and check is None:
         heard, truth = heard[1:], truth[1:]
     if rng.random() < _CLIPPED:
@@ -145,5 +145,5 @@ def _cleaned(
             cleaned[:, place], doubt[:, block] = out, canceller.doubt
     finally:
         session.close()
-    return Concert(heard, cleaned, np.ascontiguousarray(truth[:, : blocks * _BLOCK], np.float32), doubt,
+    return CleanedConcert(heard, cleaned, np.ascontiguousarray(truth[:, : blocks * _BLOCK], np.float32), doubt,
                    kind + ("" if check is None else "+soundcheck"))

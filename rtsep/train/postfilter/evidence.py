@@ -13,7 +13,7 @@ from rtsep.errors import InputError
 from rtsep.stage import Format
 from rtsep.stages import learned
 from rtsep.stages.spectral import Spectral, windows
-from rtsep.train.postfilter.concerts import RATE, Concert
+from rtsep.train.postfilter.concerts import RATE, CleanedConcert
 from rtsep_kernels import learned as kernels
 from rtsep_kernels.plane import due
 from rtsep_kernels.plane.grid import GRID
@@ -118,12 +118,12 @@ class Evidence:
                         self.both[:, cut], self.truth[:, cut])
 
 
-def evidence(concert: Concert, setting: Setting, begin: float, seconds: float) -> Evidence:
+def evidence(concert: CleanedConcert, setting: Setting, begin: float, seconds: float) -> Evidence:
     """Run the rule over a part of a concert, and keep what it has before it.
 
     Parameters
     ----------
-    concert : Concert
+    concert : CleanedConcert
     setting : Setting
     begin, seconds : float
         Which part; the three seconds before are run, too.
@@ -153,7 +153,7 @@ def evidence(concert: Concert, setting: Setting, begin: float, seconds: float) -
 class _Traced:
     """A spectral stage with the learned estimator's kernel, whose questions nobody answers."""
 
-    def __init__(self, concert: Concert, setting: Setting, first: int) -> None:
+    def __init__(self, concert: CleanedConcert, setting: Setting, first: int) -> None:
         mics = len(concert.heard)
         self._concert, self._first, self._hop = concert, first, setting.hop
         self._stage = Spectral("spectral", setting.analysis, setting.synthesis, setting.hop)

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtsep.atomic import replacing
-from rtsep.train.postfilter import concerts
-from rtsep.train.postfilter.evidence import Evidence, Setting, evidence
+from rtsep.train import checkpoint
+from rtsep.train.postfilter.evidence import Evidence, Setting
 from rtsep.train.postfilter.network import PostFilter
+from rtsep.train.postfilter.store import Material, read, read_seen
 from rtsep.train.postfilter.sums import Rule, left, whole
 
-_PART_SECONDS = 2.5       # of a concert in a batch: many short ones teach more than few long ones
-_PARTS = 6                # in a batch
-_KEPT_SECONDS = 5.0       # of each concert
-_EARLIEST = 1.0           # s: before it the canceller has hardly begun
 _LOSERS = 3.0             # who gains less than the rule counts as many times
 _HARM, _HARM_FREE_DB = 0.3, 0.2   # weight of harm that is more than the rule's, and how much more is free
-_HELD_OUT = 12            # one concert of so many is never learnt from
 _AUDIBLE = 1e-4           # truth beside what is heard; below it a mic counts as silent
 _RATE, _CLIP = 2e-3, 1.0  # of Adam; longest gradient
 _MOST_DB = 12.0           # better than that is not asked for
@@ -50,60 +46,6 @@ class Figures:
     fifth: float
     harm: float
     mics: int
-
-
-class Material:
-    """Evidence of concerts, on disk.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Concerts.
-    folder : Path
-        Where their evidence is kept.
-    setting : Setting
-    advance : callable
-        Called with the part that is done.
-    """
-
-    def __init__(self, paths: Sequence[pathlib.Path], folder: pathlib.Path, setting: Setting,
-                 advance: Callable[[float], None]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.setting, self.rule = setting, Rule.of(setting)
-        self.paths = []
-        for number, path in enumerate(paths):
-            to = folder / path.name
-            if not to.exists():
-                _keep(concerts.load(path), setting, number, to)
-            self.paths.append(to)
-            advance((number + 1) / len(paths))
-        self.held_out = [path for n, path in enumerate(self.paths) if n % _HELD_OUT == _HELD_OUT // 2]
-        self.learnt = [path for path in self.paths if path not in self.held_out]
-
-    def draw(self, rng: np.random.Generator) -> list[Evidence]:
-        """Return the parts of a batch."""
-        steps = round(_PART_SECONDS * 1000 / self.setting.step_ms)
-        parts = []
-        for place in rng.integers(len(self.learnt), size=_PARTS):
-            kept = read(self.learnt[place])
-            parts.append(kept.part(int(rng.integers(max(1, kept.seen.shape[1] - steps))), steps))
-        return parts
-
-
-def _keep(concert: concerts.Concert, setting: Setting, number: int, to: pathlib.Path) -> None:
-    rng = np.random.default_rng([number, 5])
-    last = concert.heard.shape[1] / concerts.RATE - _KEPT_SECONDS
-    found = evidence(concert, setting, float(rng.uniform(_EARLIEST, max(_EARLIEST, last))), _KEPT_SECONDS)
-    halves = {"seen", "odds", "weighed"}
-    with replacing(to) as file:
-        np.savez(file, **{name: values.astype(np.float16) if name in halves else values
-                          for name, values in dataclasses.asdict(found).items()})
-
-
-def read(path: pathlib.Path) -> Evidence:
-    """Read evidence that has been kept."""
-    with np.load(path) as kept:
-        return Evidence(**{name: kept[name].astype(np.float32) for name in kept.files})
 
 
 def gain_db(
@@ -167,6 +109,24 @@ def judge(network: PostFilter, material: Material) -> Figures:
                    float(np.concatenate(harms).mean()), len(every))
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best network so far.
+
+    Parameters
+    ----------
+    worth : float
+        By which networks are compared.
+    done : int
+        Batches that it had learnt from.
+    figures : Figures
+    """
+
+    worth: float
+    done: int
+    figures: Figures
+
+
 class Fitting:
     """A fit that may be interrupted, and goes on bit for bit from its last checkpoint.
 
@@ -174,38 +134,47 @@ class Fitting:
     ----------
     material : Material
     folder : Path
-        Of the checkpoints: `last.pt`, and `best.pt` by the concerts that are held out.
+        Of the checkpoint, and of the best weights by the concerts that are held out; see `rtsep.train.checkpoint`.
     steps : int
         Batches in all.
     width, seed : int
+
+    Attributes
+    ----------
+    done : int
+        Batches.
+    best : Best or None
+        None before it was judged.
     """
 
     def __init__(self, material: Material, folder: pathlib.Path, steps: int, width: int = 64, seed: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
-        self.material, self.steps, self.done, self.best = material, steps, 0, float("-inf")
+        self.material, self.steps, self.done = material, steps, 0
+        self.best: Best | None = None
         self.network = PostFilter(width)
-        self._folder, self._seed = folder, seed
+        self._folder = folder
+        self._batches = _Batches(material, seed, steps)
         self._adam = torch.optim.Adam(self.network.parameters(), _RATE)
-        if (folder / "last.pt").exists():
-            self._go_on(torch.load(folder / "last.pt"))
-        else:
+        before = checkpoint.begin(folder)
+        if before is None:
             self._scale_input()
+        else:
+            self._go_on(before)
 
     def _scale_input(self) -> None:
         some = self.material.learnt[:: max(1, len(self.material.learnt) // _EXAMPLES)]
-        seen = np.concatenate([np.concatenate(read(path).seen) for path in some])
+        seen = np.concatenate([np.concatenate(read_seen(path)) for path in some])
         self.network.shift.copy_(torch.from_numpy(seen.mean((0, 2)))[:, None])
         self.network.scale.copy_(torch.from_numpy(0.7 / (seen.std((0, 2)) + 1e-3))[:, None])
 
     def step(self) -> float:
         """Learn from one batch, and return what it gained over the rule, dB."""
-        rng = np.random.default_rng([self._seed, self.done])
         part = self.done / self.steps
         for group in self._adam.param_groups:
             warm = min(1.0, self.done / 30 + 0.05)
             group["lr"] = _RATE * warm * (1.0 if part < 0.5 else max(0.03, 2 * (1 - part)))
-        gains, harm, weights = gain_db(self.network, self.material.draw(rng), self.material.setting, self.material.rule)
+        batch = self._batches.take(self.done)
+        gains, harm, weights = gain_db(self.network, batch, self.material.setting, self.material.rule)
         made = loss(gains, harm, weights)
         self._adam.zero_grad()
         made.backward()
@@ -220,28 +189,49 @@ class Fitting:
         while self.done < self.steps:
             gains.append(self.step())
             if time.monotonic() > next_look or self.done == self.steps:
-                figures = judge(self.network, self.material)
-                self._keep(figures)
+                figures = self.judge()
                 tell(self.done, float(np.mean(gains[-100:])), figures)
                 next_look = time.monotonic() + every
 
-    def _keep(self, figures: Figures) -> None:
-        state: dict[str, Any] = {
-            "network": self.network.state_dict(), "adam": self._adam.state_dict(), "done": self.done,
-            "width": self.network.width, "best": self.best, "figures": dataclasses.asdict(figures),
-        }
+    def judge(self) -> Figures:
+        """Judge the network, keep it if it is the best so far, and write a checkpoint."""
+        figures = judge(self.network, self.material)
         worth = figures.mean + 0.5 * min(0.0, figures.fifth)
-        if worth > self.best:
-            self.best = state["best"] = worth
-            _write(state, self._folder / "best.pt")
-        _write(state, self._folder / "last.pt")
+        if self.best is None or worth > self.best.worth:
+            self.best = Best(worth, self.done, figures)
+            checkpoint.write_weights(self._folder, self.network.state_dict())
+        checkpoint.write_state(self._folder, {
+            "network": self.network.state_dict(), "adam": self._adam.state_dict(), "done": self.done,
+            "best": dataclasses.asdict(self.best),
+        })
+        return figures
 
-    def _go_on(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self._adam.load_state_dict(state["adam"])
-        self.done, self.best = state["done"], state["best"]
+    def _go_on(self, before: dict[str, Any]) -> None:
+        self.network.load_state_dict(before["network"])
+        self._adam.load_state_dict(before["adam"])
+        best = before["best"]
+        self.done, self.best = before["done"], Best(best["worth"], best["done"], Figures(**best["figures"]))
 
 
-def _write(state: dict[str, Any], path: pathlib.Path) -> None:
-    with replacing(path) as file:
-        torch.save(state, file)
+class _Batches:
+    """Each drawn from the seed and its own number; the next one is read while this one is learnt from."""
+
+    def __init__(self, material: Material, seed: int, count: int) -> None:
+        self._material, self._seed, self._count = material, seed, count
+        self._reader = ThreadPoolExecutor(1)
+        self._coming: tuple[int, Future[list[Evidence]]] | None = None
+
+    def take(self, number: int) -> list[Evidence]:
+        """Return a batch."""
+        if self._coming is None or self._coming[0] != number:
+            self._read(number)
+        assert self._coming is not None
+        batch = self._coming[1].result()
+        self._coming = None
+        if number + 1 < self._count:
+            self._read(number + 1)
+        return batch
+
+    def _read(self, number: int) -> None:
+        rng = np.random.default_rng([self._seed, number])
+        self._coming = number, self._reader.submit(self._material.draw, rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,19 @@ class PostFilter(nn.Module):
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)
 
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> PostFilter:
+        """Return the network that has these weights.
+
+        Raises
+        ------
+        KeyError, RuntimeError
+            If they are of another one.
+        """
+        network = cls(len(weights["front.weight"]))
+        network.load_state_dict(weights)
+        return network
+
     def forward(self, seen: Tensor, there: Tensor, own: Tensor | None = None, every: Tensor | None = None
                 ) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights [scenes, mics, steps, WEIGHTS, BANDS] and both states [1, scenes * mics, width].
@@ -72,23 +87,3 @@ def _others(v: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         return mean, torch.full_like(v, -1.0)
     best = low.topk(2, dim=1)[0]
     return mean, torch.where(low == best[:, :1], best[:, 1:2].expand_as(low), best[:, :1].expand_as(low))
-
-
-class OneStep(nn.Module):
-    """One step of a network as a model file has it: states in, states out.
-
-    Parameters
-    ----------
-    network : PostFilter
-    """
-
-    def __init__(self, network: PostFilter) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor, own: Tensor, every: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return weights [1, mics, WEIGHTS * BANDS] of `x` [1, mics, VALUES * BANDS], and states [1, mics, width]."""
-        mics = x.shape[1]
-        seen = x.reshape(1, mics, 1, VALUES, BANDS)
-        weights, own, every = self.network(seen, torch.ones_like(x[:, :, 0]), own, every)
-        return weights.reshape(1, mics, WEIGHTS * BANDS), own, every

@@ -16,8 +16,9 @@ from rtsep.train import checkpoint
 from rtsep.train.loop import commit
 from rtsep.train.postfilter import concerts, exporting
 from rtsep.train.postfilter.evidence import setting_of
-from rtsep.train.postfilter.fitting import Figures, Fitting, Material
+from rtsep.train.postfilter.fitting import Figures, Fitting
 from rtsep.train.postfilter.network import PostFilter
+from rtsep.train.postfilter.store import Material
 
 PREFIX = "postfilter-"
 """Of the systems' names; what follows is the preset whose gains are corrected."""
@@ -88,7 +89,8 @@ def train(
     told: dict[str, Any] = {
         "system": wanted.system, "data": f"{count} concerts: {', '.join(wanted.data)}", "seed": wanted.seed,
     }
-    _same(folder, told)
+    if (folder / checkpoint.RUN).exists():
+        checkpoint.refuse_other(folder, told, checkpoint.read_run(folder))
     paths = concerts.make_all(
         cache / "concerts" / ("with-cases" if cases else "synth"), count, cases, wanted.workers,
         lambda part: advance(part / 2),
@@ -99,11 +101,20 @@ def train(
     run = {**told, "steps": steps, "commit": commit()}
 
     def judged(done: int, gain: float, figures: Figures) -> None:
-        checkpoint.write_run(folder, {**run, "done": done, "figures": dataclasses.asdict(figures)})
+        _write_run(folder, run, fitting)
         tell(done, steps, gain, figures)
 
     fitting.run(_EVERY_SECONDS, judged)
-    return checkpoint.read_run(folder)
+    return _write_run(folder, run, fitting)
+
+
+def _write_run(folder: Path, told: dict[str, Any], fitting: Fitting) -> dict[str, Any]:
+    """Write what was told and is reached: figures of the best network, and after how many batches it was that."""
+    best = fitting.best
+    assert best is not None, "the last batch is judged"
+    run = {**told, "done": fitting.done, "best": best.done, "figures": dataclasses.asdict(best.figures)}
+    checkpoint.write_run(folder, run)
+    return run
 
 
 def export(folder: Path, path: Path) -> Card:
@@ -114,15 +125,14 @@ def export(folder: Path, path: Path) -> Card:
     InputError
         If there is none yet, or ONNX computes something else.
     """
-    run, best = checkpoint.read_run(folder), folder / "best.pt"
-    if not best.exists():
-        raise InputError(str(folder), "has no best.pt", "allowed is a folder of `rtsep train` that was judged once")
-    state = torch.load(best, weights_only=True)
-    network = PostFilter(state["width"])
-    network.load_state_dict(state["network"])
+    run, weights = checkpoint.read_run(folder), checkpoint.read_weights(folder)
+    try:
+        network = PostFilter.of(weights)
+    except (KeyError, RuntimeError):
+        raise InputError(str(folder), "its weights are of another network than its run.json") from None
     preset = str(run["system"]).removeprefix(PREFIX)
-    figures = {name: value for name, value in state["figures"].items() if name != "mics"}
-    told = exporting.Told(preset, str(run["data"]), int(state["done"]), int(run["seed"]), str(run["commit"]), figures)
+    figures = {name: value for name, value in run["figures"].items() if name != "mics"}
+    told = exporting.Told(preset, str(run["data"]), int(run["best"]), int(run["seed"]), str(run["commit"]), figures)
     return exporting.export(network, setting_of(preset), told, path)
 
 
@@ -138,13 +148,3 @@ def _cases(data: Sequence[str]) -> list[str]:
                 raise InputError("--data", f"there are no cases in {place}", "allowed is a folder of .npz files")
             found += files
     return found
-
-
-def _same(folder: Path, told: dict[str, Any]) -> None:
-    if not (folder / checkpoint.RUN).exists():
-        return
-    before = checkpoint.read_run(folder)
-    for name, value in told.items():
-        if before.get(name) != value:
-            raise InputError(str(folder), f"holds a training with {name} {before.get(name)}, not {value}",
-                             "name a new folder")
