@@ -7,8 +7,8 @@ has started it, even if that is killed.
 from __future__ import annotations
 
 import os
+import runpy
 import signal
-import sys
 import threading
 
 
@@ -19,7 +19,5 @@ def _hog(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    from rtsep.cli import main
-
     threading.Thread(target=_hog, args=(os.getppid(),), daemon=True).start()
-    sys.exit(main())
+    runpy.run_module("rtsep", run_name="__main__")
