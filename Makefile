@@ -27,9 +27,11 @@ frozen: $(VENV)/test.stamp
 
 # The figures of the README; see bench/ for each one's own command.
 bench: $(VENV)/test.stamp
-	$(BIN)/python bench/speed.py
+	$(BIN)/rtsep bench xruns
+	$(BIN)/rtsep bench throughput
+	$(BIN)/rtsep bench latency
+	$(BIN)/rtsep bench latency --through jack --periods 16,32,64,128,256,512
 	$(BIN)/python bench/gil.py
-	$(BIN)/python bench/latency.py
 
 # Installs Debian packages that are missing where that is allowed, else names them in one line.
 # $(1): packages without which nothing works; $(2): packages without which some tests are skipped.

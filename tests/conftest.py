@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 # Before numpy is loaded: with a thread a core, OpenBLAS spends ten times the time of small products on waiting.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# What tests measure is not kept among what the user has measured.
+_DATA = tempfile.TemporaryDirectory(prefix="rtsep-tests-")
+os.environ["XDG_DATA_HOME"] = _DATA.name
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from jack_server import jack_server
 
 from rtsep import presets
+from rtsep.bench.wakeups import Wakes
 from rtsep.doctor import BAD, GOOD, WARN, Finding, devices, machine, room, server
 from rtsep.doctor import disk as disks
 
@@ -43,12 +45,14 @@ def test_a_processor_that_slows_down_is_named(tmp_path: pathlib.Path, governors:
 
 
 def test_a_machine_that_wakes_up_a_block_late_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter(range(1_000_000))
-    monkeypatch.setattr(machine.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(machine.time, "monotonic", lambda: 0.004 * next(now))   # time runs away between any two looks
+    lost = 10   # blocks of a second
+    monkeypatch.setattr(machine.wakeups, "measure", lambda period, seconds: Wakes(
+        period, True, np.full(round(seconds / period) - lost, 50.0), lost))
     found = only(machine.wake_up(0.001, 0.05))
     assert found.verdict == BAD
-    assert "50 of 50 a whole block late" in found.text
+    assert "10 of 50 blocks lost" in found.text
+    lost = 0
+    assert only(machine.wake_up(0.001, 0.05)).verdict == GOOD
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10**13, GOOD), (10**9, WARN)])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtsep import evaluation, metrics, presets
 from rtsep.bench import cases
 from rtsep.bench.cases import Case
+from rtsep.bench.history import MORE, Reading
 from rtsep.bench.oracles import ORACLES
 from rtsep.bench.rivals import RIVALS, rival
 from rtsep.calibration import Calibration
@@ -33,6 +34,7 @@ BOUND = "paths-8192"
 """The oracle whose harm is the bound for every canceller: (I + A)^-1 of the true paths is not 1 on its diagonal."""
 
 _VALUES = ("cold", "early", "late", "harm", "soundcheck", "soundcheck_early", "soundcheck_late", "soundcheck_harm")
+_NOISE_DB = 0.01   # of a mean: what other versions of libraries change in the last digits
 _KINDS = ("linear", "linear-moving", "room", "room-moving")
 
 
@@ -219,6 +221,14 @@ def system_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             cell("all", "harm", "worst_mic"),
         ])
     return heads, rows
+
+
+def readings(report: dict[str, Any]) -> list[Reading]:
+    """Return what the history keeps: the mean over cases of each system, by group and figure, dB."""
+    return [
+        Reading(f"{system['name']}.{group.replace(' ', '_')}.{key}", values["mean"], "dB", MORE, _NOISE_DB)
+        for system in report["systems"] for group, found in system["summary"].items() for key, values in found.items()
+    ]
 
 
 def _number(value: float | np.floating[Any]) -> str:

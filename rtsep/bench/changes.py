@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtsep.bench import clicks
+from rtsep.bench.history import LESS, Reading, exact
 from rtsep.bench.voices import Choir, choir, room
 from rtsep.calibration import Calibration
 from rtsep.engine import Engine
@@ -30,6 +31,7 @@ SOLO = 3.0                 # seconds that each voice sings alone in the soundche
 FADER_DB = -4.0
 EDGE_SECONDS = 0.05        # of what changes at the input: no step of its own
 BURST = 0.3                # RMS of the noise of a broken cable
+_NOISE_DB = 0.5            # of a largest step: other versions of libraries make other voices' last bits
 INSTANT = 0.3              # how much of each voice an instantaneous mixture has in the others' mics
 
 Action = Callable[[Engine], None]
@@ -287,6 +289,13 @@ def table(rows: Sequence[Found]) -> tuple[tuple[str, ...], list[list[str]]]:
          f"{row.high_db:+.1f}"]
         for row in rows
     ]
+
+
+def readings(rows: Sequence[Found]) -> list[Reading]:
+    """Return what the history keeps: steps of each change, and the worst."""
+    counts = [exact(f"{row.name.replace(' ', '_')}.steps", "steps", LESS, row.steps) for row in rows]
+    return counts + [Reading(f"{row.name.replace(' ', '_')}.worst", row.worst_db, "dBFS", LESS, _NOISE_DB)
+                     for row in rows]
 
 
 def measure(source: str, mics: int, seconds: float, seed: int, only: Sequence[str] = ()) -> Iterator[Found]:

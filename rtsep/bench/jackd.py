@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -31,11 +32,13 @@ class JackServer:
         Ask for real-time threads, as a real server has; the system may refuse, then it does not start.
     sync : bool
         Wait for late clients. Else MIDI of such a period is lost, or there twice: the server's buffers are passed over.
+    leashed : bool
+        It ends with the thread that starts it, even if that is killed; where there is `setpriv`.
     """
 
     def __init__(
         self, period: int, rate: int, channels: int, name: str | None = None, realtime: bool = False,
-        sync: bool = False,
+        sync: bool = False, leashed: bool = False,
     ) -> None:
         self.name = name or f"rtsep-test-{os.getpid()}-{secrets.token_hex(3)}"
         self.rate = rate
@@ -43,7 +46,8 @@ class JackServer:
             **os.environ, "JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1",
             "JACK_NO_START_SERVER": "1",
         }
-        command = ["jackd", "-R" if realtime else "-r", *(["-S"] if sync else []), "-n", self.name]
+        leash = ["setpriv", "--pdeathsig", "TERM"] if leashed and shutil.which("setpriv") else []
+        command = [*leash, "jackd", "-R" if realtime else "-r", *(["-S"] if sync else []), "-n", self.name]
         command += ["-d", "dummy", "-r", str(rate), "-p", str(period)]
         command += ["-C", str(channels), "-P", str(channels)]
         self.process = subprocess.Popen(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rtsep.bench.history import LESS, Reading, fifths, measured
 from rtsep.errors import InputError
 from rtsep.metrics.punctuality import percentiles
 from rtsep.models.card import MATRIX, STEP
@@ -51,6 +52,8 @@ class Cell:
         What loading and running it has added to the process.
     warm_up_s : float
         From the file to the end of the first calls.
+    fifths_us : tuple of float
+        Median call of each fifth of the measurement.
     """
 
     model: str
@@ -62,6 +65,7 @@ class Cell:
     deadline_us: float = 0.0
     memory_mb: float = 0.0
     warm_up_s: float = 0.0
+    fifths_us: tuple[float, ...] = ()
 
 
 def measure(
@@ -147,7 +151,8 @@ def _cell(path: str, provider: str, graphs: bool, mics: int, seconds: float, pac
         at = time.perf_counter()
         call()
         times.append(1e6 * (time.perf_counter() - at))
-    return Cell(path, name, mics, "", len(times), percentiles(times), 1e6 * deadline, memory / 1e6, warm)
+    return Cell(path, name, mics, "", len(times), percentiles(times), 1e6 * deadline, memory / 1e6, warm,
+                tuple(fifths(np.array(times), 50)))
 
 
 def _call(session: Session, mics: int) -> tuple[Callable[[], object], float]:
@@ -194,6 +199,12 @@ def table(cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
         share = f"{100 * cell.us['p99'] / cell.deadline_us:.1f} %"
         rows.append([*first, *us, f"{cell.deadline_us:.0f}", share, f"{cell.memory_mb:.0f}", f"{cell.warm_up_s:.2f}"])
     return heads, rows
+
+
+def readings(cells: Sequence[Cell]) -> list[Reading]:
+    """Return what the history keeps: the median call of each cell."""
+    return [measured(f"{Path(cell.model).stem}.{cell.provider.replace(' ', '_')}.{cell.mics}.p50", "us", LESS,
+                     cell.fifths_us) for cell in cells if cell.fifths_us]
 
 
 def markdown(cells: Sequence[Cell]) -> str:

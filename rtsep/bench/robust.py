@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtsep import metrics, presets
+from rtsep.bench.history import LESS, MORE, Reading, exact
 from rtsep.bench.recordings import Recording, make_recording
 from rtsep.errors import InputError
 from rtsep.runner import process
@@ -209,6 +210,13 @@ def _summary(checked: list[dict[str, Any]]) -> dict[str, Any]:
         "failed": {name: sum(name in scene["failed"] for scene in checked) for name in names},
         "worst": None if worst is None else {"improvement_db": worst[0], "mic": worst[1] + 1, "seed": worst[2]},
     }
+
+
+def readings(report: dict[str, Any]) -> list[Reading]:
+    """Return what the history keeps: failed checks, and the mean over all mics."""
+    summary = report["summary"]
+    failed = [exact(f"failed.{name}", "scenes", LESS, count) for name, count in summary["failed"].items()]
+    return [*failed, Reading("mean", summary["mean_db"], "dB", MORE, _ROUNDING_DB)]
 
 
 def _scored(scene: dict[str, Any]) -> list[float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, networks, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
+from rtsep.bench.history import LESS, MORE, Reading
 from rtsep.catalogue.networks import missing
 from rtsep.errors import InputError
 from rtsep.models.file import INSTALL
@@ -16,6 +17,8 @@ CHECKS: tuple[Check, ...] = (
     *matrices.CHECKS, *bleed.CHECKS, *spatial.CHECKS, *kernels.CHECKS, *factors.CHECKS, *templates.CHECKS,
     *networks.CHECKS, *metrics.CHECKS,
 )
+
+_NOISE = 0.01   # of a value: what other versions of libraries change in the last digits
 
 NEEDS_MODEL = {"1.13": "MSS after cleaning"}
 """Rows of SYSTEMS.md's table 0.1 that nothing can be said of without trained models, and which system."""
@@ -83,6 +86,15 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             "-" if found.cost is None else f"{found.cost:.2g}", found.reference or "-",
         ])
     return heads, cells
+
+
+def readings(rows: Sequence[Row]) -> list[Reading]:
+    """Return what the history keeps: each acceptance number that was measured; chance has a hundredth of it."""
+    return [
+        Reading(f"{row.section}.{row.system}.{number}", row.measured.value, row.check.unit,
+                MORE if row.check.at_least else LESS, _NOISE * abs(row.measured.value))
+        for number, row in enumerate(rows, 1) if row.check is not None and row.measured is not None
+    ]
 
 
 def markdown(rows: Sequence[Row]) -> str:

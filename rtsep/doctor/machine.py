@@ -7,11 +7,11 @@ import pathlib
 import resource
 import sys
 import threading
-import time
 
 import numpy as np
 
 from rtsep import realtime
+from rtsep.bench import wakeups
 from rtsep.doctor.finding import BAD, GOOD, WARN, Finding
 
 _GOVERNORS = "/sys/devices/system/cpu"
@@ -59,28 +59,17 @@ def wake_up(period: float, seconds: float = 2.0) -> list[Finding]:
     seconds : float
         How long.
     """
-    late: list[float] = []
-
-    def sleep() -> None:
-        realtime.ask(realtime.AUDIO)
-        due = time.monotonic()
-        for _ in range(max(1, round(seconds / period))):
-            due += period
-            time.sleep(max(0.0, due - time.monotonic()))
-            late.append(time.monotonic() - due)
-
-    thread = threading.Thread(target=sleep)
-    thread.start()
-    thread.join()
-    lost = sum(one > period for one in late)
-    p50, p99, most = (1e6 * float(np.percentile(late, q)) for q in (50, 99, 100))
+    if sys.platform != "linux":
+        return [Finding("wake-up", GOOD, "this system's are not measured")]
+    wakes = wakeups.measure(period, seconds)
+    p50, p99, most = (float(np.percentile(wakes.late_us, q)) for q in (50, 99, 100))
     text = f"p50 {p50:.0f}, p99 {p99:.0f}, at most {most:.0f} us late for blocks of {1e6 * period:.0f} us"
-    if not lost:
+    if not wakes.lost:
         return [Finding("wake-up", GOOD, text)]
-    share = lost / len(late)
-    advice = "end other programs, use longer blocks (--blocksize), or a kernel with PREEMPT_RT"
-    verdict = BAD if share > _MOST_LOST else WARN
-    return [Finding("wake-up", verdict, f"{text}; {lost} of {len(late)} a whole block late", advice)]
+    advice = ("end other programs, use longer blocks (--blocksize), or a kernel with PREEMPT_RT; "
+              "`rtsep bench xruns` says why")
+    verdict = BAD if wakes.lost / wakes.blocks > _MOST_LOST else WARN
+    return [Finding("wake-up", verdict, f"{text}; {wakes.lost} of {wakes.blocks} blocks lost", advice)]
 
 
 def system() -> list[Finding]:

@@ -1,1 +1,1 @@
-"""Tables of measured quality."""
+"""Measures: latency, load, the machine, quality; and what was measured before."""

@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from rtsep.bench import bleed
     from rtsep.bench.oracles import ORACLES
     from rtsep.bench.rivals import RIVALS
+    from rtsep.commands._keeping import keep
     from rtsep.control.surfaces.terminal import progress
 
     options = bleed.BleedOptions(
@@ -37,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     with progress("measuring") as advance:
         report = bleed.bleed(options, advance)
     write_json(args.report, report)
+    asked = {"presets": options.presets, "rivals": options.rivals, "oracles": options.oracles, "skip": options.skip,
+             "harm": options.harm, "cases": [case["name"] for case in report["cases"]]}
+    keep("bleed", asked, bleed.readings(report), {"report": report})
     if args.json:
         return print_json(report)
     print_grid(*bleed.case_rows(report), 4, "each case: improvement of SI-SDR, mean and worst microphone; harm, dB")

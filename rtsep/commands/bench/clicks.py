@@ -24,10 +24,13 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from rtsep.bench import changes
+    from rtsep.commands._keeping import keep
 
     rows = list(changes.measure(args.preset, args.mics, args.seconds, args.seed, args.only))
     report = [asdict(row) for row in rows]
     write_json(args.report, report)
+    asked = {"preset": args.preset, "mics": args.mics, "seconds": args.seconds, "seed": args.seed, "only": args.only}
+    keep("clicks", asked, changes.readings(rows), {"report": report})
     if args.json:
         return print_json(report)
     print_grid(*changes.table(rows), 1, "steps at multiples of 512 samples, half a block later (chance), and elsewhere")

@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rtsep.atomic import replacing
     from rtsep.bench import models
+    from rtsep.commands._keeping import keep
     from rtsep.control.surfaces.terminal import progress
     from rtsep.models.session import demand_runtime
 
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         for cell in models.measure(args.models, providers, mics, args.seconds, args.paced):
             cells.append(cell)
             advance(len(cells) / whole)
+    asked = {"models": args.models, "providers": providers, "mics": mics, "seconds": args.seconds, "paced": args.paced}
+    keep("models", asked, models.readings(cells), {"cells": [asdict(cell) for cell in cells]})
     if args.output:
         with replacing(args.output) as file:
             file.write(models.markdown(cells).encode())

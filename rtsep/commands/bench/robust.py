@@ -20,12 +20,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages and print what went wrong."""
     from rtsep.bench import robust
+    from rtsep.commands._keeping import keep
     from rtsep.control.surfaces.terminal import progress
 
     options = robust.RobustOptions(args.scenes, args.seed, args.preset)
     with progress("measuring") as advance:
         report = robust.robust(options, advance)
     write_json(args.report, report)
+    asked = {"scenes": args.scenes, "seed": args.seed, "preset": args.preset}
+    keep("robust", asked, robust.readings(report), {"report": report})
     if args.json:
         return print_json(report)
     for line in robust.lines(report):

@@ -18,10 +18,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure the systems and print the table."""
     from rtsep.atomic import replacing
     from rtsep.bench import systems
+    from rtsep.commands._keeping import keep
     from rtsep.control.surfaces.terminal import progress
 
     with progress("measuring") as advance:
         rows = systems.measure(args.only, advance)
+    keep("systems", {"only": args.only}, systems.readings(rows), {})
     if args.output:
         with replacing(args.output) as file:
             file.write(systems.markdown(rows).encode())

@@ -100,6 +100,15 @@ class Strips(Stage):
         """Samples that each mic's own plug-ins add."""
         return list(self._latencies)
 
+    @property
+    def delays(self) -> list[int]:
+        """Samples by which each mic comes out late: through the plug-ins, and waiting for other mics."""
+        own = self.latency - max(self._latencies, default=0)   # of all that have plug-ins alike
+        late: NDArray[np.int64] = self.record["wait"].copy()
+        with_plugins = self.record["members"]
+        late[with_plugins] += own + np.array(self._latencies, np.int64)[with_plugins]
+        return [int(samples) for samples in late]
+
     def _build(self, fmt: Format) -> tuple[Any, State, int]:
         self.close()
         strips = self._find(self.board.mics)
