@@ -20,6 +20,7 @@ from rtsep import presets
 from rtsep.catalogue import STAGES
 from rtsep.chain import Chain
 from rtsep.errors import InputError
+from rtsep.models.file import open_model
 from rtsep.runner import process
 from rtsep.stage import Block, Format
 from rtsep.stages import learned
@@ -260,3 +261,18 @@ def test_a_preset_names_a_model_that_is_there_and_is_told_what_is_missing(monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "pip install 'rtsep[cpu]'" in STAGES["spectral"].notes(options, 4)[0]
     assert learned.find("", Format(RATE, 4), 1024, 512, 128) is None
+
+
+@pytest.mark.parametrize("name", ["monitor", "foh", "record"])
+def test_the_networks_that_come_with_rtsep_belong_to_their_presets(name: str) -> None:
+    stage = next(config for config in presets.load(name).chain if config.stage == "spectral")
+    assert stage.options["estimator"] == "learned"
+    windows_of = (stage.options[key] for key in ("analysis", "synthesis", "hop"))
+    found = learned.find("", Format(RATE, MICS), *windows_of)
+    assert found is not None
+    card = open_model(found).card
+    assert (card.system, card.rate, card.window, card.hop) == (
+        f"postfilter-{name}", RATE, stage.options["analysis"], stage.options["hop"],
+    )
+    assert card.figures["mean"] > 0
+    assert os.path.getsize(found) < 5e6 / 3, "all of them together stay under 5 MB"

@@ -1,7 +1,7 @@
 """Correct the gains against residual bleed by what a network says of each microphone and band.
 
 The odds of `residual` are a weighted sum of logarithms of ratios. A network, in another process, looks at the means of
-six such ratios over bands, and answers with what is to be added to their weights, band by band:
+nine such ratios over bands, and answers with what is to be added to their weights, band by band:
 
     log odds = as `residual` has them + sum over evidences e of w_e(band) * e(bin)       e_0 = 1; the others / SCALE
 
@@ -27,9 +27,10 @@ from rtsep_kernels.plane.jit import kernel
 from rtsep_kernels.plane.memory import call_fft, fma
 from rtsep_kernels.plane.record import array, f4, given, i8, inner, link, number, record, scratch, view
 
-EVIDENCES = 6           # see `_evidences`
+EVIDENCES = 9           # see `_evidences`
 WEIGHTS = EVIDENCES + 1
-VALUES = EVIDENCES + 3  # of a mic and band, that the network sees: their means, odds, onset, doubt
+RATIOS = 5              # of a band's powers, see `_tell`: means of logarithms tell of what is soft, these of what is loud
+VALUES = EVIDENCES + 2 + RATIOS   # of a mic and band, that the network sees: their means, odds, doubt, ratios
 SCALE = np.float32(4)   # octaves of evidence to one of weight: such are the steps that training takes
 LIMIT = np.float32(30)  # octaves; `residual` looks at no more
 
@@ -45,7 +46,8 @@ LEARNED = record(
     below=array(i8, "row"), above=array(i8, "row"), share=array(f4, "row"),   # bands that a bin lies between
     x_power=scratch(f4, "row"), gone=scratch(f4, "row"),                  # of the mic as it came; of what was taken
     # Of each mic, for whoever trains a network by them.
-    evidence=scratch(f4, "channels", EVIDENCES, "row"), odds=scratch(f4, "channels", "row"), rise=scratch(f4, "row"),
+    evidence=scratch(f4, "channels", EVIDENCES, "row"), odds=scratch(f4, "channels", "row"),
+    usual=array(f4, "channels", "row", start=0), frame_share=number(f4),  # power of late; a frame's share of it
     weights=array(f4, "channels", WEIGHTS, "row", start=0),
     late=number(start=0), trust=number(f4, start=0), trust_step=number(f4),
     exchange=given(i8, due.EXCHANGE), marks=given(i8, "slots", due.LINE), slots=number(), unit=number(),
@@ -117,7 +119,8 @@ def _evidences(s, mic):
 
     0: P/A, the power over the bleed that leaks would explain. 1: P/D, over the others' held powers. 2: S20/S66 of the
     others. 3: X/P, how much softer the canceller has made it. 4: |x - y|²/P, what it has taken. 5: P/A, both wide.
-    And `rise`: P/S150, and `odds` as the rule has them.
+    6: P/S150, whether it rises. 7: P over the mic's usual power in that bin: what is well below it is seldom its own.
+    8: P over P wide: a line, or noise. And `odds` as the rule has them.
     """
     r = inner(s, "rule")
     audible, work, averages = view(r, "work")[2], view(r, "work")[1], view(r, "averages")
@@ -134,9 +137,14 @@ def _evidences(s, mic):
         gone[b] += r.silence
     _ratio(x_power, audible, e[3])
     _ratio(gone, audible, e[4])
-    _ratio(audible, averages[2, mic], view(s, "rise"))
+    _ratio(audible, averages[2, mic], e[6])
+    usual, share = view(s, "usual")[mic], max(s.frame_share, np.float32(1) / np.float32(s.frame + 1))
+    for b in range(s.row):
+        usual[b] = fma(audible[b] - usual[b], share, usual[b])
+    _ratio(audible, usual, e[7])
     residual.widen(audible, work, s.bins, r.reach)
     _log2(work.view(np.int32), e[5])
+    _ratio(audible, work, e[8])
     residual.widen(bleed, work, s.bins, r.reach)
     _minus_log2(work.view(np.int32), e[5])
 
@@ -151,18 +159,36 @@ def _mean(values, first, last):
 
 
 @kernel
+def _octaves(a, b):
+    """Return log2 of the ratio of two powers."""
+    return np.float32(np.log2(a) - np.log2(b))
+
+
+@kernel
 def _tell(s, mic, out):
-    """Write what the network sees of a mic, float32[VALUES * bands]."""
+    """Write what the network sees of a mic, float32[VALUES * bands].
+
+    The ratios of a band's powers: over its usual power; of the bleed that leaks would explain, of what the canceller
+    has taken, of the mic as it came, and of what the others hold, over its power.
+    """
     r = inner(s, "rule")
     first, last, e = view(s, "first"), view(s, "last"), view(s, "evidence")[mic]
-    odds, rise = view(s, "odds")[mic], view(s, "rise")
+    odds = view(s, "odds")[mic]
     doubt = np.float32(np.log2(max(view(r, "doubt")[mic], np.float32(1e-12))))
+    power, work, usual = view(r, "work")[2], view(r, "work")[1], view(s, "usual")[mic]
+    bleed, gone, x_power = view(r, "bleed"), view(s, "gone"), view(s, "x_power")
+    residual.others(view(r, "sums")[0], view(r, "held")[mic], work)
     for band in range(s.bands):
         for n in range(EVIDENCES):
             out[n * s.bands + band] = _mean(e[n], first[band], last[band])
         out[EVIDENCES * s.bands + band] = _mean(odds, first[band], last[band])
-        out[(EVIDENCES + 1) * s.bands + band] = _mean(rise, first[band], last[band])
-        out[(EVIDENCES + 2) * s.bands + band] = doubt
+        out[(EVIDENCES + 1) * s.bands + band] = doubt
+        p, at = _mean(power, first[band], last[band]), (EVIDENCES + 2) * s.bands + band
+        out[at] = _octaves(p, _mean(usual, first[band], last[band]))
+        out[at + s.bands] = _octaves(_mean(bleed, first[band], last[band]), p)
+        out[at + 2 * s.bands] = _octaves(_mean(gone, first[band], last[band]), p)
+        out[at + 3 * s.bands] = _octaves(_mean(x_power, first[band], last[band]), p)
+        out[at + 4 * s.bands] = _octaves(_mean(work, first[band], last[band]), p)
 
 
 @kernel

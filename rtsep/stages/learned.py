@@ -22,6 +22,7 @@ _TOP_HZ = 18000.0
 _NARROWEST_HZ = 47.0        # a bin of 1024 points at 48 kHz: no window sees bands that another one cannot
 _FADE_SECONDS = 0.02        # of what the network says, in and out
 _HOLD_SECONDS = 0.1         # of weights that are late
+_USUAL_SECONDS = 4.0        # that a mic's usual power is of: some bars of music
 _STEP_FRAMES = 256          # samples, or one hop where that is more: half a letter of speech, 5.3 ms
 _RATE, _NEAR = 48000, 0.1   # Hz that the networks were trained at; 44.1 kHz is near enough
 _SHIPPED = {(1024, 128, 64): "monitor", (1024, 512, 128): "foh", (4096, 2048, 256): "record"}
@@ -103,6 +104,7 @@ def make_record(
         channels=channels, bins=spectral["bins"], row=spectral["row"], bands=BANDS, step=step.frames, lag=step.lag,
         patience=round(_HOLD_SECONDS / (seconds * step.frames)), spectral=spectral.address, rule=rule,
         heard_frames=heard.shape[1], heard=heard, clock=clock, trust_step=seconds / _FADE_SECONDS,
+        frame_share=seconds / _USUAL_SECONDS,
         slots=shared["marks"].shape[0], unit=shared["inputs"].shape[2], naps=naps,
         exchange=shared["exchange"], marks=shared["marks"], inputs=shared["inputs"], outputs=shared["outputs"],
         **band_places(rate, spectral["analysis"], spectral["row"]),

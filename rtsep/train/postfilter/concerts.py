@@ -23,6 +23,7 @@ _BLOCK = 512                 # what the canceller's `doubt` may change at
 _SOUNDCHECK_SECONDS = 4.0
 _CHECKED = 0.3               # of the concerts that can begin after a soundcheck do
 _MISSING, _CLIPPED = 0.1, 0.05   # of the concerts: a source without a mic; mics that clip
+_AFTER = "+soundcheck"       # at the end of such a concert's kind
 _LEVEL_DB = 6.0              # bleed is that much stronger or weaker than the scene's own
 
 
@@ -45,6 +46,11 @@ class CleanedConcert:
     truth: Audio
     doubt: Audio
     kind: str
+
+    @property
+    def checked(self) -> bool:
+        """Whether it began after a soundcheck."""
+        return self.kind.endswith(_AFTER)
 
     def save(self, path: pathlib.Path) -> None:
         """Write it, beside and renamed."""
@@ -146,4 +152,4 @@ def _cleaned(
     finally:
         session.close()
     return CleanedConcert(heard, cleaned, np.ascontiguousarray(truth[:, : blocks * _BLOCK], np.float32), doubt,
-                   kind + ("" if check is None else "+soundcheck"))
+                   kind + ("" if check is None else _AFTER))

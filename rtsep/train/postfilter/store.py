@@ -18,10 +18,11 @@ from rtsep.train.postfilter.evidence import Evidence, Setting, Values, evidence
 from rtsep.train.postfilter.sums import Rule
 
 _PART_SECONDS = 2.5       # of a concert in a batch: many short ones teach more than few long ones
-_PARTS = 6                # in a batch
-_KEPT_SECONDS = 5.0       # of each concert
+_PARTS = 8                # in a batch
+_KEPT_SECONDS = 9.0       # of each concert
 _EARLIEST = 1.0           # s: before it the canceller has hardly begun
 _HELD_OUT = 12            # one concert of so many is never learnt from
+_CHECKED = "checked"       # a file beside the evidence of a concert that began after a soundcheck
 _HALVES = ("seen", "odds", "weighed")   # kept as float16: what is about 1
 
 
@@ -51,7 +52,9 @@ class Material:
             self.paths.append(to)
             advance((number + 1) / len(paths))
         self.held_out = [path for n, path in enumerate(self.paths) if n % _HELD_OUT == _HELD_OUT // 2]
-        self.learnt = [path for path in self.paths if path not in self.held_out]
+        learnt = [path for path in self.paths if path not in self.held_out]
+        # What is clean already is easily made worse, and there are few such concerts.
+        self.learnt = learnt + [path for path in learnt if (path / _CHECKED).exists()]
 
     def draw(self, rng: np.random.Generator) -> list[Evidence]:
         """Return the parts of a batch."""
@@ -80,6 +83,8 @@ def _keep(concert: concerts.CleanedConcert, setting: Setting, number: int, to: p
     with new_folder(to) as beside:
         for name, values in dataclasses.asdict(found).items():
             np.save(beside / f"{name}.npy", values.astype(np.float16) if name in _HALVES else values)
+        if concert.checked:
+            (beside / _CHECKED).touch()
 
 
 def _open(path: pathlib.Path) -> Evidence:
