@@ -29,7 +29,7 @@ from rtsep_kernels.plane.record import array, f4, given, i8, inner, link, number
 
 EVIDENCES = 9           # see `_evidences`
 WEIGHTS = EVIDENCES + 1
-RATIOS = 5              # of a band's powers, see `_tell`: means of logarithms tell of what is soft, these of what is loud
+RATIOS = 5              # of a band's powers, see `_tell`: means of logarithms tell of soft bins, these of loud ones
 VALUES = EVIDENCES + 2 + RATIOS   # of a mic and band, that the network sees: their means, odds, doubt, ratios
 SCALE = np.float32(4)   # octaves of evidence to one of weight: such are the steps that training takes
 LIMIT = np.float32(30)  # octaves; `residual` looks at no more
