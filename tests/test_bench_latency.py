@@ -125,6 +125,7 @@ def test_a_false_declaration_is_caught(capsys: pytest.CaptureFixture[str], monke
     assert not latency.report(rows, [], None)["good"]
 
 
+@pytest.mark.slow
 def test_each_strip_has_its_own_latency(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text(STRIPS)
