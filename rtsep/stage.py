@@ -302,6 +302,11 @@ class Stage:
         """Set what the record's table cannot say; it has been started."""
 
     @property
+    def delays(self) -> list[int]:
+        """Samples by which each mic comes out late: `latency`, where a stage does not let mics differ."""
+        return [self.latency] * self.fmt.channels
+
+    @property
     def doubt(self) -> Block | None:
         """How much bleed the stage leaves in each mic, for stages behind: float32[channels], 1 as usual; or None."""
         return None

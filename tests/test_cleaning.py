@@ -87,10 +87,10 @@ def test_a_separator_gets_the_sum_and_is_judged_by_the_images(tmp_path: pathlib.
     one = concert(1)
     for mics in (one.images, one.mics):
         wanted = metrics.sdr(one.images, np.tile(mics.sum(0) / 4, (4, 1)))
-        assert cleaning.separated(model, one, mics) == pytest.approx(wanted, abs=0.01)
+        assert cleaning.separator_of(model, one.names)(one, mics) == pytest.approx(wanted, abs=0.01)
     toymodels.save(toymodels.gain(0.25, card={**toymodels.WAVES, "system": "wave-u-net"}), model)
     with pytest.raises(InputError, match="allowed are vocals"):
-        cleaning.separated(model, one, one.mics)
+        cleaning.separator_of(model, one.names)
 
 
 def test_what_cleaning_saves_and_how_it_is_shown() -> None:

@@ -31,7 +31,7 @@ from rtsep.systems.demix import apply
 from rtsep.systems.kamir import Kamir
 from rtsep.systems.powermodel import Fit, magnitude2, own_mics
 from rtsep.systems.ratio import Ratio
-from rtsep.systems.separator import Passage, make
+from rtsep.systems.separator import Passage, Separator, make
 from rtsep.systems.spectrum import Spectrum
 from rtsep.train.bleed import OFF, OWN
 from rtsep.train.material import Material
@@ -189,6 +189,7 @@ def _each(
     keys = [(way.system, way.trained, state, bleed, n) for n in range(len(material))]
     missing = [n for n, key in enumerate(keys) if key not in before]
     clean = cleaner(way, material[0].names) if missing else None
+    judge = separator_of(separator, material[0].names) if missing and separator.exists() else None
     if clean is not None:   # what is compiled, or read at first, is not counted
         clean(_beginning(material[missing[0]]))
     for number, key in enumerate(keys):
@@ -203,12 +204,12 @@ def _each(
             gains = kamir_gains(one.mics)   # the system does not tell them
         known = None if gains is None or one.mixing is None else metrics.mixing_distance(one.mixing, gains)
         sdr = tuple(float(x) for x in metrics.sdr(one.images, found))
-        parts = separated(separator, one, found) if separator.exists() else ()
+        parts = () if judge is None else judge(one, found)
         yield Result(way.system, way.trained, state, bleed, number, sdr, known, parts, seconds, cpu)
 
 
-def separated(separator: Path, one: Concert, mics: Sound) -> tuple[float, ...]:
-    """Return SDR of each stem of a track, against its image, as a separator finds it in the sum of the mics, dB.
+def separator_of(separator: Path, names: Sequence[str]) -> Callable[[Concert, Sound], tuple[float, ...]]:
+    """Return what gives, of a track and its mics, SDR of each stem as a separator finds it in the mics' sum, dB.
 
     Raises
     ------
@@ -216,13 +217,17 @@ def separated(separator: Path, one: Concert, mics: Sound) -> tuple[float, ...]:
         If the model makes other stems.
     """
     [loaded] = modelhosts.load(SEPARATOR, str(separator), ("mix",), "cpu")
-    if set(loaded.card.sources) != set(one.names):
+    if set(loaded.card.sources) != set(names):
         made = "makes " + ", ".join(loaded.card.sources)
-        raise InputError(str(separator), made, "allowed are " + ", ".join(one.names))
-    mixture = np.asarray(mics, np.float32).sum(axis=0, keepdims=True)
-    parts = modelhosts.separated(loaded, mixture, RATE, modelhosts.level(mixture))[0]
-    rows = [loaded.card.sources.index(name) for name in one.names]
-    return tuple(float(x) for x in metrics.sdr(one.images, parts[rows]))
+        raise InputError(str(separator), made, "allowed are " + ", ".join(names))
+    rows = [loaded.card.sources.index(name) for name in names]
+
+    def judge(one: Concert, mics: Sound) -> tuple[float, ...]:
+        mixture = np.asarray(mics, np.float32).sum(axis=0, keepdims=True)
+        parts = modelhosts.separated(loaded, mixture, RATE, modelhosts.level(mixture))[0]
+        return tuple(float(x) for x in metrics.sdr(one.images, parts[rows]))
+
+    return judge
 
 
 def _beginning(one: Concert) -> Concert:
@@ -274,20 +279,21 @@ def _network(way: Way, names: tuple[str, ...]) -> Callable[[Concert], _Cleaned]:
     return clean
 
 
-def _kamir(one: Concert) -> _Cleaned:
-    passage = Passage(np.ascontiguousarray(one.mics), RATE, one.names)
-    system = make("kamir", ())
+def _fitted(system: Separator, mics: Sound, channels: tuple[str, ...], names: tuple[str, ...]) -> Sound:
+    """Return the named parts of what a system, fitted to a passage, makes of it."""
+    passage = Passage(np.ascontiguousarray(mics), RATE, channels)
     system.fit(passage)
     parts = system.separate(passage)
-    return np.concatenate([parts[name] for name in one.names]), None
+    return np.concatenate([parts[name] for name in names])
+
+
+def _kamir(one: Concert) -> _Cleaned:
+    return _fitted(make("kamir", ()), one.mics, one.names, one.names), None
 
 
 def _ratio(one: Concert) -> _Cleaned:
-    passage = Passage(np.ascontiguousarray(one.mics), RATE, one.names)
     system = Ratio()
-    system.fit(passage)
-    parts = system.separate(passage)
-    return np.concatenate([parts[name] for name in one.names]), np.asarray(system.mixing, np.float64)
+    return _fitted(system, one.mics, one.names, one.names), np.asarray(system.mixing, np.float64)
 
 
 def _optimiser(one: Concert) -> _Cleaned:
@@ -296,11 +302,8 @@ def _optimiser(one: Concert) -> _Cleaned:
     Its diagonal is 1, and so are the gains in the mix: with dry sources in the mix neither would be true.
     """
     both = np.vstack([one.mics, one.images.sum(axis=0)]).astype(np.float32)
-    passage = Passage(both, RATE, (*one.names, "mix"))
     system = Altmin()
-    system.fit(passage)
-    parts = system.separate(passage)
-    return np.concatenate([parts[name] for name in one.names]), np.asarray(system.mixing, np.float64)
+    return _fitted(system, both, (*one.names, "mix"), one.names), np.asarray(system.mixing, np.float64)
 
 
 def kamir_gains(mics: Sound) -> Matrix:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtsep.bench.cleaning import BLEEDING, BLEEDS, CLEAN, SEPARATOR, Matrix, Result, recovered
+from rtsep.bench.markdown import table as markdown_table
 
 PAPERS = {"kamir": 660.4, "cae": 2.4, "t-unet": 2.19}
 """Seconds for 100 tracks in the papers, on hardware that they do not tell; 100 Saraga or MUSDB tracks of 10 s."""
@@ -124,14 +125,15 @@ def markdown(report: Report) -> str:
         "SDR: of each stem against its image in its own mic.",
         f"One thread on this machine ({platform.machine()}, no GPU), shared with others: seconds by the clock say as "
         "much of the others; CPU s is what it takes.", "",
-        "## Cleaned mics", "", *_table(*cleaning_rows(report)), "",
+        "## Cleaned mics", "", *markdown_table(*cleaning_rows(report)), "",
         "`mean gains` undoes the mean of all matrices and looks at nothing. The papers' seconds are of hardware that "
         "they do not tell. altmin is given the clean mix, as in the papers.", "",
-        f"## Four sources, gains of 0.1 (papers: {EXAMPLE_LIMIT} at most)", "", *_table(*example_rows(report)), "",
-        "## What a separator makes of the mixture", "", *_table(*separated_rows(report)), "",
+        f"## Four sources, gains of 0.1 (papers: {EXAMPLE_LIMIT} at most)", "",
+        *markdown_table(*example_rows(report)), "",
+        "## What a separator makes of the mixture", "", *markdown_table(*separated_rows(report)), "",
         f"The same {SEPARATOR}, trained on mixtures of clean stems, gets the sum of the mics; each stem against its "
         "image. Loss saved: (SDR - bleeding) / (clean - bleeding).", "",
-        "## Trainings", "", *_table(["model", "what it says"], [[k, v] for k, v in report.trainings.items()]),
+        "## Trainings", "", *markdown_table(["model", "what it says"], [[k, v] for k, v in report.trainings.items()]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -143,8 +145,3 @@ def told(report: Report) -> dict[str, Any]:
         "saved": {name: [[*way, share] for way, share in recovered(report.results, name).items()] for name in BLEEDS},
         "gains": {name: found.tolist() for name, found in report.gains.items()},
     }
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
-            *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]

@@ -163,9 +163,7 @@ def declared(session: Session) -> list[float]:
     """Return how late each mic says that it is, samples: of plug-ins that are not aligned each has its own."""
     late = [float(session.engine.latency)] * session.engine.fmt.channels
     for stage in session.engine.chain.stages:
-        own = getattr(stage, "delays", None)
-        if own is not None:
-            late = [whole - stage.latency + mine for whole, mine in zip(late, own, strict=True)]
+        late = [whole - stage.latency + mine for whole, mine in zip(late, stage.delays, strict=True)]
     return late
 
 

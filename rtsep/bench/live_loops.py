@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rtsep import presets
 from rtsep.bench import latency
 from rtsep.bench.jackd import JackServer
@@ -161,17 +163,11 @@ def _watch(carry: Carrier, ask: Ask, rate: int, seconds: float) -> Clocks | None
         return None
     own = probes.probes(probes.MLS, 1, rate)
     many = max(3, math.ceil(seconds * rate / own.shape[1]))
-    heard = carry(_padded(own, ask.mics), many + 1)
+    heard = carry(np.pad(own, ((0, ask.mics - len(own)), (0, 0))), many + 1)
     (echo,) = carriers.echoes(own, heard[:1], 1)
     if echo.verdict != GOOD:
         raise DeviceError(f"the clocks cannot be watched: {echo.verdict}")
     return clocks(echo.delays, own.shape[1])
-
-
-def _padded(own: Any, mics: int) -> Any:
-    import numpy as np
-
-    return np.pad(own, ((0, mics - len(own)), (0, 0)))
 
 
 @contextlib.contextmanager

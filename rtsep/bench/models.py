@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rtsep.bench.history import LESS, Reading, fifths, measured
+from rtsep.bench.markdown import table as markdown_table
 from rtsep.errors import InputError
 from rtsep.metrics.punctuality import percentiles
 from rtsep.models.card import MATRIX, STEP
@@ -213,6 +214,6 @@ def markdown(cells: Sequence[Cell]) -> str:
     lines = [
         "# Models: time per call", "", "Made by `rtsep bench models FILE… -o FILE.md`; do not edit. share: p99 of the",
         "time between two calls; above 100 % it does not run live. One CPU thread, on a shared machine.", "",
-        "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+        *markdown_table(heads, rows),
     ]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rtsep.bench.checks import bleed, factors, kernels, matrices, metrics, networks, spatial, templates
 from rtsep.bench.checks.check import Check, Measured
 from rtsep.bench.history import LESS, MORE, Reading
+from rtsep.bench.markdown import table as markdown_table
 from rtsep.catalogue.networks import missing
 from rtsep.errors import InputError
 from rtsep.models.file import INSTALL
@@ -108,7 +109,6 @@ def markdown(rows: Sequence[Row]) -> str:
         "column needs the extra `reference` (`pip install -e '.[dev,reference]'`).",
         f"{passed} of {made} checks pass. s/s: seconds of work per second of audio on this machine "
         f"({platform.machine()}, Python {platform.python_version()}), one thread, shared with others.", "",
-        "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+        *markdown_table(heads, cells),
     ]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
     return "\n".join(lines) + "\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from rtsep.errors import InputError
+
 PRESET = "live, monitor, foh, record, a system's name, or a path to a .toml"
 
 
@@ -49,6 +51,19 @@ def positive(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def numbers(option: str, words: tuple[str, ...] | None, what: str = "numbers") -> tuple[int, ...]:
+    """Return whole numbers of an option that `names` has read; none where it was not given.
+
+    Raises
+    ------
+    InputError
+        If there is none, or something else.
+    """
+    if words is not None and not (words and all(word.isdecimal() for word in words)):
+        raise InputError(option, ",".join(words), f"allowed are {what} with commas between them")
+    return tuple(map(int, words or ()))
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from rtsep import realtime
 from rtsep.bench.history import LESS, Reading, measured
 from rtsep.bench.load import cells
+from rtsep.bench.load.law import work
 from rtsep.bench.load.machine import Machine, bare_transforms, seconds_of
 from rtsep.errors import InputError
 from rtsep.names import numbered
@@ -219,10 +221,6 @@ def _complex(xp: Any, values: NDArray[Any]) -> Any:
 
 def _memory(mics: int, machine: Machine) -> Call:
     """Return a 'call' as long as reading the canceller's far filters once takes: nothing can be quicker."""
-    import time
-
-    from rtsep.bench.load.law import work
-
     seconds = work(cells.CANCELLER, mics)[1] * _PART / (1e9 * machine.gigabytes)
 
     def call() -> None:

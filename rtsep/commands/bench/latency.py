@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from rtsep.commands._arguments import add_json, add_report, names, positive
+from rtsep.commands._arguments import add_json, add_report, names, numbers, positive
 from rtsep.commands._printing import print_grid, print_json, write_json
 from rtsep.errors import InputError
 
@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
     from rtsep.commands._keeping import keep
     from rtsep.control.surfaces.terminal import progress
 
-    blocks = _numbers("--blocks", args.blocks) or ((64,) if args.through == "card" else latency.BLOCKS)
+    blocks = _frames("--blocks", args.blocks) or ((64,) if args.through == "card" else latency.BLOCKS)
     ask = latency.Ask(args.presets or _PRESETS, blocks, args.mics, args.samplerate or 48000, args.probe, args.repeats)
     live_loops.check_through(args.through, ask, {
-        "--periods": (_numbers("--periods", args.periods), ("jack",)), "--external": (args.external, ("jack",)),
+        "--periods": (_frames("--periods", args.periods), ("jack",)), "--external": (args.external, ("jack",)),
         "--declared": (args.declared, ("jack",)), "--map": (args.map, ("card",)),
         "--input-device": (args.input_device, ("card",)), "--output-device": (args.output_device, ("card",)),
         "--clocks": (args.clocks, ("card", "jack")),
@@ -94,7 +94,7 @@ def _live(args: argparse.Namespace, ask: Ask) -> list[Found]:
     if not args.periods:
         return [live_loops.through_jack(ask)]
     found = []
-    for period in _numbers("--periods", args.periods):
+    for period in _frames("--periods", args.periods):
         with live_loops.server(period, ask.rate):
             found.append(live_loops.through_jack(ask))
     return found
@@ -109,7 +109,5 @@ def _parts(args: argparse.Namespace, ask: Ask) -> list[Part]:
     return [part for name in ask.presets for part in latency.parts(name, ask)]
 
 
-def _numbers(option: str, words: tuple[str, ...]) -> tuple[int, ...]:
-    if not all(word.isdecimal() for word in words):
-        raise InputError(option, ",".join(words), "allowed are numbers of frames with commas between them")
-    return tuple(map(int, words))
+def _frames(option: str, words: tuple[str, ...]) -> tuple[int, ...]:
+    return numbers(option, words or None, "numbers of frames")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rtsep.commands._arguments import add_json, add_report, names, positive
+from rtsep.commands._arguments import add_json, add_report, names, numbers, positive
 from rtsep.commands._printing import print_grid, print_json, write_json
-from rtsep.errors import InputError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
     asked_rivals = rivals.KINDS if args.rivals is None else () if args.rivals == ("none",) else args.rivals
     ask = throughput.Ask(
-        args.chains or cells.CHAINS, _numbers("--mics", args.mics) or cells.MICS,
-        _numbers("--blocks", args.blocks) or cells.BLOCKS, args.seconds, args.model, asked_rivals, args.rival_mics,
+        args.chains or cells.CHAINS, numbers("--mics", args.mics) or cells.MICS,
+        numbers("--blocks", args.blocks) or cells.BLOCKS, args.seconds, args.model, asked_rivals, args.rival_mics,
     )
     throughput.check(ask)
     for path in (args.picture, args.report):
@@ -56,9 +55,3 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(throughput.law_lines(found.laws, found.machine)))
     print_grid(*rivals.table(found.ratios), 3, "rivals in the same run; below 1 rtsep is quicker")
     return 0
-
-
-def _numbers(option: str, words: tuple[str, ...] | None) -> tuple[int, ...]:
-    if words is not None and not (words and all(word.isdecimal() for word in words)):
-        raise InputError(option, ",".join(words), "allowed are numbers with commas between them")
-    return tuple(map(int, words or ()))
